@@ -1,0 +1,1 @@
+//! What verdikt says to a Kubernetes API: namespaces, probe pods, objects, agent sessions, clean-up.

@@ -1,0 +1,49 @@
+//! Pure types of verdikt: scenario, topology, cell, verdict, matrix, record, events.
+//!
+//! No I/O, no async runtime, no Kubernetes client. Every other crate speaks in these words:
+//!
+//! ```text
+//! scenario (YAML) ──► Scenario ──► World + Cells ──► oracle: Expectation
+//!                                     │
+//!                                     └──► runner: Verdict ──► Matrix ──► record, events ──► reports
+//! ```
+
+mod cell;
+mod endpoint;
+mod event;
+mod exit;
+mod matrix;
+mod net;
+mod pattern;
+mod record;
+mod scenario;
+mod selector;
+mod space;
+mod topology;
+mod vars;
+mod verdict;
+mod world;
+
+pub use cell::{Cell, EndpointId};
+pub use endpoint::{EndpointName, ParseEndpointError};
+pub use event::Event;
+pub use exit::ExitCode;
+pub use matrix::{Matrix, Row};
+pub use net::{Family, ParseWordError, PortProtocol, Protocol, Via};
+pub use pattern::{CellPattern, ParsePatternError};
+pub use record::{
+    CellCounts, CellRecord, Dataplane, Environment, Record, RunInfo, SCHEMA, ScenarioCounts, ScenarioRecord,
+    StepRecord, Summary,
+};
+pub use scenario::{
+    Action, Expect, ExpectRule, Level, ObjectRef, PolicyObject, Requirement, Scenario, Step,
+};
+pub use selector::{is_empty_selector, selector_matches};
+pub use space::cells;
+pub use topology::{
+    ExtraEndpoint, NamespaceSpec, Placement, PodSpec, Serve, ServiceKind, ServicePortSpec, ServiceSpec,
+    TargetPort, Topology,
+};
+pub use vars::{VariableError, substitute, substitute_value};
+pub use verdict::{Expectation, Outcome, ScenarioOutcome, Verdict};
+pub use world::{Endpoint, EndpointKind, NamedPort, PodFacts, ServiceFacts, ServicePortFacts, World};

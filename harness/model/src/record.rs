@@ -1,0 +1,245 @@
+//! The record of a run: the one file from which every report is drawn (`verdikt schema record`).
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    matrix::Matrix,
+    net::{Family, Protocol, Via},
+    scenario::Level,
+    verdict::{Expectation, Outcome, ScenarioOutcome, Verdict},
+};
+
+/// Value of [`Record::schema`].
+pub const SCHEMA: &str = "verdikt.dev/record/v1";
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// `verdikt.dev/record/v1`
+    pub schema: String,
+    /// The run itself.
+    pub run: RunInfo,
+    /// Where it ran.
+    pub environment: Environment,
+    /// Counts.
+    pub summary: Summary,
+    /// Scenarios in the order in which they ended.
+    pub scenarios: Vec<ScenarioRecord>,
+}
+
+/// The run itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunInfo {
+    /// Run id; every object of the run carries it.
+    pub id: String,
+    /// Start, RFC 3339, UTC.
+    pub started: String,
+    /// Wall time in milliseconds.
+    pub duration_ms: u64,
+    /// The command line.
+    pub command: Vec<String>,
+}
+
+/// Where a run took place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Environment {
+    /// `sandbox`, or the kubeconfig context.
+    pub target: String,
+    /// What enforces policies there.
+    pub dataplane: Dataplane,
+    /// Kubernetes version of the API server.
+    pub kubernetes: String,
+    /// Number of nodes.
+    pub nodes: u16,
+    /// Kernel release of the nodes.
+    pub kernel: String,
+    /// IP families that were probed.
+    pub ip_families: Vec<Family>,
+    /// verdikt's version.
+    pub verdikt: String,
+}
+
+/// What enforces policies.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Dataplane {
+    /// Its name; `unknown` when it could not be told.
+    pub name: String,
+    /// Its version; empty when it could not be told.
+    pub version: String,
+    /// Its mode, such as `nftables` or `ebpf`; empty when it could not be told.
+    pub mode: String,
+    /// Whether it is an emulation from documentation (the sandbox), and so no evidence about a product.
+    pub emulated: bool,
+}
+
+/// Counts over a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// Scenarios by outcome.
+    pub scenarios: ScenarioCounts,
+    /// Cells by outcome.
+    pub cells: CellCounts,
+}
+
+/// Scenarios by outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScenarioCounts {
+    /// As expected.
+    pub passed: u32,
+    /// Proved different.
+    pub failed: u32,
+    /// Not measured, no difference proved.
+    pub errored: u32,
+    /// Not run, on purpose.
+    pub skipped: u32,
+}
+
+/// Cells by outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CellCounts {
+    /// As expected.
+    pub pass: u64,
+    /// Proved different.
+    pub fail: u64,
+    /// Different, and known to be.
+    pub deviation: u64,
+    /// Changed while it had to hold.
+    pub flaky: u64,
+    /// Not measured.
+    pub error: u64,
+    /// Not measured on purpose.
+    pub skipped: u64,
+}
+
+/// One scenario.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScenarioRecord {
+    /// Name.
+    pub name: String,
+    /// How binding it is.
+    pub level: Level,
+    /// Its labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Statements that it tests.
+    pub clauses: Vec<String>,
+    /// How it ended.
+    pub outcome: ScenarioOutcome,
+    /// Why, when it was skipped or could not be measured; otherwise null.
+    pub reason: Option<String>,
+    /// Wall time in milliseconds.
+    pub duration_ms: u64,
+    /// Its steps, as far as they were run.
+    pub steps: Vec<StepRecord>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepRecord {
+    /// Name.
+    pub name: String,
+    /// From the API's acceptance of the step until every cell was as expected, in milliseconds; null when
+    /// that did not happen.
+    pub settle_ms: Option<u64>,
+    /// Its cells.
+    #[schemars(with = "Vec<CellRecord<'_>>")]
+    pub cells: Matrix,
+}
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CellRecord<'a> {
+    /// Source: `x/a`, `node/1` or `external`.
+    #[serde(borrow)]
+    pub from: Cow<'a, str>,
+    /// Destination: `x/a`, `node/1`, `external`, `dns`, or a Service.
+    #[serde(borrow)]
+    pub to: Cow<'a, str>,
+    /// How the destination is addressed.
+    pub via: Via,
+    /// Port that the source dials.
+    pub port: u16,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// IP family.
+    pub family: Family,
+    /// What should be.
+    pub expected: Expectation,
+    /// What was; null when nothing was measured.
+    pub observed: Option<Verdict>,
+    /// How the two compare.
+    pub outcome: Outcome,
+    /// How often the cell was probed.
+    pub attempts: u16,
+    /// Round-trip time of the last answer in microseconds; null without an answer.
+    pub rtt_us: Option<u32>,
+    /// Why, for every cell that is not a plain pass; otherwise null.
+    #[serde(borrow)]
+    pub reason: Option<Cow<'a, str>>,
+}
+
+impl ScenarioCounts {
+    /// Counts one scenario.
+    pub fn add(&mut self, outcome: ScenarioOutcome) {
+        *match outcome {
+            ScenarioOutcome::Passed => &mut self.passed,
+            ScenarioOutcome::Failed => &mut self.failed,
+            ScenarioOutcome::Errored => &mut self.errored,
+            ScenarioOutcome::Skipped => &mut self.skipped,
+        } += 1;
+    }
+
+    /// All scenarios.
+    pub const fn total(&self) -> u32 {
+        self.passed + self.failed + self.errored + self.skipped
+    }
+}
+
+impl CellCounts {
+    /// Counts one cell.
+    pub fn add(&mut self, outcome: Outcome) {
+        *match outcome {
+            Outcome::Pass => &mut self.pass,
+            Outcome::Fail => &mut self.fail,
+            Outcome::Deviation => &mut self.deviation,
+            Outcome::Flaky => &mut self.flaky,
+            Outcome::Error => &mut self.error,
+            Outcome::Skipped => &mut self.skipped,
+        } += 1;
+    }
+
+    /// All cells.
+    pub const fn total(&self) -> u64 {
+        self.pass + self.fail + self.deviation + self.flaky + self.error + self.skipped
+    }
+}
+
+impl Summary {
+    /// Counts one scenario and its cells.
+    pub fn add(&mut self, scenario: &ScenarioRecord) {
+        self.scenarios.add(scenario.outcome);
+        for step in &scenario.steps {
+            for row in &step.cells.rows {
+                self.cells.add(row.outcome);
+            }
+        }
+    }
+}
+
+impl ScenarioRecord {
+    /// Cells of this scenario by outcome.
+    pub fn counts(&self) -> CellCounts {
+        let mut counts = CellCounts::default();
+        self.steps.iter().flat_map(|s| &s.cells.rows).for_each(|row| counts.add(row.outcome));
+        counts
+    }
+}

@@ -1,0 +1,95 @@
+//! Which cells a world has.
+
+use crate::{
+    cell::{Cell, EndpointId},
+    net::{Family, PortProtocol, Via},
+    topology::{Serve, ServiceKind},
+    world::{EndpointKind, World},
+};
+
+/// All cells of a world for the given IP families, ordered by source, then destination.
+///
+/// Sources are pods, nodes and external hosts. Destinations are whatever listens: a pod's, node's or external
+/// host's ports over its own address; a Service's ports over each of its paths, from pods only; `dns` over
+/// the cluster IP, from pods only. A node does not connect to itself. A cell exists in a family when both
+/// ends have an address of it.
+pub fn cells(world: &World, families: &[Family]) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for from in ids(world) {
+        let source = &world.endpoint(from).kind;
+        if matches!(source, EndpointKind::Service(_) | EndpointKind::Dns(_)) {
+            continue;
+        }
+        for to in ids(world) {
+            let is_host = !matches!(source, EndpointKind::Pod(_));
+            let mut push = |via: Via, port: PortProtocol, reachable: &dyn Fn(Family) -> bool| {
+                for family in families {
+                    if world.ip(from, *family).is_some() && reachable(*family) {
+                        let PortProtocol { port, protocol } = port;
+                        cells.push(Cell { from, to, via, family: *family, protocol, port });
+                    }
+                }
+            };
+            let mut own = |serve: &Serve| {
+                for port in &serve.ports {
+                    push(Via::PodIp, *port, &|family| world.ip(to, family).is_some());
+                }
+            };
+            match &world.endpoint(to).kind {
+                EndpointKind::Pod(pod) => own(&pod.serve),
+                EndpointKind::Node { serve, .. } | EndpointKind::External { serve, .. } if from != to => own(serve),
+                EndpointKind::Service(service) if !is_host => {
+                    for via in &service.via {
+                        for port in &service.ports {
+                            push(*via, port.port, &|family| match (via, service.kind) {
+                                (Via::Headless, _) | (_, ServiceKind::Headless) => {
+                                    world.backends(service).iter().any(|pod| pod.ip(family).is_some())
+                                }
+                                _ => world.ip(to, family).is_some(),
+                            });
+                        }
+                    }
+                }
+                EndpointKind::Dns(service) if !is_host => {
+                    for port in &service.ports {
+                        push(Via::ClusterIp, port.port, &|family| world.ip(to, family).is_some());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    cells
+}
+
+fn ids(world: &World) -> impl Iterator<Item = EndpointId> {
+    (0..world.endpoints.len()).filter_map(|i| u16::try_from(i).ok()).map(EndpointId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{net::Protocol, topology::{NamespaceSpec, PodSpec, Topology}};
+
+    #[test]
+    fn a_full_matrix_has_every_pair_port_and_family() {
+        let serve = Serve {
+            ports: [(80, Protocol::Tcp), (81, Protocol::Tcp), (80, Protocol::Udp), (81, Protocol::Udp)]
+                .map(|(port, protocol)| PortProtocol { port, protocol })
+                .into(),
+            ..Serve::default()
+        };
+        let pod = PodSpec { serve, ..PodSpec::default() };
+        let namespace = NamespaceSpec {
+            pods: ["a", "b", "c"].map(|n| (n.to_owned(), pod.clone())).into(),
+            ..NamespaceSpec::default()
+        };
+        let topology = Topology {
+            namespaces: ["x", "y", "z"].map(|n| (n.to_owned(), namespace.clone())).into(),
+            ..Topology::default()
+        };
+        let world = World::synthetic(&topology);
+        assert_eq!(cells(&world, &[Family::Ipv4]).len(), 324);
+        assert_eq!(cells(&world, Family::ALL).len(), 648);
+    }
+}

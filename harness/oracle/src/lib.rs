@@ -1,0 +1,1 @@
+//! What the NetworkPolicy specification says about one cell, and why.

@@ -1,0 +1,1 @@
+//! Lanes, steps, settling, diffing; emits one event enum.

@@ -1,0 +1,1 @@
+//! The embedded cluster: API server, node, dataplane on nftables, DNS.

@@ -1,0 +1,210 @@
+//! Messages between the API server (in the verdikt process) and the node process (in its own namespaces).
+//!
+//! One message a datagram on a `SOCK_SEQPACKET` Unix socket, JSON; larger ones are split by [`crate::channel`].
+//! File descriptors travel beside a message where its documentation says so.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Where a pod's network stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// A pod of the n-th node (from 0), with a network of its own.
+    Pod(u16),
+    /// The n-th node's own network (a hostNetwork pod).
+    Node(u16),
+    /// The external host's network.
+    External,
+}
+
+/// From API server to node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum ToNode {
+    /// Makes a pod's network, starts its command, and answers [`FromNode::PodStarted`] once the command has
+    /// printed a line that begins with `ready`, or [`FromNode::PodFailed`].
+    AddPod {
+        /// The pod's uid.
+        uid: String,
+        /// Where.
+        place: Place,
+        /// Addresses; empty unless the place is [`Place::Pod`].
+        ips: Vec<IpAddr>,
+        /// The container's command; only `verdikt-probe …` exists in the sandbox.
+        argv: Vec<String>,
+        /// Its environment.
+        env: BTreeMap<String, String>,
+    },
+    /// Ends a pod's processes and removes its network; answered by [`FromNode::PodGone`].
+    DeletePod {
+        /// The pod's uid.
+        uid: String,
+    },
+    /// Runs a command in a pod. Three descriptors travel along: its stdin, stdout and stderr. Answered by
+    /// [`FromNode::Exited`].
+    Exec {
+        /// Chosen by the sender.
+        id: u64,
+        /// The pod's uid.
+        uid: String,
+        /// The command.
+        argv: Vec<String>,
+        /// Its environment besides the container's.
+        env: BTreeMap<String, String>,
+    },
+    /// Ends a command that [`ToNode::Exec`] started.
+    Kill {
+        /// Of the exec.
+        id: u64,
+    },
+    /// What the dataplane and DNS shall know from now on; answered by [`FromNode::Synced`].
+    Sync {
+        /// Counts up.
+        generation: u64,
+        /// The whole state.
+        state: Box<State>,
+    },
+    /// Measures a bare loop of TCP connects, as a yardstick for `verdikt bench`: from each pod to each target,
+    /// one after another within a pod, with as many threads as there are processors. Answered by
+    /// [`FromNode::LoopDone`].
+    ConnectLoop {
+        /// Uids of the sources.
+        sources: Vec<String>,
+        /// Addresses and port of the targets.
+        targets: Vec<(IpAddr, u16)>,
+    },
+    /// Ends the node and everything in it.
+    Stop,
+}
+
+/// From node to API server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum FromNode {
+    /// Namespaces, links and the dataplane's base are in place.
+    Ready {
+        /// Kernel release.
+        kernel: String,
+    },
+    /// The node could not be set up.
+    Broken {
+        /// What failed, why, and what to do.
+        why: String,
+    },
+    /// See [`ToNode::AddPod`].
+    PodStarted {
+        /// The pod's uid.
+        uid: String,
+    },
+    /// See [`ToNode::AddPod`].
+    PodFailed {
+        /// The pod's uid.
+        uid: String,
+        /// Why.
+        why: String,
+    },
+    /// A pod's command ended by itself.
+    PodExited {
+        /// The pod's uid.
+        uid: String,
+        /// Exit code, or 128 + signal.
+        code: i32,
+    },
+    /// See [`ToNode::DeletePod`].
+    PodGone {
+        /// The pod's uid.
+        uid: String,
+    },
+    /// See [`ToNode::Exec`].
+    Exited {
+        /// Of the exec.
+        id: u64,
+        /// Exit code, or 128 + signal; `Err` when it could not be started.
+        code: Result<i32, String>,
+    },
+    /// See [`ToNode::Sync`].
+    Synced {
+        /// Of the sync.
+        generation: u64,
+        /// What the dataplane refused, if anything.
+        error: Option<String>,
+    },
+    /// See [`ToNode::ConnectLoop`].
+    LoopDone {
+        /// Connects that were answered.
+        connects: u64,
+        /// Wall time in microseconds.
+        micros: u64,
+        /// First failure, if any.
+        error: Option<String>,
+    },
+}
+
+/// What the dataplane and DNS know.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Whether policies are enforced (the `flannel` profile does not).
+    pub enforce: bool,
+    /// Labels of every namespace.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Pods that have addresses.
+    pub pods: Vec<PodState>,
+    /// Services.
+    pub services: Vec<ServiceState>,
+    /// NetworkPolicies, as the API has them.
+    pub policies: Vec<Value>,
+}
+
+/// A pod as the dataplane sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodState {
+    /// Uid.
+    pub uid: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Where it runs.
+    pub place: Place,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Addresses, at most one of each family.
+    pub ips: Vec<IpAddr>,
+    /// Named container ports: (name, protocol as in the API, number).
+    pub ports: Vec<(String, String, u16)>,
+}
+
+/// A Service as the dataplane and DNS see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Cluster IPs; none for a headless Service.
+    pub cluster_ips: Vec<IpAddr>,
+    /// Addresses of the ready pods behind it, whatever their port.
+    pub pod_ips: Vec<IpAddr>,
+    /// Ports.
+    pub ports: Vec<ServicePortState>,
+    /// externalTrafficPolicy: Local.
+    pub local: bool,
+}
+
+/// One port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePortState {
+    /// Name, or empty.
+    pub name: String,
+    /// Protocol as in the API.
+    pub protocol: String,
+    /// The Service's port.
+    pub port: u16,
+    /// The node port, if any.
+    pub node_port: Option<u16>,
+    /// Where it leads: address, port, and the node on which the pod runs.
+    pub backends: Vec<(IpAddr, u16, u16)>,
+}

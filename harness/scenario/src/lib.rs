@@ -1,0 +1,1 @@
+//! Scenario files: YAML to model, diagnostics that point at the line, lint, JSON Schema, the built-in catalogue.

@@ -1,0 +1,1 @@
+//! verdikt-probe: servers and probes in one small binary.

@@ -1,0 +1,208 @@
+//! Wire types between runner and agent: JSON lines, one message a line, UTF-8, LF.
+//!
+//! The runner execs `verdikt-probe agent` once in each source pod and keeps the session. It writes [`Request`]s
+//! to stdin and reads [`Reply`]s from stdout; many batches may be in flight. Every batch ends with
+//! [`Reply::Done`], which carries the number of results, so that a truncated stream is noticed. End of stdin
+//! ends the agent, but a runner says [`Request::Quit`]: on older exec protocols closing stdin closes everything.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of this protocol; both sides must agree.
+pub const VERSION: u32 = 1;
+
+/// Most probes in one batch. A line stays below 1 MiB.
+pub const MAX_BATCH: usize = 1024;
+
+/// Environment variable that holds the identity with which the servers answer.
+pub const IDENTITY_VARIABLE: &str = "VERDIKT_IDENTITY";
+
+/// Environment variable that names another file than `/etc/resolv.conf`.
+pub const RESOLV_CONF_VARIABLE: &str = "VERDIKT_RESOLV_CONF";
+
+/// What the runner asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Request {
+    /// Who are you, what can you do? Answered by [`Reply::Hello`].
+    Hello {
+        /// [`VERSION`] of the runner.
+        version: u32,
+    },
+    /// Probe all of these, at once.
+    Probe {
+        /// Chosen by the runner, unique in the session.
+        batch: u64,
+        /// Milliseconds after which silence means dropped.
+        deadline_ms: u32,
+        /// The probes, at most [`MAX_BATCH`].
+        probes: Vec<Probe>,
+    },
+    /// End the session.
+    Quit,
+}
+
+/// One probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probe {
+    /// Chosen by the runner, unique in the batch.
+    pub n: u32,
+    /// Address, or name to be resolved in the pod.
+    pub to: Target,
+    /// Port, 1–65535.
+    pub port: u16,
+    /// Transport.
+    pub transport: Transport,
+    /// Address to send from, where the source has several; otherwise the kernel chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+    /// Identities of which the answer must carry one. Empty: any identity of a verdikt server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<String>,
+    /// When set, the probe is a DNS query (A and AAAA) for this name, sent to `to` over `transport`; an answer
+    /// with a matching id is the proof, whatever its response code, and `expect` is not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+}
+
+/// Where a probe goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// This address.
+    Ip(IpAddr),
+    /// This name, resolved by the pod's own resolver to an address of the given family.
+    Name {
+        /// Fully qualified name.
+        name: String,
+        /// 4 or 6.
+        family: u8,
+    },
+}
+
+/// Transport of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// TCP
+    Tcp,
+    /// UDP
+    Udp,
+    /// SCTP
+    Sctp,
+}
+
+/// What the agent answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Reply {
+    /// Answer to [`Request::Hello`].
+    Hello {
+        /// [`VERSION`] of the agent.
+        version: u32,
+        /// Identity of this pod.
+        identity: String,
+        /// Whether SCTP sockets can be made here; otherwise the reason why not.
+        sctp: Result<(), String>,
+        /// Name servers of this pod.
+        nameservers: Vec<IpAddr>,
+    },
+    /// Some results of a batch.
+    Results {
+        /// Of which batch.
+        batch: u64,
+        /// The results, in the order in which they came about.
+        results: Vec<ProbeResult>,
+    },
+    /// A batch is finished.
+    Done {
+        /// Which batch.
+        batch: u64,
+        /// How many results it had in all.
+        count: u32,
+    },
+    /// A request that could not be understood.
+    Refused {
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Result of one probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeResult {
+    /// Of which probe.
+    pub n: u32,
+    /// What was observed.
+    pub verdict: ProbeVerdict,
+    /// Microseconds from the first packet of the deciding socket to its answer; 0 without one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rtt_us: u32,
+    /// Sockets used.
+    pub sockets: u8,
+    /// Cause of a refusal or an error, such as `connection refused` or `answered by y/b, not x/a`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What a probe observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeVerdict {
+    /// An identified answer came.
+    Allowed,
+    /// Silence on at least two independent sockets until the deadline.
+    Dropped,
+    /// RST, or ICMP unreachable or prohibited.
+    Rejected,
+    /// Nothing was proved.
+    Error,
+}
+
+/// Greeting of a TCP or SCTP server, sent at once on accept as one JSON line; and answer of a UDP server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// Identity of the pod that answers.
+    pub id: String,
+    /// Address and port of the client as the server saw them.
+    pub client: String,
+    /// Nonce of the request that this answers; empty for TCP and SCTP.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_is_one_short_line() {
+        let request = Request::Probe {
+            batch: 1,
+            deadline_ms: 300,
+            probes: vec![Probe {
+                n: 0,
+                to: Target::Ip("10.0.0.1".parse().unwrap()),
+                port: 80,
+                transport: Transport::Tcp,
+                from: None,
+                expect: vec!["x/a".into()],
+                query: None,
+            }],
+        };
+        let line = serde_json::to_string(&request).unwrap();
+        assert_eq!(
+            line,
+            r#"{"op":"probe","batch":1,"deadlineMs":300,"probes":[{"n":0,"to":{"ip":"10.0.0.1"},"port":80,"transport":"tcp","expect":["x/a"]}]}"#
+        );
+        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+    }
+}
