@@ -1,6 +1,6 @@
 //! Messages between the API server (in the verdikt process) and the node process (in its own namespaces).
 //!
-//! One message a datagram on a `SOCK_SEQPACKET` Unix socket, JSON; larger ones are split by [`crate::channel`].
+//! JSON in frames on a Unix stream socket, see [`crate::channel`].
 //! File descriptors travel beside a message where its documentation says so.
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Where a pod's network stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Place {
+pub(crate) enum Place {
     /// A pod of the n-th node (from 0), with a network of its own.
     Pod(u16),
     /// The n-th node's own network (a hostNetwork pod).
@@ -23,7 +23,7 @@ pub enum Place {
 /// From API server to node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
-pub enum ToNode {
+pub(crate) enum ToNode {
     /// Makes a pod's network, starts its command, and answers [`FromNode::PodStarted`] once the command has
     /// printed a line that begins with `ready`, or [`FromNode::PodFailed`].
     AddPod {
@@ -80,19 +80,37 @@ pub enum ToNode {
     Stop,
 }
 
+/// Why a node cannot be set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// User namespaces are refused, or give no rights.
+    UserNamespaces,
+    /// nf_tables, or one of its expressions, is missing.
+    Nftables,
+    /// A limit is too low: open files, processes, namespaces, memory.
+    Limits,
+    /// Anything else.
+    Other,
+}
+
 /// From node to API server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
-pub enum FromNode {
+pub(crate) enum FromNode {
     /// Namespaces, links and the dataplane's base are in place.
     Ready {
         /// Kernel release.
         kernel: String,
     },
-    /// The node could not be set up.
+    /// The node could not be set up. It ends after this message.
     Broken {
-        /// What failed, why, and what to do.
+        /// What stands in the way.
+        cause: Cause,
+        /// What failed and why.
         why: String,
+        /// What to do about it.
+        mend: String,
     },
     /// See [`ToNode::AddPod`].
     PodStarted {
@@ -145,66 +163,66 @@ pub enum FromNode {
 
 /// What the dataplane and DNS know.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub(crate) struct State {
     /// Whether policies are enforced (the `flannel` profile does not).
-    pub enforce: bool,
+    pub(crate) enforce: bool,
     /// Labels of every namespace.
-    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Pods that have addresses.
-    pub pods: Vec<PodState>,
+    pub(crate) pods: Vec<PodState>,
     /// Services.
-    pub services: Vec<ServiceState>,
+    pub(crate) services: Vec<ServiceState>,
     /// NetworkPolicies, as the API has them.
-    pub policies: Vec<Value>,
+    pub(crate) policies: Vec<Value>,
 }
 
 /// A pod as the dataplane sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PodState {
+pub(crate) struct PodState {
     /// Uid.
-    pub uid: String,
+    pub(crate) uid: String,
     /// Namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it runs.
-    pub place: Place,
+    pub(crate) place: Place,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Addresses, at most one of each family.
-    pub ips: Vec<IpAddr>,
+    pub(crate) ips: Vec<IpAddr>,
     /// Named container ports: (name, protocol as in the API, number).
-    pub ports: Vec<(String, String, u16)>,
+    pub(crate) ports: Vec<(String, String, u16)>,
 }
 
 /// A Service as the dataplane and DNS see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceState {
+pub(crate) struct ServiceState {
     /// Namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Name.
-    pub name: String,
+    pub(crate) name: String,
     /// Cluster IPs; none for a headless Service.
-    pub cluster_ips: Vec<IpAddr>,
+    pub(crate) cluster_ips: Vec<IpAddr>,
     /// Addresses of the ready pods behind it, whatever their port.
-    pub pod_ips: Vec<IpAddr>,
+    pub(crate) pod_ips: Vec<IpAddr>,
     /// Ports.
-    pub ports: Vec<ServicePortState>,
+    pub(crate) ports: Vec<ServicePortState>,
     /// externalTrafficPolicy: Local.
-    pub local: bool,
+    pub(crate) local: bool,
 }
 
 /// One port of a Service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServicePortState {
+pub(crate) struct ServicePortState {
     /// Name, or empty.
-    pub name: String,
+    pub(crate) name: String,
     /// Protocol as in the API.
-    pub protocol: String,
+    pub(crate) protocol: String,
     /// The Service's port.
-    pub port: u16,
+    pub(crate) port: u16,
     /// The node port, if any.
-    pub node_port: Option<u16>,
+    pub(crate) node_port: Option<u16>,
     /// Where it leads: address, port, and the node on which the pod runs.
-    pub backends: Vec<(IpAddr, u16, u16)>,
+    pub(crate) backends: Vec<(IpAddr, u16, u16)>,
 }
