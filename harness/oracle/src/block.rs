@@ -1,0 +1,94 @@
+//! `ipBlock`: a CIDR without its exceptions (statements N20, N25).
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use k8s_openapi::api::networking::v1::IPBlock;
+
+/// Whether a block holds an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// It does not: of another family, outside the CIDR, or excepted.
+    No,
+    /// It does.
+    Yes,
+    /// A CIDR written with host bits (`192.168.1.1/24`) decides it, and the API does not say how to read one.
+    HostBits,
+}
+
+/// A parsed `ipBlock`. A part that is no CIDR holds nothing; the API server refuses it anyway.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    cidr: Option<IpNet>,
+    except: Vec<IpNet>,
+}
+
+impl Block {
+    pub(crate) fn parse(block: &IPBlock) -> Self {
+        Self {
+            cidr: block.cidr.parse().ok(),
+            except: block.except.iter().flatten().filter_map(|text| text.parse().ok()).collect(),
+        }
+    }
+
+    /// Whether an exception holds an address that the CIDR itself holds.
+    pub(crate) fn excepts(&self, ip: IpAddr) -> bool {
+        self.cidr.is_some_and(|cidr| cidr.contains(&ip)) && self.except.iter().any(|net| net.contains(&ip))
+    }
+
+    /// A family never holds addresses of the other. What `except` takes away is merely not in this peer;
+    /// another peer may still allow it (N25).
+    pub(crate) fn holds(&self, ip: IpAddr) -> Holds {
+        let Some(cidr) = self.cidr.filter(|cidr| cidr.contains(&ip)) else { return Holds::No };
+        let canonical = |net: &IpNet| net.network() == net.addr();
+        let excepted = || self.except.iter().filter(|net| net.contains(&ip));
+        match (excepted().next(), excepted().any(canonical)) {
+            (_, true) => Holds::No,
+            (None, _) if canonical(&cidr) => Holds::Yes,
+            _ => Holds::HostBits,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(cidr: &str, except: &[&str], ip: &str) -> Holds {
+        let except = (!except.is_empty()).then(|| except.iter().map(|e| (*e).to_owned()).collect());
+        Block::parse(&IPBlock { cidr: cidr.into(), except }).holds(ip.parse().unwrap())
+    }
+
+    #[test]
+    fn n20_a_block_is_its_cidr_without_the_exceptions() {
+        assert_eq!(holds("10.0.0.0/8", &[], "10.1.2.3"), Holds::Yes);
+        assert_eq!(holds("10.0.0.0/8", &[], "11.1.2.3"), Holds::No);
+        assert_eq!(holds("10.0.0.0/8", &["10.1.0.0/16", "10.1.2.0/24"], "10.1.2.3"), Holds::No);
+        assert_eq!(holds("10.0.0.0/8", &["10.1.0.0/16"], "10.2.2.3"), Holds::Yes);
+        assert_eq!(holds("10.0.0.0/8", &["10.0.0.0/8"], "10.2.2.3"), Holds::No);
+    }
+
+    #[test]
+    fn n20_families_are_apart() {
+        assert_eq!(holds("0.0.0.0/0", &[], "fd00::1"), Holds::No);
+        assert_eq!(holds("::/0", &[], "10.0.0.1"), Holds::No);
+        assert_eq!(holds("::/0", &["fd00:1::/32"], "fd00:1::2"), Holds::No);
+        assert_eq!(holds("::/0", &["0.0.0.0/0"], "fd00::1"), Holds::Yes);
+    }
+
+    #[test]
+    fn n20_host_bits_are_open_only_where_they_decide() {
+        assert_eq!(holds("192.168.1.1/24", &[], "192.168.1.9"), Holds::HostBits);
+        assert_eq!(holds("192.168.1.1/24", &[], "192.168.2.9"), Holds::No);
+        assert_eq!(holds("192.168.0.0/16", &["192.168.1.1/24"], "192.168.1.9"), Holds::HostBits);
+        assert_eq!(holds("192.168.0.0/16", &["192.168.1.1/24", "192.168.1.0/28"], "192.168.1.9"), Holds::No);
+    }
+
+    #[test]
+    fn n25_what_is_no_cidr_holds_nothing() {
+        for cidr in ["", "10.0.0.0", "10.0.0.0/33", "${pod.x/a.ip}/32", "x"] {
+            assert_eq!(holds(cidr, &[], "10.0.0.1"), Holds::No, "{cidr}");
+        }
+        assert_eq!(holds("10.0.0.0/8", &["nonsense"], "10.0.0.1"), Holds::Yes);
+    }
+}

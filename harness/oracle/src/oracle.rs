@@ -1,0 +1,149 @@
+//! The oracle: a world, compiled, and the two questions one can ask it.
+
+use verdikt_model::{Cell, EndpointId, EndpointKind, Expectation, ServiceFacts, World};
+
+use crate::{
+    compile::{Direction, PodIndex, Pods, Policy},
+    trace::Trace,
+    truth::{Statement, Truth},
+};
+
+/// What the NetworkPolicy specification says about the cells of one world.
+///
+/// Making one costs a selector match per policy (and per peer) and pod; after that an answer costs a look at
+/// the rules that isolate the two ends.
+pub struct Oracle<'w> {
+    pub(crate) world: &'w World,
+    pub(crate) pods: Pods<'w>,
+    /// By namespace and name, so that reasons do not depend on the order of creation (N13).
+    pub(crate) policies: Vec<Policy<'w>>,
+    /// Per pod, the policies that isolate it: indices into `policies`.
+    ingress: Vec<Vec<u32>>,
+    egress: Vec<Vec<u32>>,
+    /// Per endpoint, its pod.
+    pod_of: Vec<Option<PodIndex>>,
+    /// Per endpoint, the pods behind it, where it is a Service.
+    backends: Vec<Vec<PodIndex>>,
+    /// Where the cluster's DNS is.
+    pub(crate) dns: ClusterDns<'w>,
+}
+
+/// What is known of the cluster's DNS.
+pub(crate) struct ClusterDns<'w> {
+    /// Its Service, where it is an endpoint.
+    pub(crate) service: Option<&'w ServiceFacts>,
+    /// Its pods; none when they are not known.
+    pub(crate) pods: Vec<PodIndex>,
+}
+
+/// An answer with its reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Allow, deny or either; the same as [`Oracle::expect`] gives.
+    pub expectation: Expectation,
+    /// For [`Expectation::Either`], the statement of the specification that leaves it open: `N20`.
+    pub statement: Option<&'static str>,
+    /// One line each, beginning with `allowed:`, `denied:` or `either:`; never empty. Text for people: not stable.
+    pub reasons: Vec<String>,
+}
+
+impl<'w> Oracle<'w> {
+    /// Compiles a world.
+    pub fn new(world: &'w World) -> Self {
+        let pods = Pods::of(world);
+        let mut policies: Vec<Policy<'w>> =
+            world.policies.iter().map(|policy| Policy::compile(policy, &pods)).collect();
+        policies.sort_by_key(|policy| (policy.namespace, policy.name));
+        let isolating = |direction| {
+            let of = |pod| {
+                (0..)
+                    .zip(&policies)
+                    .filter(|(_, policy)| policy.rules(direction).is_some() && policy.subjects.contains(pod))
+                    .map(|(index, _)| index)
+                    .collect()
+            };
+            pods.iter().map(|(pod, _)| of(pod)).collect()
+        };
+        let (ingress, egress) = (isolating(Direction::Ingress), isolating(Direction::Egress));
+        let mut next = 0..;
+        let pod_of = world
+            .endpoints
+            .iter()
+            .map(|e| matches!(e.kind, EndpointKind::Pod(_)).then(|| next.next())?)
+            .collect();
+        let behind =
+            |service| world.backends(service).into_iter().filter_map(|pod| pods.index_of(pod)).collect();
+        let backends: Vec<Vec<PodIndex>> = world
+            .endpoints
+            .iter()
+            .map(|endpoint| match &endpoint.kind {
+                EndpointKind::Service(service) | EndpointKind::Dns(service) => behind(service),
+                _ => Vec::new(),
+            })
+            .collect();
+        let dns = ClusterDns::find(world, &pods, &backends);
+        Self { world, pods, policies, ingress, egress, pod_of, backends, dns }
+    }
+
+    /// What the specification says about a cell: allow, deny or either.
+    ///
+    /// # Panics
+    /// If the cell is not of this world.
+    pub fn expect(&self, cell: &Cell) -> Expectation {
+        self.judge(cell, &mut Trace::off()).expectation()
+    }
+
+    /// The same with its reasons.
+    ///
+    /// # Panics
+    /// If the cell is not of this world.
+    pub fn explain(&self, cell: &Cell) -> Answer {
+        let mut trace = Trace::on();
+        let truth = self.judge(cell, &mut trace);
+        let statement: Option<Statement> = match truth {
+            Truth::Open(statement) => Some(statement),
+            Truth::No | Truth::Yes => None,
+        };
+        Answer { expectation: truth.expectation(), statement, reasons: trace.reasons(truth) }
+    }
+
+    /// The policies that isolate a pod in a direction (N8, N10).
+    pub(crate) fn isolating(&self, direction: Direction, pod: PodIndex) -> &[u32] {
+        match direction {
+            Direction::Ingress => &self.ingress[pod as usize],
+            Direction::Egress => &self.egress[pod as usize],
+        }
+    }
+
+    /// The pod that an endpoint is.
+    pub(crate) fn pod_of(&self, id: EndpointId) -> Option<PodIndex> {
+        self.pod_of[usize::from(id.0)]
+    }
+
+    /// The pods behind an endpoint that is a Service.
+    pub(crate) fn backends(&self, id: EndpointId) -> &[PodIndex] {
+        &self.backends[usize::from(id.0)]
+    }
+}
+
+impl<'w> ClusterDns<'w> {
+    /// The `dns` endpoint and the pods behind it, or else the pods of kube-system that are labelled as kube-dns.
+    fn find(world: &'w World, pods: &Pods<'w>, backends: &[Vec<PodIndex>]) -> Self {
+        let endpoint =
+            world.endpoints.iter().zip(backends).find_map(|(endpoint, backends)| match &endpoint.kind {
+                EndpointKind::Dns(service) => Some((service, backends)),
+                _ => None,
+            });
+        let service = endpoint.map(|(service, _)| service);
+        match endpoint {
+            Some((_, backends)) if !backends.is_empty() => Self { service, pods: backends.clone() },
+            _ => {
+                let is_dns = |namespace: &str, app: Option<&String>| {
+                    namespace == "kube-system" && app.is_some_and(|app| app == "kube-dns")
+                };
+                let found = pods.iter().filter(|(_, pod)| is_dns(&pod.namespace, pod.labels.get("k8s-app")));
+                Self { service, pods: found.map(|(index, _)| index).collect() }
+            }
+        }
+    }
+}

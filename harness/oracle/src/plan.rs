@@ -1,0 +1,141 @@
+//! One expectation per cell, from hand-written rules and the oracle; each checks the other.
+
+use std::collections::BTreeSet;
+
+use verdikt_model::{Cell, CellPattern, Expect, Expectation, Level, World};
+
+use crate::oracle::Oracle;
+
+/// What a step expects, cell by cell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// The cells to probe, in the order given, each with what should be.
+    pub rows: Vec<(Cell, Expectation)>,
+    /// Cells of a core scenario where a rule says another thing than the oracle. The rule's word is in `rows`.
+    pub contradictions: Vec<Contradiction>,
+    /// Pairs of rules that give one cell different expectations, each with the first such cell. The earlier
+    /// rule's word is in `rows`.
+    pub conflicts: Vec<Conflict>,
+    /// Rules (indices into [`Expect::rules`]) whose pattern matches no cell.
+    pub unmatched: Vec<usize>,
+}
+
+/// A hand-written expectation against the oracle's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contradiction {
+    /// The cell.
+    pub cell: Cell,
+    /// Index of the rule in [`Expect::rules`].
+    pub rule: usize,
+    /// What the rule says.
+    pub written: Expectation,
+    /// What the oracle says: allow, deny or either.
+    pub oracle: Expectation,
+    /// Why the oracle says so.
+    pub reasons: Vec<String>,
+}
+
+/// Two hand-written expectations against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict {
+    /// The first cell that both match.
+    pub cell: Cell,
+    /// Index of the earlier rule in [`Expect::rules`].
+    pub first: usize,
+    /// Index of the later one.
+    pub second: usize,
+}
+
+/// Combines hand-written rules with the oracle.
+///
+/// A rule's word wins over the oracle's. Cells that no rule names get the oracle's word when `expect.derived`,
+/// and are left out otherwise. On [`Level::Core`] a rule must agree with the oracle: equal, or `drop` or `reject`
+/// where the oracle says deny; anything else, `either` included, is a contradiction. On the other levels the rule is
+/// the authority, since it speaks of what the specification leaves to the implementation.
+///
+/// # Panics
+/// If a cell is not of this world.
+pub fn plan(level: Level, expect: &Expect, world: &World, cells: &[Cell]) -> Plan {
+    let rules: Vec<Matcher<'_>> =
+        expect.rules.iter().map(|rule| Matcher::new(&rule.pattern, world)).collect();
+    let oracle = (expect.derived || level == Level::Core && !rules.is_empty()).then(|| Oracle::new(world));
+    let mut plan = Plan::default();
+    let mut used = vec![false; rules.len()];
+    let mut conflicting = BTreeSet::new();
+    for cell in cells {
+        let mut matching = (0..rules.len()).filter(|rule| rules[*rule].matches(cell));
+        let Some(first) = matching.next() else {
+            if expect.derived
+                && let Some(oracle) = &oracle
+            {
+                plan.rows.push((*cell, oracle.expect(cell)));
+            }
+            continue;
+        };
+        let written = expect.rules[first].expectation;
+        used[first] = true;
+        for second in matching {
+            used[second] = true;
+            if expect.rules[second].expectation != written && conflicting.insert((first, second)) {
+                plan.conflicts.push(Conflict { cell: *cell, first, second });
+            }
+        }
+        if level == Level::Core
+            && let Some(oracle) = &oracle
+        {
+            let derived = oracle.expect(cell);
+            if !refines(written, derived) {
+                let reasons = oracle.explain(cell).reasons;
+                plan.contradictions.push(Contradiction {
+                    cell: *cell,
+                    rule: first,
+                    written,
+                    oracle: derived,
+                    reasons,
+                });
+            }
+        }
+        plan.rows.push((*cell, written));
+    }
+    plan.unmatched = (0..rules.len()).filter(|rule| !used[*rule]).collect();
+    plan
+}
+
+/// Whether a written expectation says the oracle's word, or says it more exactly.
+const fn refines(written: Expectation, oracle: Expectation) -> bool {
+    matches!(
+        (written, oracle),
+        (Expectation::Allow, Expectation::Allow)
+            | (Expectation::Deny | Expectation::Drop | Expectation::Reject, Expectation::Deny)
+            | (Expectation::Either, Expectation::Either)
+    )
+}
+
+/// A pattern with its globs matched once per endpoint instead of once per cell.
+struct Matcher<'a> {
+    pattern: &'a CellPattern,
+    from: Vec<bool>,
+    to: Vec<bool>,
+}
+
+impl<'a> Matcher<'a> {
+    fn new(pattern: &'a CellPattern, world: &World) -> Self {
+        let names: Vec<String> = world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect();
+        Self {
+            pattern,
+            from: names.iter().map(|name| pattern.from_matches(name)).collect(),
+            to: names.iter().map(|name| pattern.to_matches(name)).collect(),
+        }
+    }
+
+    /// The same as [`CellPattern::matches`].
+    fn matches(&self, cell: &Cell) -> bool {
+        let Self { pattern, from, to } = self;
+        from[usize::from(cell.from.0)]
+            && to[usize::from(cell.to.0)]
+            && pattern.via == cell.via
+            && pattern.port.is_none_or(|port| port == cell.port)
+            && pattern.protocol.is_none_or(|protocol| protocol == cell.protocol)
+            && pattern.family.is_none_or(|family| family == cell.family)
+    }
+}

@@ -1,0 +1,279 @@
+//! Reasons in words: which rule allowed, or how near each rule came.
+
+use std::fmt::Write as _;
+
+use crate::{
+    block::Holds,
+    compile::{Direction, Matcher, Policy, Port, Ports, Rule},
+    ends::{Connection, End, Role, Who},
+    oracle::Oracle,
+    selector_words::{describe_peer, labels_against, namespace_against},
+    side::{Finding, Place, Why, ends_of},
+    trace::Trace,
+    truth::Truth,
+};
+
+/// How many policies, and rules of each, a denial speaks of.
+const MOST: usize = 3;
+
+impl Oracle<'_> {
+    /// The reasons of both sides of a connection.
+    pub(crate) fn note_sides(
+        &self,
+        connection: &Connection,
+        egress: Finding,
+        ingress: Finding,
+        trace: &mut Trace,
+    ) {
+        match (egress.why, ingress.why) {
+            (Why::NotIsolated, Why::NotIsolated) => trace.add(Truth::Yes, || {
+                let (from, to) = (self.who(&connection.from), self.who(&connection.to));
+                format!("no policy isolates {to} for ingress and none isolates {from} for egress (N7, N9)")
+            }),
+            (Why::NoPod, Why::NoPod) => trace.add(Truth::Yes, || {
+                let (from, to) = (self.who(&connection.from), self.who(&connection.to));
+                format!("neither {from} nor {to} is a pod that policies apply to (N2)")
+            }),
+            _ => {
+                self.note_side(Direction::Egress, connection, egress, trace);
+                self.note_side(Direction::Ingress, connection, ingress, trace);
+            }
+        }
+    }
+
+    /// The reasons of one side.
+    pub(crate) fn note_side(
+        &self,
+        direction: Direction,
+        connection: &Connection,
+        finding: Finding,
+        trace: &mut Trace,
+    ) {
+        let (subject, peer) = ends_of(direction, connection);
+        let (word, truth) = (direction.word(), finding.truth);
+        match finding.why {
+            Why::NoPod => {}
+            Why::NotIsolated => trace.add(truth, || {
+                let statement = if direction == Direction::Ingress { "N9" } else { "N7" };
+                format!("no policy isolates {} for {word} ({statement})", self.who(subject))
+            }),
+            Why::OwnNode => trace.add(truth, || {
+                format!(
+                    "{} is on the node of {}, which is always let in (N5, N10)",
+                    self.who(peer),
+                    self.who(subject)
+                )
+            }),
+            Why::PerhapsOwnNode => trace.add(truth, || {
+                let (subject, peer) = (self.who(subject), self.who(peer));
+                format!(
+                    "{subject} is isolated for {word}, and whether {peer} counts as its own node is open (N5)"
+                )
+            }),
+            Why::Rule(place) => trace.add(truth, || self.matched(direction, connection, place, truth)),
+            Why::NoRule => self.note_denial(direction, connection, truth, trace),
+        }
+    }
+
+    /// The rule that matched, surely or perhaps.
+    fn matched(&self, direction: Direction, connection: &Connection, place: Place, truth: Truth) -> String {
+        let policy = &self.policies[place.policy as usize];
+        let rule = &policy.rules(direction).unwrap_or_default()[place.rule];
+        let word = direction.word();
+        let mut text = format!("{word} rule {}", place.rule);
+        if let Some(peer) = place.peer {
+            let _ = write!(text, " peer {peer}");
+        }
+        let _ = write!(
+            text,
+            " of {}/{}: {}",
+            policy.namespace,
+            policy.name,
+            describe_rule(policy, rule, place.peer)
+        );
+        let (_, end) = ends_of(direction, connection);
+        match truth {
+            Truth::Open("N24") => {
+                text.push_str("; without peers there is no pod to look the name up on (N24, k8s#99256)")
+            }
+            Truth::Open("N20") if end.role == Role::External => {
+                text.push_str("; how a CIDR with host bits is read is open (N20)");
+            }
+            Truth::Open(statement) => {
+                let what = if matches!(end.who, Who::Pod(_)) { "pod" } else { "node" };
+                let _ = match end.ip {
+                    Some(ip) => write!(
+                        text,
+                        " holds {ip}, but whether a block finds a {what}'s address here is open ({statement})"
+                    ),
+                    None => write!(text, " may hold the address, which is not known ({statement})"),
+                };
+            }
+            Truth::No | Truth::Yes => {}
+        }
+        text
+    }
+
+    /// Each policy that isolates the subject, with how its rules missed.
+    fn note_denial(&self, direction: Direction, connection: &Connection, truth: Truth, trace: &mut Trace) {
+        let (subject, _) = ends_of(direction, connection);
+        let Role::Pod(pod) = subject.role else { return };
+        let policies = self.isolating(direction, pod);
+        for policy in policies.iter().take(MOST) {
+            let policy = &self.policies[*policy as usize];
+            trace.add(truth, || {
+                let word = direction.word();
+                let mut text = format!(
+                    "policy {}/{} isolates {} for {word}",
+                    policy.namespace,
+                    policy.name,
+                    self.who(subject)
+                );
+                let rules = policy.rules(direction).unwrap_or_default();
+                if rules.is_empty() {
+                    let statement = if direction == Direction::Ingress { "N10" } else { "N8" };
+                    let _ = write!(text, " and has no {word} rule ({statement})");
+                }
+                for (index, rule) in rules.iter().take(MOST).enumerate() {
+                    let _ =
+                        write!(text, "; rule {index}{}", self.missed(direction, connection, policy, rule));
+                }
+                if rules.len() > MOST {
+                    let _ = write!(text, "; {} more rules do not match", rules.len() - MOST);
+                }
+                text
+            });
+        }
+        if policies.len() > MOST {
+            trace.add(truth, || {
+                format!(
+                    "{} more policies isolate {} and do not allow it",
+                    policies.len() - MOST,
+                    self.who(subject)
+                )
+            });
+        }
+    }
+
+    /// How a rule missed: its ports where a peer matches, else the peer that came nearest.
+    fn missed(
+        &self,
+        direction: Direction,
+        connection: &Connection,
+        policy: &Policy<'_>,
+        rule: &Rule<'_>,
+    ) -> String {
+        let (_, end) = ends_of(direction, connection);
+        let peers = rule.peers.as_deref().unwrap_or_default();
+        let a_peer_matches = peers.is_empty()
+            || peers.iter().any(|peer| self.peer(&peer.matcher, end, connection.path) != Truth::No);
+        if a_peer_matches {
+            let ports = rule.ports.iter().flatten().map(|port| self.describe_port(port, &connection.to));
+            return format!(" allows only {}, not {}", list(ports, 4), connection.port);
+        }
+        let nearest =
+            (0..peers.len()).max_by_key(|i| (self.nearness(policy, &peers[*i], end), usize::MAX - i));
+        let Some(index) = nearest else { return String::new() };
+        let peer = &peers[index];
+        let why = self.peer_missed(policy, peer, end);
+        let others = match peers.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        format!(" peer {index} allows {}{others}, {why}", describe_peer(policy.namespace, peer.source))
+    }
+
+    /// How near a peer came: 1 when only the pod's own labels missed.
+    fn nearness(&self, policy: &Policy<'_>, peer: &crate::compile::Peer<'_>, end: &End) -> u8 {
+        let Role::Pod(pod) = end.role else { return u8::from(matches!(peer.matcher, Matcher::Block(_))) };
+        let facts = self.pods.get(pod);
+        let namespace = match &peer.source.namespace_selector {
+            None => facts.namespace == policy.namespace,
+            Some(selector) => self.pods.namespace_matches(selector, &facts.namespace),
+        };
+        u8::from(namespace && matches!(peer.matcher, Matcher::Pods(_)))
+    }
+
+    /// Why a peer does not match the other end.
+    fn peer_missed(&self, policy: &Policy<'_>, peer: &crate::compile::Peer<'_>, end: &End) -> String {
+        let who = self.who(end);
+        match (&peer.matcher, end.role) {
+            (Matcher::Nobody, _) => "which matches nobody (N25)".into(),
+            (Matcher::Block(block), _) => match end.ip {
+                Some(ip) if block.holds(ip) == Holds::No && block.excepts(ip) => {
+                    format!("which excepts {ip} of {who}")
+                }
+                Some(ip) => format!("which does not hold {ip} of {who}"),
+                None => format!("the address of {who} is not known"),
+            },
+            (Matcher::Pods(_), Role::External) => format!("{who} is no pod"),
+            (Matcher::Pods(_), Role::Node(_)) if matches!(end.who, Who::Pod(_)) => {
+                format!("{who} counts as its node")
+            }
+            (Matcher::Pods(_), Role::Node(_)) => format!("{who} is no pod"),
+            (Matcher::Pods(_), Role::Pod(pod)) => {
+                let facts = self.pods.get(pod);
+                let namespace = match &peer.source.namespace_selector {
+                    None if facts.namespace != policy.namespace => {
+                        Some(format!("{who} is in {}", facts.namespace))
+                    }
+                    None => None,
+                    Some(selector) => namespace_against(self.world, selector, &facts.namespace)
+                        .map(|why| format!("{who} is in {}, which {why}", facts.namespace)),
+                };
+                let labels = || {
+                    let selector = peer.source.pod_selector.as_ref()?;
+                    labels_against(selector, &facts.labels).map(|why| format!("{who} {why}"))
+                };
+                namespace.or_else(labels).unwrap_or_else(|| format!("which does not match {who}"))
+            }
+        }
+    }
+
+    /// A port of a rule; a name with what it means on the destination.
+    fn describe_port(&self, port: &Port<'_>, to: &End) -> String {
+        let Ports::Named(name) = port.ports else { return port_words(port) };
+        let (Role::Pod(pod), Some(protocol)) = (to.role, port.protocol) else { return port_words(port) };
+        let mut declared = self.pods.get(pod).named_ports.iter();
+        let found = declared.find(|have| have.name == name && have.port.protocol == protocol);
+        match found {
+            Some(have) => format!("{name} ({} on {})", have.port, self.who(to)),
+            None => format!("{name}/{protocol} (not declared on {})", self.who(to)),
+        }
+    }
+}
+
+/// What a rule that matched allows: the peer that matched and the ports.
+fn describe_rule(policy: &Policy<'_>, rule: &Rule<'_>, peer: Option<usize>) -> String {
+    let peer = peer.and_then(|index| rule.peers.as_ref()?.get(index));
+    let ports = rule.ports.as_ref().map(|ports| list(ports.iter().map(port_words), 4));
+    match (peer, ports) {
+        (None, None) => "everybody on every port".into(),
+        (None, Some(ports)) => format!("everybody on {ports}"),
+        (Some(peer), None) => describe_peer(policy.namespace, peer.source),
+        (Some(peer), Some(ports)) => format!("{} on {ports}", describe_peer(policy.namespace, peer.source)),
+    }
+}
+
+fn port_words(port: &Port<'_>) -> String {
+    let Some(protocol) = port.protocol else { return "an unknown protocol".into() };
+    match port.ports {
+        Ports::All => format!("every {protocol} port"),
+        Ports::Range(first, last) if first == last => format!("{first}/{protocol}"),
+        Ports::Range(first, last) => format!("{first}-{last}/{protocol}"),
+        Ports::Named(name) => format!("{name}/{protocol}"),
+        Ports::Nothing => "an endPort without a numeric port".into(),
+    }
+}
+
+/// Joins the first `most` words, and says how many more there are.
+pub(crate) fn list(words: impl Iterator<Item = String>, most: usize) -> String {
+    let mut words: Vec<String> = words.collect();
+    let more = words.len().saturating_sub(most);
+    words.truncate(most);
+    let mut text = words.join(", ");
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
+    }
+    text
+}

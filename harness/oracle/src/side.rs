@@ -1,0 +1,168 @@
+//! One side of a connection: does the isolation of the pod at one end let the other end through?
+
+use verdikt_model::PortProtocol;
+
+use crate::{
+    block::Holds,
+    compile::{Direction, Matcher, PodIndex, Port, Ports, Rule},
+    ends::{Connection, End, Path, Role},
+    oracle::Oracle,
+    truth::Truth,
+};
+
+/// Where a rule stands: policy (index into the oracle's list), rule, peer (`None` for a rule without peers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) policy: u32,
+    pub(crate) rule: usize,
+    pub(crate) peer: Option<usize>,
+}
+
+/// Why one side answered as it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The end is no pod that policies apply to (N2).
+    NoPod,
+    /// No policy isolates the pod in this direction (N7, N9).
+    NotIsolated,
+    /// Traffic from the pod's own node (N5, N10).
+    OwnNode,
+    /// Traffic to the pod's own node, or between a pod and a node that may be its own (N5).
+    PerhapsOwnNode,
+    /// A rule matches, surely or under one reading.
+    Rule(Place),
+    /// Isolated, and no rule matches.
+    NoRule,
+}
+
+/// The answer of one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) truth: Truth,
+    pub(crate) why: Why,
+}
+
+impl Oracle<'_> {
+    /// Whether the source's egress isolation, or the destination's ingress isolation, lets a connection through.
+    pub(crate) fn side(&self, direction: Direction, connection: &Connection) -> Finding {
+        let (subject, peer) = ends_of(direction, connection);
+        let Role::Pod(pod) = subject.role else { return Finding { truth: Truth::Yes, why: Why::NoPod } };
+        let policies = self.isolating(direction, pod);
+        if policies.is_empty() {
+            return Finding { truth: Truth::Yes, why: Why::NotIsolated };
+        }
+        let own_node = self.own_node(pod, peer);
+        if direction == Direction::Ingress && own_node == Some(true) {
+            return Finding { truth: Truth::Yes, why: Why::OwnNode };
+        }
+        let mut best = Finding { truth: Truth::No, why: Why::NoRule };
+        for policy in policies {
+            let rules = self.policies[*policy as usize].rules(direction).unwrap_or_default();
+            for (index, rule) in rules.iter().enumerate() {
+                let (truth, peer) = self.rule(direction, rule, connection);
+                if truth.beats(best.truth) {
+                    best = Finding { truth, why: Why::Rule(Place { policy: *policy, rule: index, peer }) };
+                }
+                if best.truth == Truth::Yes {
+                    return best;
+                }
+            }
+        }
+        // N5 promises traffic from the own node; for traffic to it the page contradicts itself. While the
+        // pod's node is unknown, any node may be its own.
+        if own_node != Some(false) && Truth::Open("N5").beats(best.truth) {
+            best = Finding { truth: Truth::Open("N5"), why: Why::PerhapsOwnNode };
+        }
+        best
+    }
+
+    /// Whether the peer is the node that the pod runs on; `None` when that is not known.
+    fn own_node(&self, pod: PodIndex, peer: &End) -> Option<bool> {
+        match peer.role {
+            Role::Node(node) => Some(node? == self.pods.get(pod).node?),
+            Role::Pod(_) | Role::External => Some(false),
+        }
+    }
+
+    /// Whether one rule matches: any of its peers and any of its ports (N17). With the best peer.
+    fn rule(&self, direction: Direction, rule: &Rule<'_>, connection: &Connection) -> (Truth, Option<usize>) {
+        let ports = self.rule_ports(direction, rule, connection);
+        let Some(peers) = &rule.peers else { return (ports, None) };
+        let (mut best, mut place) = (Truth::No, None);
+        if ports == Truth::No {
+            return (best, place);
+        }
+        let (_, end) = ends_of(direction, connection);
+        for (index, peer) in peers.iter().enumerate() {
+            let truth = self.peer(&peer.matcher, end, connection.path);
+            if truth.beats(best) {
+                (best, place) = (truth, Some(index));
+            }
+        }
+        (best.and(ports), place)
+    }
+
+    /// Whether a peer matches the other end.
+    pub(crate) fn peer(&self, matcher: &Matcher, end: &End, path: Path) -> Truth {
+        let open = match path {
+            Path::Direct => Truth::Open("N20"),
+            Path::Service => Truth::Open("N21"),
+        };
+        match matcher {
+            // Selectors find pods only: no node, no external host (N18).
+            Matcher::Pods(set) => match end.role {
+                Role::Pod(pod) if set.contains(pod) => Truth::Yes,
+                _ => Truth::No,
+            },
+            Matcher::Block(block) => match (end.ip.map(|ip| block.holds(ip)), end.role) {
+                (Some(Holds::No), _) => Truth::No,
+                (Some(Holds::Yes), Role::External) => Truth::Yes,
+                (Some(Holds::HostBits), Role::External) => Truth::Open("N20"),
+                // A block is meant for addresses outside the cluster; whether it finds pods and nodes is open.
+                (Some(_) | None, _) => open,
+            },
+            Matcher::Nobody => Truth::No,
+        }
+    }
+
+    /// Whether any of a rule's ports matches.
+    pub(crate) fn rule_ports(&self, direction: Direction, rule: &Rule<'_>, connection: &Connection) -> Truth {
+        let Some(ports) = &rule.ports else { return Truth::Yes };
+        // Where an egress rule has no peers, a name has no pods to be looked up on (k8s#99256).
+        let named = match direction {
+            Direction::Egress if rule.peers.is_none() => Truth::Open("N24"),
+            _ => Truth::Yes,
+        };
+        let matches = |port| self.port(port, &connection.to, connection.port, named);
+        ports.iter().map(matches).fold(Truth::No, Truth::or)
+    }
+
+    /// Whether one port matches; `named` is the answer for a name that the destination gives to that port.
+    fn port(&self, port: &Port<'_>, to: &End, dialled: PortProtocol, named: Truth) -> Truth {
+        if port.protocol != Some(dialled.protocol) {
+            return Truth::No;
+        }
+        let yes = match port.ports {
+            Ports::All => true,
+            Ports::Range(first, last) => (first..=last).contains(&i32::from(dialled.port)),
+            Ports::Named(name) => {
+                // Only pods have named ports: one that the destination does not declare matches nothing.
+                let Role::Pod(pod) = to.role else { return Truth::No };
+                let declared = self.pods.get(pod).named_ports.iter();
+                let mut found =
+                    declared.filter(|have| have.name == name && have.port.protocol == dialled.protocol);
+                return if found.next().is_some_and(|have| have.port == dialled) { named } else { Truth::No };
+            }
+            Ports::Nothing => false,
+        };
+        if yes { Truth::Yes } else { Truth::No }
+    }
+}
+
+/// The pod that a direction's policies apply to, and its peer.
+pub(crate) const fn ends_of(direction: Direction, connection: &Connection) -> (&End, &End) {
+    match direction {
+        Direction::Ingress => (&connection.to, &connection.from),
+        Direction::Egress => (&connection.from, &connection.to),
+    }
+}
