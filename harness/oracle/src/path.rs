@@ -32,7 +32,7 @@ impl Oracle<'_> {
             return self.judge_under(Reading::AsPods, cell, trace);
         }
         let [pods, nodes] = Reading::BOTH.map(|reading| {
-            trace.alternative(true, |trace| {
+            trace.alternative(|trace| {
                 trace.scoped(|| reading.prefix().into(), |trace| self.judge_under(reading, cell, trace))
             })
         });
@@ -87,10 +87,10 @@ impl Oracle<'_> {
             family: cell.family,
             reading,
         };
-        let reached = self.through(cell.via, &from, self.backends(cell.to), dialled, trace);
+        let reach = |trace: &mut Trace| self.through(cell.via, &from, self.backends(cell.to), dialled, trace);
         match cell.via {
-            Via::Dns | Via::Headless => reached.and(self.resolve_name(&from, reading, trace)),
-            Via::PodIp | Via::ClusterIp | Via::NodePort => reached,
+            Via::Dns | Via::Headless => trace.both(|trace| self.resolve_name(&from, reading, trace), reach),
+            Via::PodIp | Via::ClusterIp | Via::NodePort => reach(trace),
         }
     }
 
@@ -130,12 +130,11 @@ impl Oracle<'_> {
             };
             Some((pod, PortProtocol { port: number, ..dialled.port }))
         });
-        let several = usable.clone().nth(1).is_some();
         let (mut answer, mut differ) = (None, false);
         for (pod, port) in usable {
             let to = self.pod_end(pod, dialled.family, dialled.reading);
             let prefix = || format!("behind {}, {}:{port}: ", name(dialled.service), self.pod_name(pod));
-            let truth = trace.alternative(several, |trace| {
+            let truth = trace.alternative(|trace| {
                 trace.scoped(prefix, |trace| match via {
                     _ if headless => {
                         self.direct(Connection { from: *from, to, port, path: Path::Direct }, trace)
@@ -197,24 +196,31 @@ impl Oracle<'_> {
             self.note_sides(&after, egress, ingress, trace);
             return egress.truth.and(ingress.truth);
         }
-        self.note_side(Direction::Ingress, &after, ingress, trace);
-        let open = Truth::Open("N21");
-        trace.add(open, || {
-            let service = format!("{}:{}", name(dialled.service), dialled.port);
-            let backend = format!("{}:{port}", self.who(&to));
-            format!("an egress policy may see {service} or, after rewriting, {backend}, and they differ here (N21)")
-        });
-        trace.alternative(true, |trace| {
-            trace.scoped(
-                || "as the backend: ".into(),
-                |t| self.note_side(Direction::Egress, &after, egress, t),
-            );
-            trace.scoped(
-                || "as the Service: ".into(),
-                |t| self.note_side(Direction::Egress, &before, egress_before, t),
-            );
-        });
-        open.and(ingress.truth)
+        let judge_egress = |trace: &mut Trace| {
+            let open = Truth::Open("N21");
+            trace.add(open, || {
+                let service = format!("{}:{}", name(dialled.service), dialled.port);
+                let backend = format!("{}:{port}", self.who(&to));
+                format!("an egress policy may see {service} or, after rewriting, {backend}, and they differ here (N21)")
+            });
+            for (prefix, connection, finding) in
+                [("as the backend: ", &after, egress), ("as the Service: ", &before, egress_before)]
+            {
+                trace.alternative(|trace| {
+                    trace.scoped(
+                        || prefix.into(),
+                        |trace| self.note_side(Direction::Egress, connection, finding, trace),
+                    );
+                    finding.truth
+                });
+            }
+            open
+        };
+        let judge_ingress = |trace: &mut Trace| {
+            self.note_side(Direction::Ingress, &after, ingress, trace);
+            ingress.truth
+        };
+        trace.both(judge_egress, judge_ingress)
     }
 
     /// A node port: the source may be rewritten to a node's address, the destination is a node's or the

@@ -5,8 +5,8 @@ use crate::truth::Truth;
 /// One line, with the answer that it gives a reason for.
 struct Note {
     truth: Truth,
-    /// One of several things that the cell can mean: kept when the answer is open, since their difference opens it.
-    alternative: bool,
+    /// How many choices it lies within: see [`Trace::alternative`].
+    depth: u32,
     text: String,
 }
 
@@ -14,26 +14,25 @@ struct Note {
 pub(crate) struct Trace {
     notes: Option<Vec<Note>>,
     scope: Vec<String>,
-    alternatives: u32,
+    depth: u32,
 }
 
 impl Trace {
     /// Collects nothing: no text is ever made.
     pub(crate) const fn off() -> Self {
-        Self { notes: None, scope: Vec::new(), alternatives: 0 }
+        Self { notes: None, scope: Vec::new(), depth: 0 }
     }
 
     /// Collects.
     pub(crate) const fn on() -> Self {
-        Self { notes: Some(Vec::new()), scope: Vec::new(), alternatives: 0 }
+        Self { notes: Some(Vec::new()), scope: Vec::new(), depth: 0 }
     }
 
     /// Adds a reason.
     pub(crate) fn add(&mut self, truth: Truth, text: impl FnOnce() -> String) {
-        let alternative = self.alternatives > 0;
         if let Some(notes) = &mut self.notes {
-            let scope = self.scope.concat();
-            notes.push(Note { truth, alternative, text: format!("{}: {scope}{}", truth.word(), text()) });
+            let text = format!("{}: {}{}", truth.word(), self.scope.concat(), text());
+            notes.push(Note { truth, depth: self.depth, text });
         }
     }
 
@@ -54,26 +53,60 @@ impl Trace {
         out
     }
 
-    /// Runs something that judges one of several things that the cell can mean, when `several` says that there are.
-    pub(crate) fn alternative<T>(&mut self, several: bool, run: impl FnOnce(&mut Self) -> T) -> T {
-        self.alternatives += u32::from(several);
-        let out = run(self);
-        self.alternatives -= u32::from(several);
-        out
+    /// Judges one of the things that a cell can mean. What led to its answer is kept when the whole is open,
+    /// because then it may be the difference between the alternatives that opens it.
+    pub(crate) fn alternative(&mut self, run: impl FnOnce(&mut Self) -> Truth) -> Truth {
+        let start = self.notes.as_ref().map_or(0, Vec::len);
+        self.depth += 1;
+        let truth = run(self);
+        let depth = self.depth;
+        self.depth -= 1;
+        if let Some(notes) = &mut self.notes {
+            let mine = notes.split_off(start);
+            notes.extend(mine.into_iter().filter(|note| is_cause(note, truth, depth)));
+        }
+        truth
+    }
+
+    /// Judges two things that are both needed (N14), and keeps the reasons of those that decide.
+    pub(crate) fn both(
+        &mut self,
+        first: impl FnOnce(&mut Self) -> Truth,
+        second: impl FnOnce(&mut Self) -> Truth,
+    ) -> Truth {
+        let start = self.notes.as_ref().map_or(0, Vec::len);
+        let one = first(self);
+        let middle = self.notes.as_ref().map_or(0, Vec::len);
+        let two = second(self);
+        let answer = one.and(two);
+        if let Some(notes) = &mut self.notes {
+            if !two.same(answer) {
+                notes.truncate(middle);
+            }
+            if !one.same(answer) {
+                notes.drain(start..middle);
+            }
+        }
+        answer
     }
 
     /// The reasons for an answer: those that led to it, without repetition, the open ones first.
     pub(crate) fn reasons(self, answer: Truth) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
-        let notes = self.notes.unwrap_or_default();
-        let open = matches!(answer, Truth::Open(_));
-        let causes = notes.iter().filter(|n| n.truth.same(answer));
-        let differences = notes.iter().filter(|n| open && n.alternative && !n.truth.same(answer));
-        for note in causes.chain(differences) {
+        let notes: Vec<Note> =
+            self.notes.into_iter().flatten().filter(|note| is_cause(note, answer, 0)).collect();
+        let (same, others): (Vec<Note>, Vec<Note>) =
+            notes.into_iter().partition(|note| note.truth.same(answer));
+        for note in same.into_iter().chain(others) {
             if !lines.contains(&note.text) {
-                lines.push(note.text.clone());
+                lines.push(note.text);
             }
         }
         lines
     }
+}
+
+/// Whether a note led to an answer given at some depth.
+fn is_cause(note: &Note, answer: Truth, depth: u32) -> bool {
+    note.truth.same(answer) || matches!(answer, Truth::Open(_)) && note.depth > depth
 }
