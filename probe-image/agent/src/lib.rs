@@ -1,1 +1,85 @@
 //! verdikt-probe: servers and probes in one small binary.
+//!
+//! ```text
+//! serve    listeners ──► greeting with this pod's identity            (a probe pod's entry point)
+//! agent    stdin: requests ──► session ──► engine ──► results: stdout  (exec'd once in each source pod)
+//! connect  one probe by hand ──► engine ──► one sentence
+//! query    one DNS query by hand ──► engine ──► one sentence
+//! ```
+//!
+//! One thread and one epoll instance a process: hundreds of agents share a machine with what they measure.
+//! There is no libc name resolution anywhere: in a static binary it would need NSS at run time.
+
+mod arguments;
+mod engine;
+mod hand;
+mod resolv;
+mod serve;
+mod session;
+mod system;
+
+use std::ffi::OsString;
+
+use arguments::Arguments;
+
+/// What a verb ends with when it did not succeed.
+pub(crate) enum Failure {
+    /// The command line is wrong; exit code 2.
+    Usage(String),
+    /// The work could not be done; exit code 3.
+    Fatal(String),
+}
+
+const USAGE: &str = "\
+verdikt-probe: servers and probes of verdikt
+
+usage:
+  verdikt-probe serve [--tcp PORTS] [--udp PORTS] [--sctp PORTS] [--identity NAME]
+      answer on these ports (comma-separated) with this pod's identity;
+      the identity is by default $VERDIKT_IDENTITY, else the host name
+  verdikt-probe agent
+      probe what requests on stdin ask for (JSON lines), results on stdout
+  verdikt-probe connect HOST:PORT [--protocol tcp|udp|sctp] [--deadline 1s] [--expect NAME]
+                        [-4|-6] [--from ADDRESS] [-o json]
+      one probe; HOST is an address, [IPv6] in brackets, or a name
+  verdikt-probe query NAME [--server ADDRESS[:PORT]] [--protocol udp|tcp] [--deadline 1s]
+                      [--from ADDRESS] [-o json]
+      ask a name server for the A and AAAA records of NAME
+  verdikt-probe version
+
+exit codes: 0 allowed, or done; 1 dropped or rejected; 2 usage; 3 error, nothing proved
+";
+
+/// Runs a verb. `args` are the arguments without the program's name. Returns the exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let mut args = args.into_iter();
+    let verb = args.next();
+    let arguments = Arguments::new(args);
+    let done = match verb.as_deref().and_then(|v| v.to_str()) {
+        Some("serve") => serve::run(arguments),
+        Some("agent") => session::run(arguments),
+        Some("connect") => hand::connect(arguments),
+        Some("query") => hand::query(arguments),
+        Some("version" | "--version" | "-V") => {
+            println!("verdikt-probe {} (protocol {})", env!("CARGO_PKG_VERSION"), verdikt_protocol::VERSION);
+            Ok(0)
+        }
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(0)
+        }
+        Some(other) => Err(Failure::Usage(format!("there is no verb `{other}`"))),
+        None => Err(Failure::Usage("a verb is missing".into())),
+    };
+    match done {
+        Ok(code) => code,
+        Err(Failure::Usage(why)) => {
+            eprintln!("verdikt-probe: {why}\n\n{USAGE}");
+            2
+        }
+        Err(Failure::Fatal(why)) => {
+            eprintln!("verdikt-probe: {why}");
+            3
+        }
+    }
+}

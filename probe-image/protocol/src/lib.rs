@@ -5,8 +5,11 @@
 //! [`Reply::Done`], which carries the number of results, so that a truncated stream is noticed. End of stdin
 //! ends the agent, but a runner says [`Request::Quit`]: on older exec protocols closing stdin closes everything.
 
+mod datagram;
+
 use std::net::IpAddr;
 
+pub use datagram::{UDP_MAGIC, UDP_REQUEST_BYTES, nonce_text, udp_nonce, udp_request};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; both sides must agree.

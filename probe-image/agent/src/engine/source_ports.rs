@@ -1,0 +1,98 @@
+//! Source ports of UDP probes.
+//!
+//! A stateful dataplane keeps a UDP flow's entry for 30 to 180 s. A probe that came from the port of an earlier,
+//! allowed one would be taken as part of that flow and be let through by a policy that denies it: a false
+//! "allowed". So ports come from a cursor that walks through the ephemeral range, and a port is never used twice
+//! towards one destination within [`REST`].
+//!
+//! TCP needs none of this: the kernel's choice is fine, because connection tracking takes a SYN on a closed
+//! entry as a new flow, and every probe closes its connection with RST (see [`super::socket`]).
+
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// The range: Linux' default ephemeral ports.
+const FIRST: u16 = 32_768;
+/// How many there are, up to 60999.
+const COUNT: usize = 28_232;
+
+/// Longer than any dataplane keeps a UDP flow.
+const REST: Duration = Duration::from_secs(600);
+
+/// The cursor, and what it has given out lately.
+pub(super) struct SourcePorts {
+    /// Offset of the port that is next.
+    next: usize,
+    /// What was given out within [`REST`], oldest first: (hash of the destination, when). The last entry used
+    /// the port before `next`, the one before it the port before that, and so on.
+    given: VecDeque<(u32, Instant)>,
+    hasher: RandomState,
+}
+
+impl SourcePorts {
+    /// Starts anywhere in the range: sessions that follow one another in a pod shall not begin alike.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { next: (seed % COUNT as u64) as usize, given: VecDeque::new(), hasher: RandomState::new() }
+    }
+
+    /// A port that has not been used towards this destination lately; `None` when there is none.
+    pub(super) fn take(&mut self, to: SocketAddr, now: Instant) -> Option<u16> {
+        while self.given.front().is_some_and(|(_, when)| *when + REST < now) {
+            self.given.pop_front();
+        }
+        let destination = self.hasher.hash_one(to) as u32;
+        for _ in 0..COUNT {
+            let port = FIRST + self.next as u16;
+            let rounds = (1..=self.given.len() / COUNT).map(|round| self.given.len() - round * COUNT);
+            let used = rounds.into_iter().any(|at| self.given[at].0 == destination);
+            self.next = (self.next + 1) % COUNT;
+            self.given.push_back((destination, now));
+            if !used {
+                return Some(port);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn to(n: u8) -> SocketAddr {
+        ([10, 0, 0, n], 80).into()
+    }
+
+    #[test]
+    fn no_port_comes_twice_until_all_are_used_up() {
+        let (mut ports, now) = (SourcePorts::new(60_000), Instant::now());
+        let taken: HashSet<u16> = (0..COUNT).filter_map(|_| ports.take(to(1), now)).collect();
+        assert_eq!(taken.len(), COUNT);
+        assert!(taken.iter().all(|port| (32_768..=60_999).contains(port)));
+        assert_eq!(ports.take(to(1), now + REST), None, "all have been used towards this destination");
+        assert!(ports.take(to(2), now + REST).is_some());
+    }
+
+    #[test]
+    fn a_port_comes_back_for_another_destination_and_after_its_rest() {
+        let (mut ports, now) = (SourcePorts::new(0), Instant::now());
+        let first = ports.take(to(1), now).unwrap();
+        for _ in 1..COUNT {
+            ports.take(to(2), now).unwrap();
+        }
+        assert_eq!(ports.take(to(3), now), Some(first));
+        for _ in 1..COUNT {
+            ports.take(to(4), now).unwrap();
+        }
+        assert_ne!(ports.take(to(1), now), Some(first), "two rounds later it is still known");
+        let later = now + REST + Duration::from_secs(1);
+        assert!(ports.take(to(1), later).is_some());
+        assert_eq!(ports.given.len(), 1, "what has rested is forgotten");
+    }
+}
