@@ -80,6 +80,13 @@ pub(crate) struct Connection {
     pub(crate) path: Path,
 }
 
+impl End {
+    /// An end of which nothing is known: no selector finds it, any block may hold it, it may be any node.
+    pub(crate) const fn somewhere(self) -> Self {
+        Self { role: Role::Node(None), ip: None, who: self.who }
+    }
+}
+
 impl Oracle<'_> {
     /// A pod as an end.
     pub(crate) fn pod_end(&self, pod: PodIndex, family: Family, reading: Reading) -> End {

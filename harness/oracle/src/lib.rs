@@ -19,12 +19,14 @@
 
 mod block;
 mod compile;
+mod dns;
 mod ends;
 mod oracle;
 mod path;
 mod plan;
 mod reasons;
 mod selector_words;
+mod service;
 mod side;
 mod trace;
 mod truth;

@@ -1,9 +1,10 @@
 //! The oracle: a world, compiled, and the two questions one can ask it.
 
-use verdikt_model::{Cell, EndpointId, EndpointKind, Expectation, ServiceFacts, World};
+use verdikt_model::{Cell, EndpointId, EndpointKind, Expectation, World};
 
 use crate::{
     compile::{Direction, PodIndex, Pods, Policy},
+    dns::ClusterDns,
     trace::Trace,
     truth::{Statement, Truth},
 };
@@ -26,14 +27,6 @@ pub struct Oracle<'w> {
     backends: Vec<Vec<PodIndex>>,
     /// Where the cluster's DNS is.
     pub(crate) dns: ClusterDns<'w>,
-}
-
-/// What is known of the cluster's DNS.
-pub(crate) struct ClusterDns<'w> {
-    /// Its Service, where it is an endpoint.
-    pub(crate) service: Option<&'w ServiceFacts>,
-    /// Its pods; none when they are not known.
-    pub(crate) pods: Vec<PodIndex>,
 }
 
 /// An answer with its reasons.
@@ -123,27 +116,5 @@ impl<'w> Oracle<'w> {
     /// The pods behind an endpoint that is a Service.
     pub(crate) fn backends(&self, id: EndpointId) -> &[PodIndex] {
         &self.backends[usize::from(id.0)]
-    }
-}
-
-impl<'w> ClusterDns<'w> {
-    /// The `dns` endpoint and the pods behind it, or else the pods of kube-system that are labelled as kube-dns.
-    fn find(world: &'w World, pods: &Pods<'w>, backends: &[Vec<PodIndex>]) -> Self {
-        let endpoint =
-            world.endpoints.iter().zip(backends).find_map(|(endpoint, backends)| match &endpoint.kind {
-                EndpointKind::Dns(service) => Some((service, backends)),
-                _ => None,
-            });
-        let service = endpoint.map(|(service, _)| service);
-        match endpoint {
-            Some((_, backends)) if !backends.is_empty() => Self { service, pods: backends.clone() },
-            _ => {
-                let is_dns = |namespace: &str, app: Option<&String>| {
-                    namespace == "kube-system" && app.is_some_and(|app| app == "kube-dns")
-                };
-                let found = pods.iter().filter(|(_, pod)| is_dns(&pod.namespace, pod.labels.get("k8s-app")));
-                Self { service, pods: found.map(|(index, _)| index).collect() }
-            }
-        }
     }
 }

@@ -41,6 +41,14 @@ impl Oracle<'_> {
         }
     }
 
+    /// The policies that isolate a connection's end in a direction.
+    pub(crate) fn isolating_names(&self, direction: Direction, connection: &Connection) -> String {
+        let (subject, _) = ends_of(direction, connection);
+        let Role::Pod(pod) = subject.role else { return String::new() };
+        let policies = self.isolating(direction, pod).iter().map(|policy| &self.policies[*policy as usize]);
+        list(policies.map(|policy| format!("{}/{}", policy.namespace, policy.name)), MOST)
+    }
+
     /// The reasons of one side.
     pub(crate) fn note_side(
         &self,

@@ -100,7 +100,7 @@ fn n14_a_service_needs_both_ends_too() {
 fn n21_backends_that_differ_are_open() {
     let policy =
         ("x/p", json!({"podSelector": {"matchLabels": {"role": "frontend"}}, "policyTypes": ["Ingress"]}));
-    let both = same_port(&[("all", "yes")], ServiceKind::ClusterIp, &[policy.clone()]);
+    let both = same_port(&[("all", "yes")], ServiceKind::ClusterIp, std::slice::from_ref(&policy));
     either(&both, CELL, "N21");
     let all = ("x/q", json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
     deny(&same_port(&[("all", "yes")], ServiceKind::ClusterIp, &[policy, all]), CELL);
