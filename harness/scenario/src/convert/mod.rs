@@ -1,0 +1,18 @@
+//! From the files' structs to the model, with the checks that need no oracle.
+//!
+//! ```text
+//! RawTopology ─► topology ─┐
+//! RawStep ─► steps ─► object ─► policy ─┴─► Scenario + places of its patterns
+//! ```
+
+mod names;
+mod object;
+mod policy;
+mod scenario;
+mod steps;
+mod topology;
+
+pub(crate) use names::{Name, check_labels};
+pub(crate) use scenario::{Converted, scenario};
+pub(crate) use steps::RuleSpans;
+pub(crate) use topology::topology;

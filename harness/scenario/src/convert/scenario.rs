@@ -1,0 +1,194 @@
+//! A whole scenario.
+
+use verdikt_model::{Level, Requirement, Scenario, World};
+
+use super::{
+    names::{Name, check_labels},
+    object::Surroundings,
+    steps::{self, RuleSpans},
+    topology::topology,
+};
+use crate::{
+    clean,
+    decode::Findings,
+    diagnostic::Finding,
+    raw::{RawRequires, RawScenario, RawTopologyRef},
+    span::{At, Span},
+    suggest,
+    topologies::Topologies,
+};
+
+/// A scenario, and where its name and patterns stand.
+pub(crate) struct Converted {
+    pub(crate) scenario: Scenario,
+    /// Place of its name.
+    pub(crate) name: Span,
+    /// Places of the patterns, step by step.
+    pub(crate) rules: Vec<RuleSpans>,
+}
+
+/// Statements of the specification that a scenario may name.
+const STATEMENTS: std::ops::RangeInclusive<u8> = 1..=43;
+
+/// Checks a scenario and makes the model of it; `None` when a finding stands in the way.
+pub(crate) fn scenario(
+    raw: &RawScenario,
+    file: &str,
+    topologies: &Topologies,
+    findings: &mut Findings,
+) -> Option<Converted> {
+    let errors = findings.errors();
+    let (meta, spec) = (&raw.metadata, &raw.spec);
+    check_name(&meta.name, findings);
+    let mut labels = check_labels(&meta.labels, findings);
+    let level =
+        level(meta.labels.iter().find(|(key, _)| key.value == "level").map(|(_, value)| value), findings);
+    labels.insert("level".into(), level.to_string());
+    if spec.summary.value.trim().is_empty() {
+        findings.push(Finding::error("scenario/missing-field", spec.summary.span, "the summary is empty"));
+    }
+    spec.clauses.iter().for_each(|clause| check_clause(clause, findings));
+    let requires = spec.requires.as_ref().map(|raw| requires(raw, findings)).unwrap_or_default();
+    let nodes = requires.iter().find_map(|r| if let Requirement::Nodes(n) = r { Some(*n) } else { None });
+    let before = findings.errors();
+    let topology = match &spec.topology {
+        RawTopologyRef::Inline(raw) => topology(raw, nodes.unwrap_or_default(), meta.name.span, findings),
+        RawTopologyRef::Name(name) => match topologies.get(&name.value) {
+            Some(topology) => topology.clone(),
+            None => {
+                findings.push(unknown_topology(name, topologies));
+                return None;
+            }
+        },
+    };
+    let world = (findings.errors() == before).then(|| World::synthetic(&topology));
+    let crds: Vec<String> = requires
+        .iter()
+        .filter_map(|r| if let Requirement::Crd(crd) = r { Some(crd.clone()) } else { None })
+        .collect();
+    let around = Surroundings { topology: &topology, world: world.as_ref(), crds: &crds };
+    if spec.steps.is_empty() {
+        findings.push(
+            Finding::error("scenario/no-steps", meta.name.span, "the scenario has no step")
+                .help("add at least `steps: [{expect: {}}]`: everything must then be as the oracle says"),
+        );
+    }
+    let (steps, rules) = steps::steps(&spec.steps, &around, findings);
+    if findings.errors() > errors {
+        return None;
+    }
+    let texts = |list: &[At<String>]| list.iter().map(|at| at.value.clone()).collect();
+    Some(Converted {
+        scenario: Scenario {
+            name: meta.name.value.clone(),
+            labels,
+            level,
+            summary: spec.summary.value.clone(),
+            clauses: texts(&spec.clauses),
+            references: texts(&spec.references),
+            requires,
+            topology,
+            steps,
+            source: file.to_owned(),
+        },
+        name: meta.name.span,
+        rules,
+    })
+}
+
+fn check_name(name: &At<String>, findings: &mut Findings) {
+    let good = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if name.value.len() > 200 || !name.value.split('/').all(good) {
+        findings.push(
+            Finding::error(
+                "scenario/invalid-name",
+                name.span,
+                format!("`{}` cannot name a scenario", clean::word(&name.value)),
+            )
+            .help("write `area/title` with lower-case letters, digits and `-`, for example `ports/end-port-range`"),
+        );
+    }
+}
+
+fn level(raw: Option<&At<String>>, findings: &mut Findings) -> Level {
+    const LEVELS: [Level; 3] = [Level::Core, Level::Extended, Level::ImplementationDefined];
+    let Some(word) = raw else { return Level::Core };
+    LEVELS.into_iter().find(|level| level.to_string() == word.value).unwrap_or_else(|| {
+        findings.push(
+            Finding::error(
+                "scenario/unknown-level",
+                word.span,
+                format!("`{}` is no level", clean::word(&word.value)),
+            )
+            .maybe_help(suggest::help(
+                &word.value,
+                "levels",
+                ["core", "extended", "implementation-defined"],
+            )),
+        );
+        Level::Core
+    })
+}
+
+fn check_clause(clause: &At<String>, findings: &mut Findings) {
+    let number =
+        clause.value.strip_prefix('N').filter(|n| !n.starts_with('0')).and_then(|n| n.parse::<u8>().ok());
+    if !number.is_some_and(|n| STATEMENTS.contains(&n)) {
+        findings.push(
+            Finding::error(
+                "scenario/unknown-clause",
+                clause.span,
+                format!("`{}` is no statement of the specification", clean::word(&clause.value)),
+            )
+            .help("statements are N1 to N43"),
+        );
+    }
+}
+
+fn requires(raw: &RawRequires, findings: &mut Findings) -> Vec<Requirement> {
+    let mut out = Vec::new();
+    for crd in &raw.crd.0 {
+        if crd.value.split('.').count() < 3 {
+            findings.push(
+                Finding::error(
+                    "scenario/invalid-name",
+                    crd.span,
+                    format!("`{}` is no full name of a custom resource definition", clean::word(&crd.value)),
+                )
+                .help("write PLURAL.GROUP, for example ciliumnetworkpolicies.cilium.io"),
+            );
+        } else {
+            Name::Object.check(crd, findings);
+        }
+        out.push(Requirement::Crd(crd.value.clone()));
+    }
+    let set = |flag: &Option<At<bool>>| flag.as_ref().is_some_and(|at| at.value);
+    if set(&raw.sctp) {
+        out.push(Requirement::Sctp);
+    }
+    if set(&raw.dual_stack) {
+        out.push(Requirement::DualStack);
+    }
+    if let Some(nodes) = &raw.nodes {
+        if nodes.value == 0 || nodes.value > 100 {
+            findings.push(Finding::error(
+                "scenario/wrong-type",
+                nodes.span,
+                format!("`nodes: {}` makes no sense; expected 1 to 100", nodes.value),
+            ));
+        }
+        out.push(Requirement::Nodes(nodes.value));
+    }
+    out
+}
+
+fn unknown_topology(name: &At<String>, topologies: &Topologies) -> Finding {
+    Finding::error(
+        "scenario/unknown-topology",
+        name.span,
+        format!("there is no shared topology `{}`", clean::word(&name.value)),
+    )
+    .maybe_help(suggest::help(&name.value, "shared topologies", topologies.names()))
+}

@@ -1,0 +1,190 @@
+//! Expectations against the cells that there are, against each other and against the oracle.
+
+use verdikt_model::{Cell, CellPattern, EndpointName, Family, Scenario, Via, World, cells};
+use verdikt_oracle::{Contradiction, Plan, plan};
+
+use crate::{
+    convert::{Converted, RuleSpans},
+    decode::Findings,
+    diagnostic::Finding,
+    suggest,
+};
+
+/// Cells of one step beyond which the check would take too long for a lint.
+const MOST_CELLS: usize = 2_000_000;
+/// Contradictions reported for one pattern; the others are counted.
+const MOST_EXAMPLES: usize = 3;
+
+/// Plays the scenario through without a cluster and checks what each step expects.
+pub(crate) fn check(converted: &Converted, findings: &mut Findings) {
+    let scenario = &converted.scenario;
+    if too_large(scenario) {
+        findings.push(Finding::warning(
+            "scenario/too-large-to-check",
+            converted.name,
+            "the topology is too large to check its expectations against the oracle here; a run still does",
+        ));
+        return;
+    }
+    let mut world = World::synthetic(&scenario.topology);
+    for (step, spans) in scenario.steps.iter().zip(&converted.rules) {
+        for action in &step.actions {
+            // Variables were checked where they stand; without the object there is nothing to compare.
+            if world.apply(action).is_err() {
+                return;
+            }
+        }
+        let cells = cells(&world, Family::ALL);
+        let plan = plan(scenario.level, &step.expect, &world, &cells);
+        report(&plan, scenario, spans, &world, &cells, &step.expect.rules, findings);
+    }
+}
+
+fn too_large(scenario: &Scenario) -> bool {
+    let pods = scenario.topology.pods().count();
+    let ports: usize = scenario.topology.pods().map(|(_, _, pod)| pod.serve.ports.len()).sum();
+    pods.saturating_mul(ports).saturating_mul(Family::ALL.len()) > MOST_CELLS
+}
+
+fn report(
+    plan: &Plan,
+    scenario: &Scenario,
+    spans: &RuleSpans,
+    world: &World,
+    cells: &[Cell],
+    rules: &[verdikt_model::ExpectRule],
+    findings: &mut Findings,
+) {
+    for &rule in &plan.unmatched {
+        findings.push(unmatched(&rules[rule].pattern, spans[rule], world, cells));
+    }
+    for conflict in &plan.conflicts {
+        let (first, second) = (&rules[conflict.first], &rules[conflict.second]);
+        findings.push(
+            Finding::error(
+                "scenario/contradictory-expectations",
+                spans[conflict.second],
+                format!(
+                    "`{}` says {}, but `{}` says {} for {}",
+                    second.pattern,
+                    second.expectation,
+                    first.pattern,
+                    first.expectation,
+                    name(&conflict.cell, world)
+                ),
+            )
+            .also(spans[conflict.first], format!("says {}", first.expectation))
+            .help("a cell can have one expectation; make one of the patterns narrower"),
+        );
+    }
+    let mut shown: Vec<(usize, Vec<&Contradiction>)> = Vec::new();
+    for contradiction in &plan.contradictions {
+        match shown.iter_mut().find(|(rule, _)| *rule == contradiction.rule) {
+            Some((_, list)) => list.push(contradiction),
+            None => shown.push((contradiction.rule, vec![contradiction])),
+        }
+    }
+    for (rule, list) in shown {
+        let first = list[0];
+        let mut help: Vec<String> = Vec::new();
+        for contradiction in list.iter().take(MOST_EXAMPLES) {
+            help.push(format!("{}: {}", name(&contradiction.cell, world), contradiction.reasons.join("; ")));
+        }
+        if list.len() > MOST_EXAMPLES {
+            help.push(format!("… and {} more cells of this pattern", list.len() - MOST_EXAMPLES));
+        }
+        help.push("if the specification leaves this open, label the scenario `level: extended` or `implementation-defined`".into());
+        findings.push(
+            Finding::error(
+                "scenario/against-oracle",
+                spans[rule],
+                format!(
+                    "the expectation is {}, but the specification says {} for {}",
+                    first.written,
+                    first.oracle,
+                    name(&first.cell, world)
+                ),
+            )
+            .help(help.join("\n")),
+        );
+    }
+    debug_assert_eq!(spans.len(), rules.len(), "{}: a place for every rule", scenario.name);
+}
+
+/// A cell in the words of a pattern.
+fn name(cell: &Cell, world: &World) -> String {
+    let mut text = format!("{} -> {}:{}", world.name(cell.from), world.name(cell.to), cell.port_protocol());
+    if cell.via != Via::PodIp {
+        text.push_str(&format!(" via {}", cell.via));
+    }
+    text.push_str(&format!(" over {}", cell.family));
+    text
+}
+
+/// Says which part of a pattern matches nothing.
+fn unmatched(pattern: &CellPattern, span: crate::span::Span, world: &World, cells: &[Cell]) -> Finding {
+    let finding = |why: String| {
+        Finding::error("scenario/pattern-without-cells", span, format!("`{pattern}` matches no cell: {why}"))
+    };
+    let names: Vec<String> = world.endpoints.iter().map(|e| e.name.to_string()).collect();
+    let known = |part: &str| suggest::help(part, "endpoints", names.iter().map(String::as_str));
+    if !names.iter().any(|name| pattern.from_matches(name)) {
+        return finding(format!("no endpoint is named `{}`", pattern.from)).maybe_help(known(&pattern.from));
+    }
+    if !names.iter().any(|name| pattern.to_matches(name)) {
+        return finding(format!("no endpoint is named `{}`", pattern.to)).maybe_help(known(&pattern.to));
+    }
+    // Both ends exist: drop one condition after the other and see which one was too many.
+    let ends = |cell: &Cell| {
+        pattern.from_matches(&world.name(cell.from).to_string())
+            && pattern.to_matches(&world.name(cell.to).to_string())
+    };
+    let between: Vec<&Cell> = cells.iter().filter(|cell| ends(cell)).collect();
+    if between.is_empty() {
+        return no_cells_between(pattern, world, &finding);
+    }
+    let on_path: Vec<&&Cell> = between.iter().filter(|cell| cell.via == pattern.via).collect();
+    if on_path.is_empty() {
+        let paths = distinct(between.iter().map(|cell| cell.via.to_string()));
+        let what = if pattern.via == Via::PodIp { "without `via`, the path is pod-ip, and" } else { "" };
+        return finding(format!("{what} `{}` has no path {}", pattern.to, pattern.via).trim().to_owned())
+            .help(format!("its paths: {paths}; write for example `via {}`", between[0].via));
+    }
+    let port = |cell: &&&&Cell| {
+        pattern.port.is_none_or(|port| port == cell.port)
+            && pattern.protocol.is_none_or(|protocol| protocol == cell.protocol)
+    };
+    if !on_path.iter().any(|cell| port(&cell)) {
+        let ports = distinct(on_path.iter().map(|cell| cell.port_protocol().to_string()));
+        return finding(format!("`{}` does not serve that port", pattern.to))
+            .help(format!("served are {ports}"));
+    }
+    finding("there is no such cell in that IP family".into())
+}
+
+fn no_cells_between(pattern: &CellPattern, world: &World, finding: &dyn Fn(String) -> Finding) -> Finding {
+    let only = |part: &str, test: &dyn Fn(&EndpointName) -> bool| {
+        let mut matching = world.endpoints.iter().filter(|e| {
+            let name = e.name.to_string();
+            pattern_part_matches(part, &name)
+        });
+        matching.all(|e| test(&e.name))
+    };
+    let is_service = |name: &EndpointName| matches!(name, EndpointName::Service { .. } | EndpointName::Dns);
+    if only(&pattern.from, &is_service) {
+        return finding(format!("`{}` is a service, and services open no connections", pattern.from));
+    }
+    if only(&pattern.to, &is_service) {
+        return finding(format!("services are probed from pods only, and `{}` is none", pattern.from));
+    }
+    finding(format!("`{}` serves no port", pattern.to)).help("what an endpoint listens on is said by `serve`")
+}
+
+fn pattern_part_matches(part: &str, name: &str) -> bool {
+    format!("{part} -> *").parse::<CellPattern>().is_ok_and(|pattern| pattern.from_matches(name))
+}
+
+fn distinct(words: impl Iterator<Item = String>) -> String {
+    let set: std::collections::BTreeSet<String> = words.collect();
+    suggest::list(set.iter().map(String::as_str))
+}

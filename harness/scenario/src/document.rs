@@ -1,0 +1,274 @@
+//! One file: its documents, what kind each is, and what is wrong with it.
+//!
+//! Topologies are read first, so that scenarios anywhere can name them; scenarios follow.
+
+use verdikt_model::Scenario;
+
+use crate::{
+    clean,
+    convert::{self, Name},
+    crosscheck,
+    decode::{Findings, FromNode},
+    diagnostic::{Diagnostic, Finding},
+    raw::{RawScenario, RawTopologyDocument},
+    source::{Lines, Source},
+    span::Span,
+    suggest,
+    topologies::Topologies,
+    yaml::{self, Node, Value},
+};
+
+/// The version of the format that this crate reads.
+pub(crate) const API_VERSION: &str = "verdikt.dev/v1alpha1";
+/// A larger file is refused before it is parsed, in bytes.
+pub const LARGEST_FILE: usize = 8 * 1024 * 1024;
+/// Findings reported of one file; the rest is counted.
+const MOST_FINDINGS: usize = 50;
+
+/// Reads a file: its scenarios, and everything that is wrong with it, the comparison with the oracle included.
+///
+/// A scenario with an error is not among the scenarios; one with warnings only is. `topologies` are those that can
+/// be named besides the file's own. Never panics, whatever the text.
+pub fn parse(source: &Source, topologies: &Topologies) -> (Vec<Scenario>, Vec<Diagnostic>) {
+    let mut file = File::open(source);
+    let mut topologies = topologies.clone();
+    for (name, _, topology) in file.topologies() {
+        topologies.insert(name, topology);
+    }
+    let scenarios = file.scenarios(&topologies).into_iter().map(|(scenario, _)| scenario).collect();
+    (scenarios, file.diagnostics())
+}
+
+/// A file on its way from text to scenarios.
+pub(crate) struct File<'s> {
+    source: &'s Source,
+    documents: Vec<Document>,
+    findings: Vec<Finding>,
+}
+
+struct Document {
+    node: Node,
+    kind: DocumentKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DocumentKind {
+    Scenario,
+    Topology,
+    /// Reported already.
+    Bad,
+}
+
+impl<'s> File<'s> {
+    /// Parses the text and tells its documents apart.
+    pub(crate) fn open(source: &'s Source) -> Self {
+        let mut file = Self { source, documents: Vec::new(), findings: Vec::new() };
+        if source.text.len() > LARGEST_FILE {
+            file.findings.push(
+                Finding::error(
+                    "scenario/too-large",
+                    Span::default(),
+                    format!("the file has {} bytes; at most {LARGEST_FILE} are read", source.text.len()),
+                )
+                .help("split it: one scenario a file is best"),
+            );
+            return file;
+        }
+        match yaml::parse(&source.text) {
+            Err(error) => file.findings.push(syntax(&error)),
+            Ok(nodes) if nodes.is_empty() => file
+                .findings
+                .push(Finding::error("scenario/empty", Span::default(), "the file holds no document").help(
+                    format!("a scenario starts with `apiVersion: {API_VERSION}` and `kind: Scenario`"),
+                )),
+            Ok(nodes) => {
+                for node in nodes {
+                    let mut findings = Findings::default();
+                    let kind = document_kind(&node, &mut findings);
+                    file.findings.extend(findings.into_vec());
+                    file.documents.push(Document { node, kind });
+                }
+            }
+        }
+        file
+    }
+
+    /// The file's shared topologies, with the places of their names.
+    pub(crate) fn topologies(&mut self) -> Vec<(String, Span, verdikt_model::Topology)> {
+        let mut out: Vec<(String, Span, verdikt_model::Topology)> = Vec::new();
+        for document in self.documents.iter().filter(|d| d.kind == DocumentKind::Topology) {
+            let mut findings = Findings::default();
+            if let Some(raw) = RawTopologyDocument::from_node(&document.node, &mut findings) {
+                let name = &raw.metadata.name;
+                Name::Topology.check(name, &mut findings);
+                convert::check_labels(&raw.metadata.labels, &mut findings);
+                let topology = convert::topology(&raw.spec, 0, name.span, &mut findings);
+                if let Some((_, first, _)) = out.iter().find(|(have, ..)| *have == name.value) {
+                    findings.push(duplicate("topology", &name.value, name.span).also(*first, "first"));
+                }
+                if findings.errors() == 0 {
+                    out.push((name.value.clone(), name.span, topology));
+                }
+            }
+            self.findings.extend(findings.into_vec());
+        }
+        out
+    }
+
+    /// The file's scenarios without errors, with the places of their names.
+    pub(crate) fn scenarios(&mut self, topologies: &Topologies) -> Vec<(Scenario, Span)> {
+        let mut out: Vec<(Scenario, Span)> = Vec::new();
+        for document in self.documents.iter().filter(|d| d.kind == DocumentKind::Scenario) {
+            let mut findings = Findings::default();
+            let raw =
+                RawScenario::from_node(&document.node, &mut findings).filter(|_| findings.errors() == 0);
+            let converted =
+                raw.and_then(|raw| convert::scenario(&raw, &self.source.name, topologies, &mut findings));
+            if let Some(converted) = converted {
+                if let Some((_, first)) = out.iter().find(|(have, _)| have.name == converted.scenario.name) {
+                    findings.push(
+                        duplicate("scenario", &converted.scenario.name, converted.name).also(*first, "first"),
+                    );
+                }
+                crosscheck::check(&converted, &mut findings);
+                if findings.errors() == 0 {
+                    out.push((converted.scenario, converted.name));
+                }
+            }
+            self.findings.extend(findings.into_vec());
+        }
+        out
+    }
+
+    /// Adds a finding about this file.
+    pub(crate) fn push(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// All findings, in the order of the file.
+    pub(crate) fn diagnostics(mut self) -> Vec<Diagnostic> {
+        self.findings.sort_by_key(Finding::start);
+        // Errors come first when there are too many to show them all.
+        if self.findings.len() > MOST_FINDINGS {
+            let more = self.findings.len() - MOST_FINDINGS;
+            self.findings.sort_by_key(|finding| !finding.is_error());
+            self.findings.truncate(MOST_FINDINGS);
+            self.findings.sort_by_key(Finding::start);
+            let last =
+                self.findings.last().map_or(Span::default(), |f| Span { start: f.start(), end: f.start() });
+            self.findings.push(
+                Finding::error(
+                    "scenario/too-many-findings",
+                    last,
+                    format!("{more} more findings are not shown"),
+                )
+                .help("mend the ones above first"),
+            );
+        }
+        let lines = Lines::new(&self.source.text);
+        self.findings.into_iter().map(|f| f.place(&self.source.name, &self.source.text, &lines)).collect()
+    }
+}
+
+/// A name that is taken.
+pub(crate) fn duplicate(what: &str, name: &str, span: Span) -> Finding {
+    let name = clean::word(name);
+    Finding::error(duplicate_code(what), span, format!("the {what} name `{name}` is taken"))
+        .help("names must be unique in a run; rename one of the two")
+}
+
+fn duplicate_code(what: &str) -> &'static str {
+    if what == "topology" { "scenario/duplicate-topology" } else { "scenario/duplicate-name" }
+}
+
+fn syntax(error: &yaml::SyntaxError) -> Finding {
+    let span = error.span.unwrap_or_default();
+    if error.limit {
+        return Finding::error(
+            "scenario/too-complex",
+            span,
+            format!("the YAML expands too far: {}", clean::word(&error.message)),
+        )
+        .help("write out what anchors and aliases repeat, or split the file");
+    }
+    let finding =
+        Finding::error("scenario/syntax", span, format!("this is no YAML: {}", clean::word(&error.message)));
+    finding
+        .help("look for a tab in the indentation, an unclosed quote or bracket, or a missing space after `:`")
+}
+
+fn document_kind(node: &Node, findings: &mut Findings) -> DocumentKind {
+    let bad = DocumentKind::Bad;
+    if !matches!(node.value, Value::Map(_)) {
+        findings.push(
+            Finding::error(
+                "scenario/no-scenario",
+                node.span,
+                "this document is no Scenario: it is no mapping",
+            )
+            .help(format!("a scenario starts with `apiVersion: {API_VERSION}` and `kind: Scenario`")),
+        );
+        return bad;
+    }
+    let text = |name: &str| node.get(name).and_then(|n| n.text().map(|text| (text, n.span)));
+    let Some((kind, kind_span)) = text("kind") else {
+        findings.push(
+            Finding::error("scenario/no-scenario", node.span, "this document has no `kind`")
+                .help(format!("a scenario starts with `apiVersion: {API_VERSION}` and `kind: Scenario`")),
+        );
+        return bad;
+    };
+    let api = text("apiVersion");
+    let ours = api.is_none_or(|(api, _)| api.starts_with("verdikt.dev/"));
+    let read = match kind {
+        "Scenario" if ours => DocumentKind::Scenario,
+        "Topology" if ours => DocumentKind::Topology,
+        _ => {
+            findings.push(foreign(kind, kind_span, ours));
+            return bad;
+        }
+    };
+    match api {
+        Some((API_VERSION, _)) => read,
+        Some((other, span)) => {
+            findings.push(
+                Finding::error(
+                    "scenario/unknown-version",
+                    span,
+                    format!("`{}` is no known version", clean::word(other)),
+                )
+                .help(format!("write `apiVersion: {API_VERSION}`")),
+            );
+            bad
+        }
+        None => {
+            findings.push(
+                Finding::error(
+                    "scenario/missing-field",
+                    kind_span,
+                    "the document needs the field `apiVersion`",
+                )
+                .help(format!("write `apiVersion: {API_VERSION}`")),
+            );
+            bad
+        }
+    }
+}
+
+fn foreign(kind: &str, span: Span, ours: bool) -> Finding {
+    let near = suggest::nearest(kind, ["Scenario", "Topology"]).filter(|_| ours);
+    let kind = clean::word(kind);
+    let finding = Finding::error(
+        "scenario/foreign-document",
+        span,
+        format!("this document is a `{kind}`; expected a Scenario or a Topology"),
+    );
+    match near {
+        Some(near) => finding.help(format!("did you mean `{near}`?")),
+        None => finding.help(format!(
+            "policies are tested inside a scenario. Put this object under `spec.steps[0].apply` of\n\
+             apiVersion: {API_VERSION}\nkind: Scenario\nmetadata: {{name: my/first}}\nspec:\n  summary: What it shows\n  \
+             topology: three-by-three\n  steps:\n    - apply: [ … ]"
+        )),
+    }
+}

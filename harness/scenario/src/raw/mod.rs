@@ -1,0 +1,15 @@
+//! The shape of the files: one struct a mapping, strict, with places. The JSON Schema is made from these.
+
+mod document;
+mod policy;
+mod topology;
+
+pub(crate) use document::{
+    RawDelete, RawExpect, RawLabel, RawRequires, RawScenario, RawStep, RawTopologyDocument, RawTopologyRef,
+};
+pub(crate) use policy::{
+    RawIpBlock, RawNetworkPolicy, RawPeer, RawPolicyPort, RawPortNumber, RawRule, RawSelector,
+};
+pub(crate) use topology::{
+    RawEndpoint, RawNamespace, RawPlacement, RawPod, RawServe, RawService, RawTargetPort, RawTopology,
+};
