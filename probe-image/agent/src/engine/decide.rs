@@ -1,6 +1,6 @@
 //! From what was heard to a verdict.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::ResponseCode;
 use nix::sys::epoll::EpollEvent;
@@ -14,6 +14,9 @@ use super::{
     slab::Key,
     talk::Heard,
 };
+
+/// Silence is believed only when it was concluded within this part of the deadline after its end.
+const LATE: u32 = 8;
 
 impl Engine {
     /// Takes what was heard on one of a probe's sockets (none when it could not even be opened).
@@ -49,8 +52,8 @@ impl Engine {
         }
     }
 
-    /// The deadline has passed without a proof.
-    pub(super) fn end(&mut self, key: Key, now: Instant) {
+    /// The deadline has passed without a proof, `late` ago.
+    pub(super) fn end(&mut self, key: Key, now: Instant, late: Duration) {
         let Some(active) = self.probes.get_mut(key) else { return };
         let mut connected = false;
         for talk in active.talks.into_iter().flatten() {
@@ -80,6 +83,14 @@ impl Engine {
                 ProbeVerdict::Error,
                 Some("connected, but no answer came on the connection".into()),
             ),
+            // This process was not run in time: then nor were others, and the servers may be among them.
+            Phase::Probing(_) if late > active.job.deadline / LATE && active.grace.is_none() => {
+                active.grace = Some(now + active.job.deadline);
+                for at in 0..active.talks.len() {
+                    self.again(key, at);
+                }
+                return;
+            }
             Phase::Probing(_) => Outcome::bare(ProbeVerdict::Dropped, None),
         };
         self.finish(key, None, outcome);
@@ -157,6 +168,10 @@ impl Engine {
             self.talks.remove(talk);
         }
         outcome.sockets = active.sockets;
+        if active.paced {
+            let answered = outcome.rtt > Duration::ZERO;
+            self.pace.ended(answered.then_some(outcome.rtt));
+        }
         self.finished.push(Finished { batch: active.job.batch, n: active.job.probe.n, outcome });
     }
 }

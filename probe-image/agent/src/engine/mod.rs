@@ -13,6 +13,7 @@ mod cause;
 mod decide;
 mod dns;
 mod outcome;
+mod pace;
 mod probe;
 mod slab;
 mod socket;
@@ -37,6 +38,7 @@ use verdikt_protocol::{ProbeVerdict, Target, Transport};
 use self::{
     cause::Cause,
     dns::Question,
+    pace::Pace,
     probe::{Active, Phase, Step},
     slab::{Key, Slab},
     source_ports::SourcePorts,
@@ -57,9 +59,6 @@ const RESERVED_DESCRIPTORS: usize = 64;
 /// Most probes in flight.
 const MOST_ACTIVE: usize = 4096;
 
-/// Probes that are started before answers are looked at.
-const BURST: usize = 32;
-
 /// Events that are taken at once.
 const EVENTS: usize = 256;
 
@@ -76,6 +75,7 @@ pub(crate) struct Engine {
     /// (when, probe). An entry outlives its probe; then it does nothing.
     timers: BinaryHeap<Reverse<(Instant, Key)>>,
     most_active: usize,
+    pace: Pace,
     ports: SourcePorts,
     random: Random,
     /// What has ended since the embedder last looked.
@@ -94,6 +94,7 @@ impl Engine {
             talks: Slab::new(),
             timers: BinaryHeap::new(),
             most_active: (descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2).clamp(1, MOST_ACTIVE),
+            pace: Pace::new(),
             ports: SourcePorts::new(random.next()),
             random,
             finished: Vec::new(),
@@ -123,11 +124,9 @@ impl Engine {
     /// Gets on with everything, waiting at most until `limit` for something to happen. Returns the embedder's
     /// descriptors that are ready.
     pub(crate) fn turn(&mut self, limit: Option<Instant>) -> io::Result<Vec<(u64, EpollFlags)>> {
-        for _ in 0..BURST {
-            if self.probes.len() >= self.most_active {
-                break;
-            }
-            let Some(job) = self.waiting.pop_front() else { break };
+        while self.has_room()
+            && let Some(job) = self.waiting.pop_front()
+        {
             self.start(job);
         }
         // Whatever arrived before this moment is among the events, unless there are more than fit.
@@ -149,12 +148,15 @@ impl Engine {
         }
         if count < EVENTS {
             self.keep_time(looked);
+            self.pace.expire(looked, |key| {
+                self.probes.get_mut(key).is_some_and(|active| std::mem::take(&mut active.paced))
+            });
         }
         Ok(ready)
     }
 
     fn patience(&mut self, now: Instant, limit: Option<Instant>) -> EpollTimeout {
-        if !self.finished.is_empty() || (!self.waiting.is_empty() && self.probes.len() < self.most_active) {
+        if !self.finished.is_empty() {
             return EpollTimeout::ZERO;
         }
         while let Some(Reverse((_, key))) = self.timers.peek()
@@ -163,10 +165,17 @@ impl Engine {
             self.timers.pop();
         }
         let timer = self.timers.peek().map(|Reverse((when, _))| *when);
-        let Some(until) = timer.into_iter().chain(limit).min() else { return EpollTimeout::NONE };
+        let start = if self.waiting.is_empty() { None } else { self.pace.due() };
+        let Some(until) = timer.into_iter().chain(start).chain(limit).min() else {
+            return EpollTimeout::NONE;
+        };
         // Rounded up: a wait that ends too early would have to be repeated.
         let left = until.saturating_duration_since(now).as_micros().div_ceil(1000);
         EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
+    }
+
+    fn has_room(&self) -> bool {
+        self.pace.has_room() && self.probes.len() < self.most_active
     }
 
     fn start(&mut self, job: Job) {
@@ -180,6 +189,7 @@ impl Engine {
         match phase {
             Ok(phase) => {
                 let key = self.probes.insert(Active::new(job, phase, now));
+                self.pace.started(key, now);
                 self.begin(key, now);
             }
             Err(why) => {
@@ -285,7 +295,7 @@ impl Engine {
                     Step::Second => self.open(key, Instant::now()),
                     Step::Again(at) => self.again(key, at),
                     Step::End => {
-                        self.end(key, now);
+                        self.end(key, now, now - when);
                         break;
                     }
                 }

@@ -62,15 +62,27 @@ pub(super) struct Active {
     pub(super) sockets: u8,
     /// An answer that proved nothing, but was no silence.
     pub(super) oddity: Option<String>,
-    /// Until when a connection that stands may take to greet.
+    /// Until when it lasts, if its deadline was put off.
     pub(super) grace: Option<Instant>,
+    /// Whether it counts for the pace.
+    pub(super) paced: bool,
     next: usize,
 }
 
 impl Active {
     /// A probe that is about to open its first socket.
     pub(super) const fn new(job: Job, phase: Phase, now: Instant) -> Self {
-        Self { job, phase, started: now, talks: [None, None], sockets: 0, oddity: None, grace: None, next: 0 }
+        Self {
+            job,
+            phase,
+            started: now,
+            talks: [None, None],
+            sockets: 0,
+            oddity: None,
+            grace: None,
+            paced: true,
+            next: 0,
+        }
     }
 
     /// Begins the second phase.
