@@ -48,7 +48,8 @@ struct Packet<'w> {
 pub(crate) fn expect(world: &World, cell: &Cell) -> Expectation {
     let mut outcomes = BTreeSet::new();
     for host_pods_are_pods in [true, false] {
-        let mut reach: BTreeSet<bool> = choices(host_pods_are_pods).flat_map(|c| reach(world, cell, c)).collect();
+        let mut reach: BTreeSet<bool> =
+            choices(host_pods_are_pods).flat_map(|c| reach(world, cell, c)).collect();
         if reach.is_empty() {
             // A Service without pods: no statement covers that.
             reach = [true, false].into();
@@ -183,13 +184,18 @@ fn through_node_port(
             continue;
         }
         let after = Packet { to: thing(pod, dialled.family, c), port: number, ..dialled };
-        for node in 0..world.nodes.len() {
-            let ip = world.nodes[node].iter().copied().find(|ip| Family::of(*ip) == dialled.family).unwrap();
-            let node = Thing::Node(Some(node as u16), ip);
-            for seen_by_egress in [after, Packet { to: node, port: node_port, ..after }] {
-                for from in [after.from, node] {
-                    out.push(egress(world, seen_by_egress, c) && ingress(world, Packet { from, ..after }, c));
-                }
+        // The node that is dialled and the one that rewrites the source need not be the same.
+        let nodes: Vec<Thing<'_>> = (0..)
+            .zip(&world.nodes)
+            .map(|(node, ips)| {
+                let ip = ips.iter().copied().find(|ip| Family::of(*ip) == dialled.family).unwrap();
+                Thing::Node(Some(node), ip)
+            })
+            .collect();
+        let by_node = nodes.iter().map(|node| Packet { to: *node, port: node_port, ..after });
+        for seen_by_egress in by_node.chain([after]) {
+            for from in nodes.iter().copied().chain([after.from]) {
+                out.push(egress(world, seen_by_egress, c) && ingress(world, Packet { from, ..after }, c));
             }
         }
     }
