@@ -1,1 +1,60 @@
 //! Events and record to what people and machines read: terminal, JSON, JUnit, libtest.
+//!
+//! ```text
+//!              ┌─► ProgressReporter  bars, warnings, (lines)  ──► stderr
+//!              ├─► TerminalReporter  human, wide              ──► stdout
+//!  Event ──────┼─► JsonlReporter, JsonReporter, LibtestReporter ► stdout
+//!              ├─► RecordFile        the record so far        ──► a file that is valid at every moment
+//!              └─► RecordBuilder ──► Record ──► junit()       ──► a file
+//! ```
+//!
+//! Text that comes from scenarios, clusters or records is escaped before a terminal sees it ([`escape`]). A reader
+//! that closes the pipe ends the output and is no error.
+
+mod common;
+mod details;
+mod escape;
+mod expect;
+mod format;
+mod grid;
+mod json;
+mod jsonl;
+mod junit;
+mod layout;
+mod libtest;
+mod list;
+mod matrix;
+mod output;
+mod places;
+mod progress;
+mod record_builder;
+mod record_writer;
+mod repeat;
+mod replace;
+mod reporter;
+mod schema;
+mod sentence;
+mod status;
+mod style;
+mod terminal;
+mod text;
+
+#[cfg(test)]
+mod sample;
+
+pub use escape::{cut, escape, escape_lines};
+pub use expect::{ExpectScenario, ExpectStep, expect_human, expect_json};
+pub use format::{Format, ParseFormatError};
+pub use json::JsonReporter;
+pub use jsonl::JsonlReporter;
+pub use junit::junit;
+pub use layout::write_record;
+pub use libtest::LibtestReporter;
+pub use list::{ListEntry, list_human, list_json};
+pub use progress::{ProgressOptions, ProgressReporter};
+pub use record_builder::RecordBuilder;
+pub use record_writer::RecordFile;
+pub use repeat::{repeat_command, target_flags};
+pub use reporter::Reporter;
+pub use schema::record_schema;
+pub use terminal::{TerminalOptions, TerminalReporter};

@@ -1,0 +1,115 @@
+//! Makes foreign text harmless for a terminal.
+//!
+//! Names, labels, reasons and messages come from scenario files, clusters and records that somebody else may have
+//! written. A terminal must show them, not obey them: no escape sequence, no line that poses as another, no text
+//! that reads in another order than it is written.
+
+use std::borrow::Cow;
+
+/// Longest name that is shown, in characters.
+pub(crate) const NAME: usize = 120;
+/// Longest sentence (reason, message) that is shown, in characters.
+pub(crate) const SENTENCE: usize = 600;
+
+/// Text for one line: control characters, line breaks, characters that change the reading direction and invisible
+/// ones become visible (`\n`, `\u{1b}`).
+pub fn escape(text: &str) -> Cow<'_, str> {
+    escape_if(text, is_harmful)
+}
+
+/// As [`escape`], but line breaks stay.
+pub fn escape_lines(text: &str) -> Cow<'_, str> {
+    escape_if(text, |c| c != '\n' && is_harmful(c))
+}
+
+/// Text for one line, at most `max` characters long; a longer one ends in `…`.
+pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    // Everything but the first `max` characters is dropped before escaping: a huge text costs nothing.
+    let Some((end, _)) = text.char_indices().nth(max) else { return clip(escape(text), max) };
+    let head = &text[..end];
+    let mut shown: String = escape(head).chars().take(max.saturating_sub(1)).collect();
+    shown.push('…');
+    Cow::Owned(shown)
+}
+
+fn clip(text: Cow<'_, str>, max: usize) -> Cow<'_, str> {
+    if text.chars().nth(max).is_none() {
+        return text;
+    }
+    let mut short: String = text.chars().take(max.saturating_sub(1)).collect();
+    short.push('…');
+    Cow::Owned(short)
+}
+
+fn escape_if(text: &str, harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(&harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if harmful(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether a character would act on a terminal or hide from the reader.
+pub(crate) fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}'      // soft hyphen, Arabic letter mark, Mongolian separator
+            | '\u{200b}'..='\u{200f}'               // zero width, marks of direction
+            | '\u{2028}'..='\u{202e}'               // line and paragraph separators, embeddings, overrides
+            | '\u{2060}'..='\u{206f}'               // joiners, isolates, deprecated controls
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}'  // byte order mark, interlinear annotation
+            | '\u{fffe}' | '\u{ffff}'               // no characters; not allowed in XML
+            | '\u{e0000}'..='\u{e007f}') // tags
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_terminal_sees_no_control_character() {
+        assert_eq!(escape("a\u{1b}[31mred\u{7}\r\n\tb\u{9b}"), "a\\u{1b}[31mred\\u{7}\\r\\n\\tb\\u{9b}");
+        assert_eq!(escape_lines("a\n\u{1b}b"), "a\n\\u{1b}b");
+    }
+
+    #[test]
+    fn direction_and_invisible_characters_are_shown() {
+        for c in
+            ['\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{200b}', '\u{200d}', '\u{feff}', '\u{2028}']
+        {
+            assert_eq!(escape(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
+        }
+    }
+
+    #[test]
+    fn ordinary_text_is_borrowed() {
+        assert!(matches!(escape("x/a → 三層 äöü 🙂"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        let name = "n".repeat(10_000);
+        assert_eq!(cut(&name, 10), "nnnnnnnnn…");
+        assert_eq!(cut("exactly-10", 10), "exactly-10");
+        assert_eq!(cut("\u{1b}\u{1b}\u{1b}", 8), "\\u{1b}\\…");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_in_what_goes_out_is_one_harmless_line(text in any::<String>(), max in 1..50_usize) {
+            prop_assert!(!escape(&text).chars().any(is_harmful));
+            let shown = cut(&text, max);
+            prop_assert!(!shown.chars().any(is_harmful));
+            prop_assert!(shown.chars().count() <= max);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The command that repeats one probe.
+
+use std::path::Path;
+
+use verdikt_model::{CellPattern, Matrix, Row, ScenarioRecord};
+
+use crate::escape::is_harmful;
+
+/// A shell command that runs one scenario and probes just one of its cells.
+///
+/// `target` holds the flags with which the same cluster and the same files are reached again, unquoted (see
+/// [`target_flags`]). Everything is quoted for a POSIX shell where it has to be.
+pub fn repeat_command(scenario: &ScenarioRecord, matrix: &Matrix, row: &Row, target: &[String]) -> String {
+    let cell = CellPattern {
+        from: matrix.name(row.cell.from).to_owned(),
+        to: matrix.name(row.cell.to).to_owned(),
+        port: Some(row.cell.port),
+        protocol: Some(row.cell.protocol),
+        via: row.cell.via,
+        family: Some(row.cell.family),
+    };
+    let mut words = vec!["verdikt".to_owned(), "run".to_owned()];
+    words.extend(target.iter().map(|flag| quote(flag)));
+    words.extend([
+        "--exact".to_owned(),
+        quote(&scenario.name),
+        "--cell".to_owned(),
+        quote(&cell.to_string()),
+    ]);
+    words.join(" ")
+}
+
+/// The flags of a recorded command line (`run.command`) that say which cluster and which files: what
+/// [`repeat_command`] needs when only the record is at hand.
+pub fn target_flags(command: &[String]) -> Vec<String> {
+    const WITH_VALUE: [&str; 6] =
+        ["-f", "--filename", "--context", "--kubeconfig", "--namespace-prefix", "--image"];
+    let mut flags = Vec::new();
+    let mut args = command.iter().skip(1).peekable();
+    while let Some(arg) = args.next() {
+        let name = arg.split_once('=').map_or(arg.as_str(), |(name, _)| name);
+        let attached_file = arg.starts_with("-f") && !arg.starts_with("--") && arg.len() > 2;
+        if arg == "--" {
+            break;
+        } else if WITH_VALUE.contains(&arg.as_str()) {
+            flags.push(arg.clone());
+            flags.extend(args.next().cloned());
+        } else if arg == "--sandbox" {
+            flags.push(arg.clone());
+            flags.extend(args.next_if(|value| !value.starts_with('-')).cloned());
+        } else if arg == "--in-cluster" || name == "--sandbox" || WITH_VALUE.contains(&name) || attached_file
+        {
+            flags.push(arg.clone());
+        } else if is_path(arg) {
+            flags.extend(["-f".to_owned(), arg.clone()]);
+        }
+    }
+    flags
+}
+
+/// A NAME that is a scenario file rather than a name.
+fn is_path(arg: &str) -> bool {
+    !arg.starts_with('-')
+        && (arg.ends_with('/') || Path::new(arg).extension().is_some_and(|e| e == "yaml" || e == "yml"))
+}
+
+/// One word for a POSIX shell. Characters that a terminal must not see are written as `$'\x1b'`.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    if !word.chars().any(is_harmful) {
+        return format!("'{}'", word.replace('\'', r"'\''"));
+    }
+    let mut quoted = String::from("$'");
+    for c in word.chars() {
+        if is_harmful(c) {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                quoted.push_str(&format!("\\x{byte:02x}"));
+            }
+        } else {
+            if c == '\'' || c == '\\' {
+                quoted.push('\\');
+            }
+            quoted.push(c);
+        }
+    }
+    quoted.push('\'');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn the_command_names_one_cell_and_the_same_target() {
+        let record = sample::failed();
+        let matrix = &record.steps[0].cells;
+        let target = ["--sandbox".to_owned(), "flannel".to_owned(), "-f".to_owned(), "my files/".to_owned()];
+        assert_eq!(
+            repeat_command(&record, matrix, &matrix.rows[0], &target),
+            "verdikt run --sandbox flannel -f 'my files/' --exact selectors/and-versus-or --cell 'x/a -> x/a:80/tcp over ipv4'"
+        );
+    }
+
+    #[test]
+    fn words_survive_a_shell() {
+        for word in
+            ["plain", "two words", "it's", "$HOME `id` \"x\"", "", "\u{1b}[31m'\\", "a\u{202e}b", "*", "ü"]
+        {
+            let script = format!("printf %s {}", quote(word));
+            let out = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(out.stdout).unwrap(), word, "{script}");
+            assert!(!script.chars().any(is_harmful));
+        }
+    }
+
+    #[test]
+    fn the_target_is_read_from_the_command() {
+        let flags =
+            |line: &str| target_flags(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).join(" ");
+        assert_eq!(flags("verdikt run --sandbox flannel -o wide ipblock"), "--sandbox flannel");
+        assert_eq!(flags("verdikt run --sandbox --lanes 3"), "--sandbox");
+        assert_eq!(
+            flags("verdikt run --context=kind --kubeconfig k -f a.yaml --exact n"),
+            "--context=kind --kubeconfig k -f a.yaml"
+        );
+        assert_eq!(flags("verdikt run policies/ --fail-fast b.yml"), "-f policies/ -f b.yml");
+        assert_eq!(flags("verdikt run ports"), "");
+    }
+}

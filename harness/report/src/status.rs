@@ -1,0 +1,186 @@
+//! The lines that say how a run goes: header, one for each scenario, summary.
+
+use verdikt_model::{CellCounts, Environment, RunInfo, ScenarioOutcome, ScenarioRecord, Summary};
+
+use crate::{
+    escape::{NAME, SENTENCE, cut},
+    style::{self, Paint},
+    text::{count, seconds, thousands},
+};
+
+/// Column of scenario names, in characters.
+const NAME_COLUMN: usize = 44;
+
+/// `    Starting 42 scenarios in 2 lanes on sandbox (…) run 01jd2m`
+pub(crate) fn starting(
+    run: &RunInfo,
+    env: &Environment,
+    scenarios: usize,
+    lanes: usize,
+    paint: Paint,
+) -> String {
+    let mut facts = Vec::new();
+    let dataplane = [&env.dataplane.name, &env.dataplane.version, &env.dataplane.mode];
+    let dataplane: Vec<&str> = dataplane.into_iter().map(String::as_str).filter(|w| !w.is_empty()).collect();
+    if !dataplane.is_empty() {
+        facts.push(dataplane.join(" "));
+    }
+    if env.dataplane.emulated {
+        facts.push("emulated from documentation".to_owned());
+    }
+    if !env.kubernetes.is_empty() {
+        facts.push(format!("Kubernetes {}", env.kubernetes));
+    }
+    facts.push(count(env.nodes.into(), "node"));
+    facts.extend(env.ip_families.iter().map(ToString::to_string));
+    format!(
+        "{} {} in {} on {} ({}) run {}\n",
+        paint.paint(style::PASS, "    Starting"),
+        count(scenarios as u64, "scenario"),
+        count(lanes as u64, "lane"),
+        cut(&env.target, NAME),
+        cut(&facts.join(", "), SENTENCE),
+        cut(&run.id, NAME),
+    )
+}
+
+/// `        PASS [   0.41s] ( 1/42) name    81 cells`
+pub(crate) fn scenario(record: &ScenarioRecord, index: usize, total: usize, paint: Paint) -> String {
+    let (verb, style) = match record.outcome {
+        ScenarioOutcome::Passed => ("PASS", style::PASS),
+        ScenarioOutcome::Failed => ("FAIL", style::FAIL),
+        ScenarioOutcome::Errored => ("ERROR", style::ERROR),
+        ScenarioOutcome::Skipped => ("SKIP", style::SKIP),
+    };
+    let time = match record.outcome {
+        ScenarioOutcome::Skipped => String::new(),
+        _ => seconds(record.duration_ms),
+    };
+    let digits = total.to_string().len();
+    let name = cut(&record.name, NAME);
+    let pad = NAME_COLUMN.saturating_sub(name.chars().count());
+    let line = format!(
+        "{} [{time:>8}] ({index:>digits$}/{total}) {}{:pad$} {}",
+        paint.paint(style, format_args!("{verb:>12}")),
+        paint.paint(style::NAME, &name),
+        "",
+        outcome_text(record),
+    );
+    format!("{}\n", line.trim_end())
+}
+
+/// What a scenario's line says after its name.
+pub(crate) fn outcome_text(record: &ScenarioRecord) -> String {
+    let mut cells = record.counts();
+    let reason = || record.reason.as_deref().map(|reason| cut(reason, SENTENCE).into_owned());
+    let head = match record.outcome {
+        ScenarioOutcome::Passed => count(cells.total(), "cell"),
+        ScenarioOutcome::Failed if cells.fail > 0 => {
+            let verb = if cells.fail == 1 { "differs" } else { "differ" };
+            format!("{} of {} {verb}", thousands(cells.fail), count(cells.total(), "cell"))
+        }
+        ScenarioOutcome::Failed => reason().unwrap_or_else(|| count(cells.total(), "cell")),
+        // The head says it; no need to count it again.
+        ScenarioOutcome::Errored => {
+            let cells = std::mem::take(&mut cells.error);
+            reason().unwrap_or_else(|| format!("{} could not be measured", count(cells, "cell")))
+        }
+        ScenarioOutcome::Skipped => return reason().unwrap_or_else(|| "no reason given".into()),
+    };
+    std::iter::once(head).chain(remarks(&cells)).collect::<Vec<_>>().join(", ")
+}
+
+/// `     Summary [  19.80s] 42 scenarios: 40 passed, 1 failed, 1 skipped; 3,400 of 3,402 cells as expected`
+pub(crate) fn summary(run: &RunInfo, planned: usize, summary: &Summary, paint: Paint) -> String {
+    let Summary { scenarios, cells } = summary;
+    let style = if scenarios.failed > 0 {
+        style::FAIL
+    } else if scenarios.errored > 0 || (scenarios.total() as usize) < planned {
+        style::ERROR
+    } else {
+        style::PASS
+    };
+    let mut parts = vec![format!("{} passed", scenarios.passed)];
+    for (n, word) in
+        [(scenarios.failed, "failed"), (scenarios.errored, "errored"), (scenarios.skipped, "skipped")]
+    {
+        if n > 0 {
+            parts.push(format!("{n} {word}"));
+        }
+    }
+    if let Some(rest) = planned.checked_sub(scenarios.total() as usize).filter(|rest| *rest > 0) {
+        parts.push(format!("{rest} not run"));
+    }
+    let measured = cells.total() - cells.skipped;
+    let mut tail = vec![format!("{} of {} as expected", thousands(cells.pass), count(measured, "cell"))];
+    tail.extend(remarks(cells));
+    format!(
+        "{}\n{} [{:>8}] {}: {}; {}\n",
+        "─".repeat(12),
+        paint.paint(style, "     Summary"),
+        seconds(run.duration_ms),
+        count(planned.max(scenarios.total() as usize) as u64, "scenario"),
+        parts.join(", "),
+        tail.join(", "),
+    )
+}
+
+/// Cells that are neither plainly right nor plainly wrong.
+fn remarks(cells: &CellCounts) -> Vec<String> {
+    let mut words = Vec::new();
+    if cells.deviation > 0 {
+        words.push(count(cells.deviation, "known deviation"));
+    }
+    for (n, word) in [(cells.flaky, "flaky"), (cells.error, "not measured"), (cells.skipped, "skipped")] {
+        if n > 0 {
+            words.push(format!("{} {word}", thousands(n)));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn lines(color: bool) -> String {
+        let paint = Paint { color };
+        let record = sample::record();
+        let mut text = starting(&record.run, &record.environment, 42, 2, paint);
+        for (index, of) in record.scenarios.iter().enumerate() {
+            text.push_str(&scenario(of, index + 1, 42, paint));
+        }
+        text.push_str(&summary(&record.run, 42, &record.summary, paint));
+        text
+    }
+
+    #[test]
+    fn every_line_plain() {
+        insta::assert_snapshot!(lines(false));
+    }
+
+    #[test]
+    fn every_line_in_colour() {
+        insta::assert_snapshot!(sample::visible(&lines(true)));
+    }
+
+    #[test]
+    fn a_clean_run_is_summed_up_in_one_clause_each() {
+        let mut clean = Summary::default();
+        clean.add(&sample::passed());
+        assert_eq!(
+            summary(&sample::run_info(413), 1, &clean, Paint { color: false }),
+            "────────────\n     Summary [   0.41s] 1 scenario: 1 passed; 162 of 162 cells as expected\n"
+        );
+    }
+
+    #[test]
+    fn hostile_names_stay_on_their_line() {
+        let mut record = sample::passed();
+        record.name = format!("\u{1b}[2J\n        PASS fake\u{202e}{}", "n".repeat(10_000));
+        let line = scenario(&record, 1, 1, Paint { color: false });
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.chars().count() < 250 && !line.contains(['\u{1b}', '\u{202e}']), "{line}");
+    }
+}

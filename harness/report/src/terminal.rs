@@ -1,0 +1,164 @@
+//! The human form: status lines as scenarios end, what differs below each, a summary.
+
+use std::io::{self, Write};
+
+use verdikt_model::{Event, ScenarioOutcome};
+
+use crate::{
+    details::{Details, details},
+    output::Output,
+    reporter::Reporter,
+    status,
+    style::Paint,
+};
+
+/// How the human form looks.
+#[derive(Debug, Clone)]
+pub struct TerminalOptions {
+    /// Every matrix, settle times, attempts and round trips.
+    pub wide: bool,
+    /// Colours.
+    pub color: bool,
+    /// Columns of the terminal; lines of matrices do not exceed it.
+    pub width: usize,
+    /// Flags, unquoted, with which a command reaches the same cluster and files again.
+    pub target_flags: Vec<String>,
+}
+
+/// Writes the human form. Warnings and progress are not results: [`crate::ProgressReporter`] has them.
+pub struct TerminalReporter {
+    out: Output,
+    options: TerminalOptions,
+    planned: usize,
+    ended: usize,
+    /// The lines of scenarios that need attention, repeated at the end.
+    unclean: Vec<String>,
+}
+
+impl TerminalReporter {
+    /// Writes to `out`, which for standard output should be wrapped by [`crate::ProgressReporter::guard`].
+    pub fn new(out: Box<dyn Write + Send>, options: TerminalOptions) -> Self {
+        Self { out: Output::new(out), options, planned: 0, ended: 0, unclean: Vec::new() }
+    }
+}
+
+impl Reporter for TerminalReporter {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let paint = Paint { color: self.options.color };
+        match event {
+            Event::RunStarted { run, environment, scenarios, lanes } => {
+                self.planned = *scenarios;
+                self.out.print(status::starting(run, environment, *scenarios, *lanes, paint).as_bytes())
+            }
+            Event::ScenarioFinished { record } => {
+                self.ended += 1;
+                let mut text = status::scenario(record, self.ended, self.planned.max(self.ended), paint);
+                if matches!(record.outcome, ScenarioOutcome::Failed | ScenarioOutcome::Errored) {
+                    self.unclean.push(text.clone());
+                }
+                let TerminalOptions { wide, width, ref target_flags, .. } = self.options;
+                text.push_str(&details(record, Details { wide, width, paint, target: target_flags }));
+                self.out.print(text.as_bytes())
+            }
+            Event::RunFinished { run, summary } => {
+                let mut text = status::summary(run, self.planned, summary, paint);
+                // With one scenario the line still stands right above.
+                if self.planned > 1 {
+                    text.extend(self.unclean.drain(..));
+                }
+                self.out.print(text.as_bytes())
+            }
+            Event::ScenarioStarted { .. }
+            | Event::Progress { .. }
+            | Event::Warning { .. }
+            | Event::Interrupted => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use verdikt_model::{Expectation, Protocol, Verdict};
+
+    use super::*;
+    use crate::sample::{self, Sink};
+
+    fn report(events: &[Event], wide: bool, color: bool, width: usize) -> String {
+        let sink = Sink::default();
+        let target_flags = vec!["--sandbox".to_owned(), "flannel".to_owned()];
+        let options = TerminalOptions { wide, color, width, target_flags };
+        let mut reporter = TerminalReporter::new(Box::new(sink.clone()), options);
+        events.iter().for_each(|event| reporter.event(event).unwrap());
+        reporter.finish().unwrap();
+        sink.text()
+    }
+
+    #[test]
+    fn human() {
+        insta::assert_snapshot!(report(&sample::events(), false, false, 100));
+    }
+
+    #[test]
+    fn human_in_colour() {
+        insta::assert_snapshot!(sample::visible(&report(&sample::events(), false, true, 100)));
+    }
+
+    #[test]
+    fn wide() {
+        insta::assert_snapshot!(report(&sample::events(), true, false, 100));
+    }
+
+    #[test]
+    fn plain_output_has_no_escape_sequence_whatever_the_input() {
+        let mut record = sample::failed();
+        let hostile = "\u{1b}]0;pwned\u{7}\u{202e}\n  PASS everything";
+        record.name = hostile.into();
+        record.reason = Some(hostile.into());
+        for step in &mut record.steps {
+            step.name = hostile.into();
+            step.cells.names =
+                std::sync::Arc::new(step.cells.names.iter().map(|n| format!("{hostile}{n}")).collect());
+            step.cells.reasons.values_mut().for_each(|reason| *reason = hostile.into());
+        }
+        let text = report(&[Event::ScenarioFinished { record: Box::new(record) }], true, false, 100);
+        assert!(text.contains("FAIL"));
+        assert!(text.chars().all(|c| c == '\n' || !crate::escape::is_harmful(c)), "{text}");
+        assert!(!text.lines().any(|line| line.starts_with("  PASS")));
+    }
+
+    #[test]
+    fn forty_thousand_wrong_cells_are_few_lines_and_little_time() {
+        let pods: Vec<String> = (0..200).map(|i| format!("p{i:03}")).collect();
+        let pods: Vec<&str> = pods.iter().map(String::as_str).collect();
+        let mut record = sample::failed();
+        record.steps.truncate(1);
+        let matrix = &mut record.steps[0].cells;
+        *matrix = sample::matrix(&["x"], &pods, &[(80, Protocol::Tcp)], |_, _, _| {
+            (Expectation::Deny, Verdict::Allowed)
+        });
+        matrix.rows.retain(|row| row.cell.family == verdikt_model::Family::Ipv4);
+        for index in 0..matrix.rows.len() {
+            let reason = format!("policy x/p isolates {}", matrix.name(matrix.rows[index].cell.to));
+            matrix.reasons.insert(index as u32, reason);
+        }
+        assert_eq!(matrix.rows.len(), 40_000);
+        let event = Event::ScenarioFinished { record: Box::new(record) };
+        let start = Instant::now();
+        let text = report(std::slice::from_ref(&event), false, false, 120);
+        let took = start.elapsed();
+        assert!(text.lines().count() < 100, "{} lines", text.lines().count());
+        assert!(text.contains("shown: 40 of 200 rows"), "{text}");
+        assert!(
+            text.contains("and 39,990 more like these (all 40,000: x/* -> x/*:80/tcp over ipv4"),
+            "{text}"
+        );
+        // Far more than it takes, even in a debug build on a busy machine.
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+}
