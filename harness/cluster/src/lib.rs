@@ -1,1 +1,46 @@
-//! What verdikt says to a Kubernetes API: namespaces, probe pods, objects, agent sessions, clean-up.
+//! What verdikt says to a Kubernetes API. The embedded cluster speaks the same API, so there is one path to both.
+//!
+//! ```text
+//! Target ──► Cluster ─┬─► environment, nodes, dns, has_crd         what is there
+//!                     ├─► deploy, deploy_node_pod, …               Topology ──► namespaces, Services, ready pods
+//!                     ├─► Objects                                  policies and labels, logical names ──► real ones
+//!                     ├─► Agent ──► Session ──► exec               probes ──► results, each counted
+//!                     └─► delete_run, clean                        by label, until gone
+//! ```
+
+mod agent;
+mod capabilities;
+mod cleanup;
+mod client;
+mod deploy;
+mod dns;
+mod environment;
+mod error;
+mod exec;
+mod hosts;
+mod id;
+mod nodes;
+mod objects;
+mod pods;
+mod ready;
+mod rewrite;
+mod scope;
+mod session;
+
+pub use agent::{Agent, Opener};
+pub use cleanup::CleanReport;
+pub use client::{Cluster, Target};
+pub use deploy::{DeployOptions, DeployedPod, DeployedService, Deployment};
+pub use dns::{DNS_NAMESPACE, DnsFacts, DnsPod};
+pub use error::ClusterError;
+pub use hosts::{ADDRESSES_ANNOTATION, HostPod, PLACE_ANNOTATION};
+pub use id::RunId;
+pub use nodes::{Node, SANDBOX_PROFILE_LABEL};
+pub use objects::{Kind, Kinds, Objects};
+pub use pods::{CONTAINER, DEFAULT_IMAGE};
+pub use rewrite::rewrite;
+pub use scope::{
+    CLUSTER_OBJECTS_ANNOTATION, DEFAULT_PREFIX, LANE_LABEL, LOGICAL_ANNOTATION, MANAGED_BY, Names, RUN_LABEL,
+    STARTED_ANNOTATION, Scope, USER_ANNOTATION,
+};
+pub use session::{Epitaph, Hello, Lost, Session};

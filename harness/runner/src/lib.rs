@@ -1,1 +1,32 @@
-//! Lanes, steps, settling, diffing; emits one event enum.
+//! Runs scenarios on a cluster: lanes, steps, settling, diffing; emits one event enum.
+//!
+//! ```text
+//! scenarios ──► prepare ──► Queue ──► lanes ──► Event ──► reports
+//!               (skips)    (grouped   (each: deploy once; then for each scenario
+//!                           by topology)      positive control ──► step: apply, settle, hold ──► … ──► reset)
+//!
+//! step:  Cell ──► Targets: Probe ──► Prober: agents ──► Observation ──► Settling ──► Row ──► outcome, reasons
+//! ```
+//!
+//! Nothing here knows what kind of cluster it talks to, and nothing sleeps where it can look.
+
+mod control;
+mod deadline;
+mod facts;
+mod lane;
+mod live;
+mod options;
+mod outcome;
+mod prepare;
+mod queue;
+mod run;
+mod scenario;
+mod settle;
+mod stop;
+mod sweep;
+mod target;
+mod tell;
+
+pub use options::{Deadline, Keep, Options};
+pub use run::{Finished, RunError, run};
+pub use stop::Stop;

@@ -1,0 +1,224 @@
+//! The agent of one source pod: a session that is reopened when it is lost, with its questions asked again.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use tokio::{sync::Mutex, time::sleep};
+use verdikt_protocol::{Probe, ProbeResult};
+
+use crate::{
+    id::jitter,
+    session::{Hello, Session},
+};
+
+/// How often the questions of a lost session are asked again.
+const REOPENED: u32 = 3;
+/// Pause before the first reopening; doubles.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens a session.
+pub type Opener = Box<dyn Fn() -> BoxFuture<'static, Result<Session, String>> + Send + Sync>;
+
+/// The agent of one source pod.
+pub struct Agent {
+    open: Opener,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl Agent {
+    /// An agent whose sessions are opened so. Nothing is opened yet.
+    pub fn new(open: Opener) -> Self {
+        Self { open, session: Mutex::new(None) }
+    }
+
+    /// What the agent says of itself; opens the session if need be.
+    ///
+    /// # Errors
+    /// Why no session could be opened, after bounded retries.
+    pub async fn hello(&self) -> Result<Hello, String> {
+        let mut cause = String::new();
+        for attempt in 0..=REOPENED {
+            self.pause(attempt).await;
+            match self.current().await {
+                Ok(session) => return Ok(session.hello().clone()),
+                Err(why) => cause = why,
+            }
+        }
+        Err(cause)
+    }
+
+    /// Asks for probes, whose `n` must count up from 0. The answer has one entry for each, in their order: a result,
+    /// or why there is none after a lost session was reopened [`REOPENED`] times.
+    pub async fn probe(&self, probes: Vec<Probe>, deadline: Duration) -> Vec<Result<ProbeResult, Arc<str>>> {
+        // All probes of a batch run at once; names are resolved before, which takes a few tries of its own.
+        let limit = deadline * 4 + Duration::from_secs(20);
+        let mut answers: Vec<Option<ProbeResult>> = vec![None; probes.len()];
+        let mut asked = probes;
+        // `map[n]` is the index in `answers` of the probe that is asked as `n`.
+        let mut map: Vec<usize> = (0..asked.len()).collect();
+        let mut cause: Arc<str> = "".into();
+        for attempt in 0..=REOPENED {
+            self.pause(attempt).await;
+            let session = match self.current().await {
+                Ok(session) => session,
+                Err(why) => {
+                    cause = why.into();
+                    continue;
+                }
+            };
+            let again = (attempt < REOPENED).then(|| asked.clone());
+            let (results, lost) = match session.probe(asked, deadline, limit).await {
+                Ok(results) => (results, None),
+                Err(lost) => (lost.partial, Some(lost.cause)),
+            };
+            for result in results {
+                let index = map[result.n as usize];
+                answers[index] = Some(result);
+            }
+            let Some(why) = lost else { break };
+            cause = why.into();
+            self.forget(&session).await;
+            let Some(before) = again else { break };
+            let mut left = Vec::new();
+            let mut left_map = Vec::new();
+            for (probe, index) in before.into_iter().zip(map) {
+                if answers[index].is_none() {
+                    left.push(Probe { n: left.len() as u32, ..probe });
+                    left_map.push(index);
+                }
+            }
+            (asked, map) = (left, left_map);
+            if asked.is_empty() {
+                break;
+            }
+        }
+        answers.into_iter().map(|answer| answer.ok_or_else(|| Arc::clone(&cause))).collect()
+    }
+
+    /// Ends the session, if there is one.
+    pub async fn quit(&self) {
+        if let Some(session) = self.session.lock().await.take() {
+            session.quit().await;
+        }
+    }
+
+    async fn pause(&self, attempt: u32) {
+        if attempt > 0 {
+            sleep(jitter(PAUSE * 2_u32.pow(attempt - 1))).await;
+        }
+    }
+
+    async fn current(&self) -> Result<Arc<Session>, String> {
+        let mut slot = self.session.lock().await;
+        match &*slot {
+            Some(session) if session.over().is_none() => Ok(Arc::clone(session)),
+            _ => {
+                let session = Arc::new((self.open)().await?);
+                *slot = Some(Arc::clone(&session));
+                Ok(session)
+            }
+        }
+    }
+
+    async fn forget(&self, lost: &Arc<Session>) {
+        let mut slot = self.session.lock().await;
+        if slot.as_ref().is_some_and(|session| Arc::ptr_eq(session, lost)) {
+            *slot = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex, split};
+    use verdikt_protocol::{ProbeVerdict, Reply, Request, Target, Transport, VERSION};
+
+    use super::*;
+
+    fn probes(n: u32) -> Vec<Probe> {
+        (0..n)
+            .map(|n| Probe {
+                n,
+                to: Target::Ip("10.0.0.1".parse().unwrap()),
+                port: 1000 + n as u16,
+                transport: Transport::Tcp,
+                from: None,
+                expect: vec![],
+                query: None,
+            })
+            .collect()
+    }
+
+    /// An agent that dies after `answered` results of each of its first `deaths` sessions. The round-trip time of
+    /// a result is the port that was probed, so that mixed-up answers show.
+    fn mortal(deaths: u32, answered: usize, sessions: Arc<AtomicU32>) -> Agent {
+        Agent::new(Box::new(move || {
+            let mortal = sessions.fetch_add(1, Ordering::SeqCst) < deaths;
+            Box::pin(async move {
+                let (ours, theirs) = duplex(1 << 16);
+                tokio::spawn(async move {
+                    let (reader, mut writer) = split(theirs);
+                    let mut lines = BufReader::new(reader).lines();
+                    while let Ok(Some(line)) = lines.next_line().await {
+                        let replies = match serde_json::from_str(&line).unwrap() {
+                            Request::Hello { .. } => vec![Reply::Hello {
+                                version: VERSION,
+                                identity: "x/a".into(),
+                                sctp: Ok(()),
+                                nameservers: vec![],
+                            }],
+                            Request::Probe { batch, probes, .. } => {
+                                let keep = if mortal { answered } else { probes.len() };
+                                let results: Vec<_> = probes
+                                    .iter()
+                                    .take(keep)
+                                    .map(|p| ProbeResult {
+                                        n: p.n,
+                                        verdict: ProbeVerdict::Allowed,
+                                        rtt_us: u32::from(p.port),
+                                        sockets: 1,
+                                        detail: None,
+                                    })
+                                    .collect();
+                                let count = probes.len() as u32;
+                                vec![Reply::Results { batch, results }, Reply::Done { batch, count }]
+                            }
+                            Request::Quit => return,
+                        };
+                        for reply in &replies {
+                            if mortal && matches!(reply, Reply::Done { .. }) {
+                                return;
+                            }
+                            let line = serde_json::to_string(reply).unwrap() + "\n";
+                            writer.write_all(line.as_bytes()).await.unwrap();
+                        }
+                    }
+                });
+                let (reader, writer) = split(ours);
+                Session::open(reader, writer, Box::pin(std::future::ready(None))).await
+            })
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_session_is_reopened_and_only_unanswered_probes_are_asked_again() {
+        let sessions = Arc::new(AtomicU32::new(0));
+        let agent = mortal(2, 3, Arc::clone(&sessions));
+        let answers = agent.probe(probes(10), Duration::from_secs(1)).await;
+        let ports: Vec<u32> = answers.into_iter().map(|a| a.unwrap().rtt_us).collect();
+        assert_eq!(ports, (1000..1010).collect::<Vec<_>>());
+        assert_eq!(sessions.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_reopening_is_bounded_and_the_rest_has_its_cause() {
+        let sessions = Arc::new(AtomicU32::new(0));
+        let agent = mortal(u32::MAX, 1, Arc::clone(&sessions));
+        let answers = agent.probe(probes(10), Duration::from_secs(1)).await;
+        assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 4);
+        assert!(answers[9].as_ref().unwrap_err().contains("stream ended"), "{answers:?}");
+        assert_eq!(sessions.load(Ordering::SeqCst), REOPENED + 1);
+    }
+}

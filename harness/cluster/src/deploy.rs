@@ -1,0 +1,400 @@
+//! Putting a topology into a cluster: namespaces, Services, pods; then waiting until the pods are ready.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::{
+    api::core::v1::{Namespace, Pod, Service, ServicePort, ServiceSpec as ApiServiceSpec},
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+};
+use kube::{Api, api::PostParams};
+use verdikt_model::{EndpointName, Family, Placement, ServiceKind, ServiceSpec, TargetPort, Topology};
+
+use crate::{
+    client::Cluster,
+    error::ClusterError,
+    nodes::Node,
+    pods::{ProbePod, ips},
+    scope::{LANE_LABEL, LOGICAL_ANNOTATION, Names, RUN_LABEL, Scope},
+};
+
+/// Most creations at once.
+const AT_ONCE: usize = 16;
+
+/// How probe pods are deployed.
+#[derive(Debug, Clone)]
+pub struct DeployOptions {
+    /// Probe image.
+    pub image: String,
+    /// Longest wait for the pods to be ready.
+    pub ready_limit: Duration,
+}
+
+/// A topology that stands in a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Deployment {
+    /// Lane id.
+    pub lane: String,
+    /// Real names of its namespaces.
+    pub names: Names,
+    /// Its pods by (logical namespace, name).
+    pub pods: BTreeMap<(String, String), DeployedPod>,
+    /// Its Services by (logical namespace, name).
+    pub services: BTreeMap<(String, String), DeployedService>,
+}
+
+/// A pod that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployedPod {
+    /// Name of its node.
+    pub node: String,
+    /// Its addresses, at most one of each family.
+    pub ips: Vec<IpAddr>,
+}
+
+/// A Service that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployedService {
+    /// Its cluster IPs; none when it is headless.
+    pub cluster_ips: Vec<IpAddr>,
+    /// The node port of each of its ports, in the topology's order.
+    pub node_ports: Vec<Option<u16>>,
+}
+
+impl Cluster {
+    /// Deploys a topology into fresh namespaces of a lane and waits until every pod is ready.
+    ///
+    /// # Errors
+    /// What could not be created, or which pods do not get ready and why. What was made so far stays; it carries
+    /// the run's label.
+    pub async fn deploy(
+        &self,
+        scope: &Scope,
+        lane: &str,
+        topology: &Topology,
+        nodes: &[Node],
+        options: &DeployOptions,
+    ) -> Result<Deployment, ClusterError> {
+        let placed = place(topology, nodes)?;
+        let names = Names::new(scope, lane, topology);
+        let creations: Vec<_> = names
+            .iter()
+            .map(|(logical, real)| {
+                let spec = &topology.namespaces[logical];
+                let host_network = spec.pods.values().any(|pod| pod.host_network);
+                self.create_namespace(namespace(scope, lane, logical, real, &spec.labels, host_network))
+            })
+            .collect();
+        stream::iter(creations).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+
+        let real = |logical: &str| {
+            names.real(logical).expect("every namespace of the topology has a name").to_owned()
+        };
+        let creations: Vec<_> = topology
+            .services()
+            .map(|(ns, name, spec)| {
+                let manifest = service(scope, lane, &real(ns), name, spec);
+                let key = (ns.to_owned(), name.to_owned());
+                async move { self.create_service(manifest).await.map(|service| (key, service)) }
+            })
+            .collect();
+        let services: Vec<((String, String), DeployedService)> =
+            stream::iter(creations).buffer_unordered(AT_ONCE).try_collect().await?;
+
+        let mut expected = BTreeSet::new();
+        let creations: Vec<_> = topology
+            .pods()
+            .map(|(ns, name, spec)| {
+                expected.insert((real(ns), name.to_owned()));
+                let mut labels = spec.labels.clone();
+                labels.extend(scope.labels());
+                labels.insert(LANE_LABEL.into(), lane.to_owned());
+                let endpoint = EndpointName::pod(ns, name);
+                let pod = ProbePod {
+                    namespace: real(ns),
+                    name: name.to_owned(),
+                    labels,
+                    annotations: BTreeMap::new(),
+                    identity: endpoint.to_string(),
+                    image: &options.image,
+                    serve: spec.serve.clone(),
+                    node: placed.get(&endpoint).map(|index| nodes[*index].hostname.clone()),
+                    host_network: spec.host_network,
+                };
+                self.create_pod(pod.manifest())
+            })
+            .collect();
+        stream::iter(creations).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+
+        let selector = format!("{LANE_LABEL}={lane},{RUN_LABEL}={}", scope.run);
+        let ready = self.wait_ready(&selector, expected, options.ready_limit).await?;
+        let pods = topology
+            .pods()
+            .filter_map(|(ns, name, _)| {
+                let pod = ready.get(&(real(ns), name.to_owned()))?;
+                let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
+                Some(((ns.to_owned(), name.to_owned()), DeployedPod { node, ips: ips(pod) }))
+            })
+            .collect();
+        Ok(Deployment { lane: lane.to_owned(), pods, services: services.into_iter().collect(), names })
+    }
+
+    pub(crate) async fn create_namespace(&self, namespace: Namespace) -> Result<(), ClusterError> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let name = namespace.metadata.name.clone().unwrap_or_default();
+        self.create(&api, &namespace, &format!("create namespace {name}")).await.map(drop)
+    }
+
+    pub(crate) async fn create_pod(&self, pod: Pod) -> Result<(), ClusterError> {
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+        let what = format!("create pod {namespace}/{}", pod.metadata.name.as_deref().unwrap_or_default());
+        self.create(&api, &pod, &what).await.map(drop)
+    }
+
+    async fn create_service(&self, service: Service) -> Result<DeployedService, ClusterError> {
+        let namespace = service.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Service> = Api::namespaced(self.client.clone(), &namespace);
+        let what =
+            format!("create service {namespace}/{}", service.metadata.name.as_deref().unwrap_or_default());
+        let made = self.create(&api, &service, &what).await?;
+        Ok(deployed_service(&made))
+    }
+
+    /// Creates an object. A create that was retried after a broken connection may meet its own object; that counts
+    /// as created, because names carry the run's id.
+    pub(crate) async fn create<K>(&self, api: &Api<K>, object: &K, what: &str) -> Result<K, ClusterError>
+    where
+        K: kube::Resource + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let params = PostParams::default();
+        let tries = std::sync::atomic::AtomicU32::new(0);
+        let made = self
+            .call(what, || async {
+                tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                api.create(&params, object).await
+            })
+            .await;
+        match made {
+            Err(ClusterError::AlreadyExists { .. }) if tries.into_inner() > 1 => {
+                let name = object.meta().name.clone().unwrap_or_default();
+                self.call(what, || async { api.get(&name).await }).await
+            }
+            made => made,
+        }
+    }
+}
+
+/// A namespace of the run. Pods with their node's network need the `privileged` Pod Security level.
+pub(crate) fn namespace(
+    scope: &Scope,
+    lane: &str,
+    logical: &str,
+    real: &str,
+    labels: &BTreeMap<String, String>,
+    host_network: bool,
+) -> Namespace {
+    let mut all = labels.clone();
+    all.extend(scope.labels());
+    all.insert(LANE_LABEL.into(), lane.to_owned());
+    let level = if host_network { "privileged" } else { "restricted" };
+    all.insert("pod-security.kubernetes.io/enforce".into(), level.into());
+    let mut annotations = scope.annotations();
+    annotations.insert(LOGICAL_ANNOTATION.into(), logical.to_owned());
+    Namespace {
+        metadata: ObjectMeta {
+            name: Some(real.to_owned()),
+            labels: Some(all),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    }
+}
+
+fn service(scope: &Scope, lane: &str, namespace: &str, name: &str, spec: &ServiceSpec) -> Service {
+    let mut labels = scope.labels();
+    labels.insert(LANE_LABEL.into(), lane.to_owned());
+    let ports = spec.ports.iter().enumerate().map(|(index, port)| ServicePort {
+        name: Some(format!("p{index}")),
+        port: i32::from(port.port.port),
+        protocol: Some(port.port.protocol.kubernetes().to_owned()),
+        target_port: Some(match &port.target {
+            TargetPort::Number(number) => IntOrString::Int(i32::from(*number)),
+            TargetPort::Name(name) => IntOrString::String(name.clone()),
+        }),
+        ..ServicePort::default()
+    });
+    let local = matches!(spec.kind, ServiceKind::NodePort { local: true });
+    let node_port = matches!(spec.kind, ServiceKind::NodePort { .. });
+    Service {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        },
+        spec: Some(ApiServiceSpec {
+            type_: Some(if node_port { "NodePort" } else { "ClusterIP" }.into()),
+            cluster_ip: (spec.kind == ServiceKind::Headless).then(|| "None".into()),
+            selector: (!spec.selector.is_empty()).then(|| spec.selector.clone()),
+            ports: Some(ports.collect()),
+            ip_family_policy: Some("PreferDualStack".into()),
+            external_traffic_policy: local.then(|| "Local".into()),
+            ..ApiServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+/// Addresses and node ports of a Service.
+pub(crate) fn deployed_service(service: &Service) -> DeployedService {
+    let Some(spec) = &service.spec else {
+        return DeployedService { cluster_ips: Vec::new(), node_ports: Vec::new() };
+    };
+    let mut cluster_ips: Vec<IpAddr> = Vec::new();
+    let listed = spec.cluster_ips.iter().flatten().chain(spec.cluster_ip.as_ref());
+    for ip in listed.filter_map(|ip| ip.parse::<IpAddr>().ok()) {
+        if !cluster_ips.iter().any(|have| Family::of(*have) == Family::of(ip)) {
+            cluster_ips.push(ip);
+        }
+    }
+    let port = |port: &ServicePort| port.node_port.and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
+    DeployedService { cluster_ips, node_ports: spec.ports.iter().flatten().map(port).collect() }
+}
+
+/// Which node (index) each pod must run on, for pods whose place matters: those with a placement, and those
+/// to which others are placed. The rest is left to the scheduler.
+fn place(topology: &Topology, nodes: &[Node]) -> Result<BTreeMap<EndpointName, usize>, ClusterError> {
+    let usable = nodes.iter().filter(|node| node.usable).count();
+    let placements: BTreeMap<EndpointName, &Placement> =
+        topology.pods().map(|(ns, name, pod)| (EndpointName::pod(ns, name), &pod.placement)).collect();
+    let mut placed = BTreeMap::new();
+    for (pod, placement) in &placements {
+        if **placement != Placement::Any {
+            resolve(pod, &placements, usable, &mut placed, 0)?;
+        }
+    }
+    Ok(placed)
+}
+
+fn resolve(
+    pod: &EndpointName,
+    placements: &BTreeMap<EndpointName, &Placement>,
+    usable: usize,
+    placed: &mut BTreeMap<EndpointName, usize>,
+    depth: usize,
+) -> Result<usize, ClusterError> {
+    if let Some(index) = placed.get(pod) {
+        return Ok(*index);
+    }
+    let too_few = |need: usize| {
+        let what = format!("pod {pod} needs {need} nodes on which pods may run, and it has {usable}");
+        ClusterError::Topology(format!(
+            "{what}; add `requires: {{nodes: {need}}}` to skip the scenario there"
+        ))
+    };
+    if depth > placements.len() {
+        return Err(ClusterError::Topology(format!("the placement of pod {pod} goes in a circle")));
+    }
+    let of = |other: &EndpointName, placed: &mut BTreeMap<EndpointName, usize>| {
+        resolve(other, placements, usable, placed, depth + 1)
+    };
+    let index = match placements.get(pod) {
+        None => {
+            return Err(ClusterError::Topology(format!("a placement names pod {pod}, which is not there")));
+        }
+        Some(Placement::Any) if usable > 0 => 0,
+        Some(Placement::Any) => return Err(too_few(1)),
+        Some(Placement::Node(n)) => {
+            let n = usize::from(*n);
+            if n == 0 || n > usable {
+                return Err(too_few(n));
+            }
+            n - 1
+        }
+        Some(Placement::SameAs(other)) => of(other, placed)?,
+        Some(Placement::OtherThan(other)) => {
+            if usable < 2 {
+                return Err(too_few(2));
+            }
+            (of(other, placed)? + 1) % usable
+        }
+    };
+    placed.insert(pod.clone(), index);
+    Ok(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use verdikt_model::{NamespaceSpec, PodSpec};
+
+    use super::*;
+
+    fn topology(pods: &[(&str, Placement)]) -> Topology {
+        let pods = pods
+            .iter()
+            .map(|(name, placement)| {
+                ((*name).to_owned(), PodSpec { placement: placement.clone(), ..PodSpec::default() })
+            })
+            .collect();
+        Topology {
+            namespaces: [("x".to_owned(), NamespaceSpec { pods, ..NamespaceSpec::default() })].into(),
+            ..Topology::default()
+        }
+    }
+
+    fn nodes(n: usize) -> Vec<Node> {
+        let node = |i| Node {
+            name: format!("n{i}"),
+            hostname: format!("n{i}"),
+            ips: vec![],
+            pod_cidrs: vec![],
+            kernel: String::new(),
+            profile: None,
+            usable: true,
+        };
+        (0..n).map(node).collect()
+    }
+
+    #[test]
+    fn placements_follow_one_another() {
+        let x = |name| EndpointName::pod("x", name);
+        let topology = topology(&[
+            ("a", Placement::OtherThan(x("c"))),
+            ("b", Placement::SameAs(x("a"))),
+            ("c", Placement::Any),
+            ("d", Placement::Any),
+        ]);
+        let placed = place(&topology, &nodes(2)).unwrap();
+        assert_eq!(placed, [(x("a"), 1), (x("b"), 1), (x("c"), 0)].into());
+        assert!(place(&topology, &nodes(1)).is_err());
+    }
+
+    #[test]
+    fn circles_and_missing_nodes_are_errors() {
+        let x = |name| EndpointName::pod("x", name);
+        let circle = topology(&[("a", Placement::SameAs(x("b"))), ("b", Placement::SameAs(x("a")))]);
+        assert!(place(&circle, &nodes(2)).unwrap_err().to_string().contains("circle"));
+        let third = topology(&[("a", Placement::Node(3))]);
+        assert!(place(&third, &nodes(2)).unwrap_err().to_string().contains("needs 3 nodes"));
+    }
+
+    #[test]
+    fn namespaces_carry_the_run_and_the_pod_security_level() {
+        let scope =
+            Scope { run: "r1".into(), prefix: "verdikt".into(), user: "u".into(), started: "t".into() };
+        let of = |host| {
+            let made = namespace(&scope, "r10", "x", "verdikt-r10-x", &BTreeMap::new(), host);
+            made.metadata.labels.unwrap()
+        };
+        assert_eq!(of(false)["pod-security.kubernetes.io/enforce"], "restricted");
+        assert_eq!(of(true)["pod-security.kubernetes.io/enforce"], "privileged");
+        assert_eq!(of(false)["verdikt.dev/run"], "r1");
+        assert_eq!(of(false)["app.kubernetes.io/managed-by"], "verdikt");
+    }
+}

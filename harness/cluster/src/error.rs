@@ -1,0 +1,300 @@
+//! What can go wrong between verdikt and a cluster, in words that a user can act on.
+
+use std::{path::PathBuf, time::Duration};
+
+/// A failure of the cluster or of the way to it. Each message says what failed, why, and how to mend it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ClusterError {
+    /// The kubeconfig has no such context.
+    #[error("no context `{context}` in {path}; known contexts: {}", or_none(known))]
+    UnknownContext {
+        /// What was asked for.
+        context: String,
+        /// Where it was looked for.
+        path: String,
+        /// What is there.
+        known: Vec<String>,
+    },
+    /// The kubeconfig cannot be used.
+    #[error("cannot use the kubeconfig {path}: {cause}; check the file, or name another with --kubeconfig")]
+    Kubeconfig {
+        /// Which file, or files.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+    /// verdikt does not run inside a cluster.
+    #[error(
+        "--in-cluster needs a pod with a service account: {cause}; run verdikt in a pod whose \
+         automountServiceAccountToken is not false, or name a --context"
+    )]
+    InCluster {
+        /// What is missing.
+        cause: String,
+    },
+    /// Nobody answers at the API server's address.
+    #[error(
+        "cannot reach the API server at {url}: {cause}; check that it runs and that the address is right"
+    )]
+    Unreachable {
+        /// Address of the API server.
+        url: String,
+        /// Why.
+        cause: String,
+    },
+    /// TLS to the API server failed.
+    #[error(
+        "TLS to the API server at {url} failed: {cause}; check certificate-authority-data and tls-server-name in the \
+         kubeconfig"
+    )]
+    Tls {
+        /// Address of the API server.
+        url: String,
+        /// Why.
+        cause: String,
+    },
+    /// The API server does not know us.
+    #[error("the API server at {url} refuses the credentials: {cause}; log in again or renew the token")]
+    Unauthorized {
+        /// Address of the API server.
+        url: String,
+        /// Why.
+        cause: String,
+    },
+    /// The API server knows us, but does not let us.
+    #[error("not allowed to {what}: {cause}; grant it (`verdikt doctor` lists the rights that are missing)")]
+    Forbidden {
+        /// The call: `create namespace verdikt-k3f9q0a-x`.
+        what: String,
+        /// The API server's words.
+        cause: String,
+    },
+    /// There is no such object.
+    #[error("cannot {what}: {cause}")]
+    NotFound {
+        /// The call.
+        what: String,
+        /// The API server's words.
+        cause: String,
+    },
+    /// The object is there already.
+    #[error("cannot {what}: {cause}")]
+    AlreadyExists {
+        /// The call.
+        what: String,
+        /// The API server's words.
+        cause: String,
+    },
+    /// The API server refuses the object (4xx): invalid, denied by an admission controller, …
+    #[error("the API server refuses to {what}: {cause}")]
+    Refused {
+        /// The call.
+        what: String,
+        /// HTTP status.
+        code: u16,
+        /// The API server's words.
+        cause: String,
+    },
+    /// A call had no answer in time.
+    #[error("no answer within {} s to: {what}; the API server at {url} is overloaded or cut off", after.as_secs())]
+    Timeout {
+        /// The call.
+        what: String,
+        /// Address of the API server.
+        url: String,
+        /// Limit.
+        after: Duration,
+    },
+    /// A call failed, after retries where they make sense.
+    #[error("cannot {what}: {cause}")]
+    Failed {
+        /// The call.
+        what: String,
+        /// Why.
+        cause: String,
+    },
+    /// Probe pods did not become ready.
+    #[error("probe pods are not ready after {} s: {}", after.as_secs(), pods.join("; "))]
+    NotReady {
+        /// How long was waited.
+        after: Duration,
+        /// One sentence for each of the first few: pod, condition, event.
+        pods: Vec<String>,
+    },
+    /// A topology asks for more than the cluster has.
+    #[error("this cluster cannot hold the topology: {0}")]
+    Topology(String),
+    /// No kind of this name is served.
+    #[error("the cluster serves no kind {kind} in {api_version}")]
+    NoSuchKind {
+        /// `cilium.io/v2`
+        api_version: String,
+        /// `CiliumNetworkPolicy`
+        kind: String,
+    },
+    /// An agent session could not be opened or used.
+    #[error("no agent session in pod {pod}: {cause}")]
+    Session {
+        /// Real namespace and name.
+        pod: String,
+        /// Why.
+        cause: String,
+    },
+    /// A variable or name in an object has no meaning here.
+    #[error("{0}")]
+    Object(String),
+}
+
+impl ClusterError {
+    /// Whether every further call would fail alike: nothing can be set up on this cluster.
+    pub const fn is_fatal(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownContext { .. }
+                | Self::Kubeconfig { .. }
+                | Self::InCluster { .. }
+                | Self::Unreachable { .. }
+                | Self::Tls { .. }
+                | Self::Unauthorized { .. }
+                | Self::Forbidden { .. }
+        )
+    }
+
+    /// Whether the object is missing.
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// From an error of the client, for a call to the API server at `url`.
+    pub(crate) fn from_kube(error: &kube::Error, what: &str, url: &str) -> Self {
+        let (what, url) = (what.to_owned(), url.to_owned());
+        match error {
+            kube::Error::Api(status) => {
+                let cause = status_text(status);
+                match status.code {
+                    401 => Self::Unauthorized { url, cause },
+                    403 => Self::Forbidden { what, cause },
+                    404 => Self::NotFound { what, cause },
+                    409 if status.is_already_exists() => Self::AlreadyExists { what, cause },
+                    code @ 400..=499 => Self::Refused { what, code, cause },
+                    _ => Self::Failed { what, cause },
+                }
+            }
+            kube::Error::Auth(_) => Self::Unauthorized { url, cause: chain(error) },
+            kube::Error::RustlsTls(_) | kube::Error::TlsRequired => Self::Tls { url, cause: chain(error) },
+            kube::Error::InferKubeconfig(e) => {
+                Self::Kubeconfig { path: "in use".into(), cause: e.to_string() }
+            }
+            kube::Error::UpgradeConnection(kube::client::UpgradeConnectionError::ProtocolSwitch(code)) => {
+                let cause = format!("the API server answered {code} instead of opening a websocket");
+                match code.as_u16() {
+                    401 => Self::Unauthorized { url, cause },
+                    403 => Self::Forbidden { what, cause },
+                    404 => Self::NotFound { what, cause },
+                    _ => Self::Failed { what, cause },
+                }
+            }
+            _ => {
+                let cause = chain(error);
+                if ["certificate", "tls handshake", "corrupt message", "HandshakeFailure"]
+                    .iter()
+                    .any(|w| cause.contains(w))
+                {
+                    Self::Tls { url, cause }
+                } else if is_connection_failure(&cause) {
+                    Self::Unreachable { url, cause }
+                } else {
+                    Self::Failed { what, cause }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the text of an error chain says that the connection, and not the call, failed.
+pub(crate) fn is_connection_failure(chain: &str) -> bool {
+    [
+        "onnection refused",
+        "onnection reset",
+        "onnection closed",
+        "onnect",
+        "roken pipe",
+        "dns error",
+        "No route to host",
+        "unreachable",
+        "timed out",
+        "IncompleteMessage",
+        "unexpected end of file",
+    ]
+    .iter()
+    .any(|words| chain.contains(words))
+}
+
+/// An error with its causes, outermost first, each once.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut parts: Vec<String> = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        source = cause.source();
+    }
+    parts.join(": ")
+}
+
+/// An API status as one sentence, with the causes that a 422 carries.
+fn status_text(status: &kube::core::Status) -> String {
+    let mut text = if status.message.is_empty() {
+        format!("HTTP {}", status.code)
+    } else {
+        status.message.trim().to_owned()
+    };
+    for cause in status.details.iter().flat_map(|d| &d.causes) {
+        if !text.contains(&cause.message) {
+            text.push_str(&format!("; {}: {}", cause.field, cause.message));
+        }
+    }
+    text
+}
+
+/// Names of the kubeconfig files that a lookup reads, for messages.
+pub(crate) fn kubeconfig_path(path: Option<&PathBuf>) -> String {
+    path.map(|p| p.display().to_string())
+        .or_else(|| std::env::var("KUBECONFIG").ok().filter(|v| !v.is_empty()))
+        .unwrap_or_else(|| "~/.kube/config".into())
+}
+
+fn or_none(known: &[String]) -> String {
+    if known.is_empty() { "none".into() } else { known.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(code: u16, reason: &str) -> kube::Error {
+        kube::Error::Api(kube::core::Status::failure("no luck", reason).with_code(code).boxed())
+    }
+
+    #[test]
+    fn codes_become_their_variants() {
+        let of = |code, reason| ClusterError::from_kube(&api(code, reason), "create x", "http://h");
+        assert!(matches!(of(401, "Unauthorized"), ClusterError::Unauthorized { .. }));
+        assert!(matches!(of(403, "Forbidden"), ClusterError::Forbidden { .. }));
+        assert!(matches!(of(404, "NotFound"), ClusterError::NotFound { .. }));
+        assert!(matches!(of(409, "AlreadyExists"), ClusterError::AlreadyExists { .. }));
+        assert!(matches!(of(422, "Invalid"), ClusterError::Refused { code: 422, .. }));
+        assert!(matches!(of(500, "InternalError"), ClusterError::Failed { .. }));
+    }
+
+    #[test]
+    fn a_refused_connection_is_unreachable() {
+        let io = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = kube::Error::Service(Box::new(io));
+        let error = ClusterError::from_kube(&error, "read the version", "http://127.0.0.1:1");
+        assert!(matches!(error, ClusterError::Unreachable { .. }), "{error}");
+        assert!(error.to_string().contains("http://127.0.0.1:1"));
+    }
+}

@@ -1,0 +1,215 @@
+//! Manifests of probe pods.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, Container, ContainerPort, EnvVar, Pod, PodSecurityContext, PodSpec,
+        ResourceRequirements, SeccompProfile, SecurityContext, Sysctl,
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+use verdikt_model::{Family, PortProtocol, Protocol, Serve};
+
+/// The probe image, unless `--image` names another. The only place that knows it.
+pub const DEFAULT_IMAGE: &str = concat!("ghcr.io/verdikt/verdikt-probe:", env!("CARGO_PKG_VERSION"));
+
+/// Name of the container in a probe pod.
+pub const CONTAINER: &str = "probe";
+
+/// Name of the agent's binary in the image.
+pub(crate) const BINARY: &str = "verdikt-probe";
+
+/// User and group of a probe pod.
+const USER: i64 = 65_532;
+
+/// What differs between probe pods.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProbePod<'a> {
+    /// Real namespace.
+    pub(crate) namespace: String,
+    /// Name.
+    pub(crate) name: String,
+    /// Labels, the run's included.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// With which the servers answer: the endpoint's logical name.
+    pub(crate) identity: String,
+    /// Image reference.
+    pub(crate) image: &'a str,
+    /// Ports.
+    pub(crate) serve: Serve,
+    /// `kubernetes.io/hostname` of the node it must run on.
+    pub(crate) node: Option<String>,
+    /// Whether it uses its node's network.
+    pub(crate) host_network: bool,
+}
+
+impl ProbePod<'_> {
+    /// The manifest. It passes Pod Security `restricted`, unless the pod uses its node's network: there the safe
+    /// sysctl for low ports is not allowed, so such a pod is root with the one capability it needs.
+    ///
+    /// `restartPolicy: Never`, because a server that ends must be seen (phase Failed); a restarted one would
+    /// silently answer again in the middle of a measurement. No CPU limit: throttling would distort round-trip times.
+    pub(crate) fn manifest(self) -> Pod {
+        let low_port = self.serve.ports.iter().any(|p| p.port < 1024);
+        let as_root = self.host_network && low_port;
+        let user = if as_root { 0 } else { USER };
+        let text = |quantity: &str| Quantity(quantity.to_owned());
+        Pod {
+            metadata: ObjectMeta {
+                name: Some(self.name),
+                namespace: Some(self.namespace),
+                labels: Some(self.labels),
+                annotations: (!self.annotations.is_empty()).then_some(self.annotations),
+                ..ObjectMeta::default()
+            },
+            spec: Some(PodSpec {
+                containers: vec![Container {
+                    name: CONTAINER.into(),
+                    image: Some(self.image.to_owned()),
+                    command: Some(command(&self.serve)),
+                    env: Some(vec![EnvVar {
+                        name: verdikt_protocol::IDENTITY_VARIABLE.into(),
+                        value: Some(self.identity),
+                        ..EnvVar::default()
+                    }]),
+                    ports: Some(container_ports(&self.serve)),
+                    resources: Some(ResourceRequirements {
+                        requests: Some([("cpu".into(), text("5m")), ("memory".into(), text("16Mi"))].into()),
+                        limits: Some([("memory".into(), text("128Mi"))].into()),
+                        ..ResourceRequirements::default()
+                    }),
+                    security_context: Some(SecurityContext {
+                        allow_privilege_escalation: Some(false),
+                        read_only_root_filesystem: Some(true),
+                        run_as_non_root: Some(!as_root),
+                        capabilities: Some(Capabilities {
+                            drop: Some(vec!["ALL".into()]),
+                            add: as_root.then(|| vec!["NET_BIND_SERVICE".into()]),
+                        }),
+                        ..SecurityContext::default()
+                    }),
+                    ..Container::default()
+                }],
+                restart_policy: Some("Never".into()),
+                termination_grace_period_seconds: Some(1),
+                automount_service_account_token: Some(false),
+                enable_service_links: Some(false),
+                host_network: self.host_network.then_some(true),
+                dns_policy: self.host_network.then(|| "ClusterFirstWithHostNet".into()),
+                node_selector: self.node.map(|node| [("kubernetes.io/hostname".to_owned(), node)].into()),
+                security_context: Some(PodSecurityContext {
+                    run_as_non_root: Some(!as_root),
+                    run_as_user: Some(user),
+                    run_as_group: Some(user),
+                    seccomp_profile: Some(SeccompProfile {
+                        type_: "RuntimeDefault".into(),
+                        ..SeccompProfile::default()
+                    }),
+                    sysctls: (!self.host_network).then(|| {
+                        vec![Sysctl { name: "net.ipv4.ip_unprivileged_port_start".into(), value: "0".into() }]
+                    }),
+                    ..PodSecurityContext::default()
+                }),
+                ..PodSpec::default()
+            }),
+            ..Pod::default()
+        }
+    }
+}
+
+/// `verdikt-probe serve --tcp 80,81 --udp 80`
+fn command(serve: &Serve) -> Vec<String> {
+    let mut command = vec![BINARY.to_owned(), "serve".to_owned()];
+    for protocol in Protocol::ALL {
+        let ports: Vec<String> =
+            serve.ports.iter().filter(|p| p.protocol == *protocol).map(|p| p.port.to_string()).collect();
+        if !ports.is_empty() {
+            command.push(format!("--{protocol}"));
+            command.push(ports.join(","));
+        }
+    }
+    command
+}
+
+/// Declared ports: every named one, and the others without a name.
+fn container_ports(serve: &Serve) -> Vec<ContainerPort> {
+    let declare = |name: Option<&String>, port: &PortProtocol| ContainerPort {
+        name: name.cloned(),
+        container_port: i32::from(port.port),
+        protocol: Some(port.protocol.kubernetes().to_owned()),
+        ..ContainerPort::default()
+    };
+    let named: BTreeSet<&PortProtocol> = serve.names.values().collect();
+    let mut ports: Vec<ContainerPort> =
+        serve.names.iter().map(|(name, port)| declare(Some(name), port)).collect();
+    ports.extend(serve.ports.iter().filter(|port| !named.contains(port)).map(|port| declare(None, port)));
+    ports
+}
+
+/// A pod's addresses, at most one of each family.
+pub(crate) fn ips(pod: &Pod) -> Vec<IpAddr> {
+    let Some(status) = &pod.status else { return Vec::new() };
+    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
+    let mut ips: Vec<IpAddr> = Vec::new();
+    for ip in listed.chain(status.pod_ip.as_deref()).filter_map(|ip| ip.parse::<IpAddr>().ok()) {
+        if !ips.iter().any(|have| Family::of(*have) == Family::of(ip)) {
+            ips.push(ip);
+        }
+    }
+    ips
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve() -> Serve {
+        let port = |port, protocol| PortProtocol { port, protocol };
+        Serve {
+            ports: [port(80, Protocol::Tcp), port(81, Protocol::Tcp), port(53, Protocol::Udp)].into(),
+            names: [("web".to_owned(), port(80, Protocol::Tcp))].into(),
+        }
+    }
+
+    #[test]
+    fn a_probe_pod_passes_pod_security_restricted() {
+        let pod = ProbePod { name: "a".into(), image: DEFAULT_IMAGE, serve: serve(), ..ProbePod::default() }
+            .manifest();
+        let spec = pod.spec.unwrap();
+        let container = &spec.containers[0];
+        let security = container.security_context.as_ref().unwrap();
+        assert_eq!(security.allow_privilege_escalation, Some(false));
+        assert_eq!(security.run_as_non_root, Some(true));
+        assert_eq!(security.read_only_root_filesystem, Some(true));
+        assert_eq!(security.capabilities.as_ref().unwrap().drop, Some(vec!["ALL".to_owned()]));
+        assert_eq!(security.capabilities.as_ref().unwrap().add, None);
+        let pod_security = spec.security_context.as_ref().unwrap();
+        assert_eq!(pod_security.run_as_user, Some(USER));
+        assert_eq!(pod_security.seccomp_profile.as_ref().unwrap().type_, "RuntimeDefault");
+        assert_eq!(pod_security.sysctls.as_ref().unwrap()[0].name, "net.ipv4.ip_unprivileged_port_start");
+        assert_eq!(
+            container.command.as_ref().unwrap(),
+            &["verdikt-probe", "serve", "--tcp", "80,81", "--udp", "53"]
+        );
+        let names: Vec<_> = container.ports.as_ref().unwrap().iter().map(|p| p.name.as_deref()).collect();
+        assert_eq!(names, [Some("web"), None, None]);
+    }
+
+    #[test]
+    fn a_host_network_pod_has_no_sysctl_and_only_the_capability_it_needs() {
+        let pod = ProbePod { name: "h".into(), serve: serve(), host_network: true, ..ProbePod::default() }
+            .manifest();
+        let spec = pod.spec.unwrap();
+        assert_eq!(spec.host_network, Some(true));
+        assert_eq!(spec.security_context.as_ref().unwrap().sysctls, None);
+        let capabilities =
+            spec.containers[0].security_context.as_ref().unwrap().capabilities.clone().unwrap();
+        assert_eq!(capabilities.add, Some(vec!["NET_BIND_SERVICE".to_owned()]));
+    }
+}

@@ -1,0 +1,477 @@
+//! One agent session: JSON lines over a pair of streams, many batches in flight, every result counted.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+    time::timeout,
+};
+use verdikt_protocol::{Probe, ProbeResult, Reply, Request, VERSION};
+
+/// Longest wait for the agent's first answer.
+const HELLO_LIMIT: Duration = Duration::from_secs(15);
+/// Requests that wait to be written.
+const QUEUE: usize = 4;
+/// Longest line that is believed: a whole batch of results with details stays far below.
+const MAX_LINE: usize = 8 << 20;
+
+/// What an agent said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// The pod's identity.
+    pub identity: String,
+    /// Why SCTP sockets cannot be made there; `None` when they can.
+    pub no_sctp: Option<String>,
+    /// The pod's name servers.
+    pub nameservers: Vec<IpAddr>,
+}
+
+/// A session that ended before a batch was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Why, with what the agent wrote to stderr.
+    pub cause: String,
+    /// Results of the batch that had come, each from a complete line.
+    pub partial: Vec<ProbeResult>,
+}
+
+/// Why a session ended, told by whoever keeps the connection.
+pub type Epitaph = std::pin::Pin<Box<dyn Future<Output = Option<String>> + Send>>;
+
+/// An open session. Dropping it ends it.
+pub struct Session {
+    hello: Hello,
+    lines: mpsc::Sender<Vec<u8>>,
+    pending: Arc<Mutex<Table>>,
+    next: AtomicU64,
+    tasks: [AbortHandle; 2],
+}
+
+#[derive(Default)]
+struct Table {
+    /// Why the session is over, once it is.
+    over: Option<String>,
+    batches: HashMap<u64, Batch>,
+}
+
+struct Batch {
+    asked: usize,
+    answered: Vec<bool>,
+    results: Vec<ProbeResult>,
+    done: oneshot::Sender<Result<Vec<ProbeResult>, Lost>>,
+}
+
+impl Session {
+    /// Opens a session on these streams: says hello and waits for the answer. `epitaph` is awaited, briefly, when
+    /// the stream ends, and tells why; it also keeps alive whatever must live as long as the session.
+    ///
+    /// # Errors
+    /// No or a wrong answer: another protocol version, or an agent that could not start.
+    pub async fn open<R, W>(reader: R, writer: W, epitaph: Epitaph) -> Result<Self, String>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let pending = Arc::new(Mutex::new(Table::default()));
+        let (hello_tx, hello_rx) = oneshot::channel();
+        let (lines, queue) = mpsc::channel(QUEUE);
+        let writing = tokio::spawn(write(writer, queue));
+        let reading = tokio::spawn(read(reader, Arc::clone(&pending), hello_tx, epitaph));
+        let tasks = [writing.abort_handle(), reading.abort_handle()];
+        let mut session = Self {
+            hello: Hello { identity: String::new(), no_sctp: None, nameservers: Vec::new() },
+            lines,
+            pending,
+            next: AtomicU64::new(1),
+            tasks,
+        };
+        let ended = |session: &Self| session.over().unwrap_or_else(|| "the stream ended".into());
+        if session.lines.send(line(&Request::Hello { version: VERSION })).await.is_err() {
+            return Err(ended(&session));
+        }
+        let hello = match timeout(HELLO_LIMIT, hello_rx).await {
+            Ok(Ok(hello)) => hello,
+            Ok(Err(_)) => return Err(ended(&session)),
+            Err(_) => return Err(format!("the agent did not answer within {} s", HELLO_LIMIT.as_secs())),
+        };
+        let Reply::Hello { version, identity, sctp, nameservers } = hello else {
+            return Err("the agent's first answer is no hello".into());
+        };
+        if version != VERSION {
+            return Err(format!(
+                "the agent speaks protocol version {version}, verdikt {VERSION}; use the probe image of this release"
+            ));
+        }
+        session.hello = Hello { identity, no_sctp: sctp.err(), nameservers };
+        Ok(session)
+    }
+
+    /// What the agent said of itself.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// Why the session is over; `None` while it is open.
+    pub fn over(&self) -> Option<String> {
+        self.pending.lock().expect("no holder of the lock panics").over.clone()
+    }
+
+    /// Asks for a batch of probes, whose `n` must count up from 0, and waits at most `limit` for all of them.
+    ///
+    /// # Errors
+    /// [`Lost`] when the session ends or answers nonsense; then it is over for good.
+    pub async fn probe(
+        &self,
+        probes: Vec<Probe>,
+        deadline: Duration,
+        limit: Duration,
+    ) -> Result<Vec<ProbeResult>, Lost> {
+        let batch = self.next.fetch_add(1, Ordering::Relaxed);
+        let asked = probes.len();
+        debug_assert!(probes.iter().enumerate().all(|(i, p)| p.n as usize == i));
+        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
+        let request = line(&Request::Probe { batch, deadline_ms, probes });
+        let (done, result) = oneshot::channel();
+        {
+            let mut table = self.pending.lock().expect("no holder of the lock panics");
+            if let Some(cause) = &table.over {
+                return Err(Lost { cause: cause.clone(), partial: Vec::new() });
+            }
+            let results = Vec::with_capacity(asked);
+            table.batches.insert(batch, Batch { asked, answered: vec![false; asked], results, done });
+        }
+        // A closed queue means that the writer is gone; the reader then tells why.
+        let answer = async {
+            let _ = self.lines.send(request).await;
+            result.await
+        };
+        match timeout(limit, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Lost { cause: "the session was closed".into(), partial: Vec::new() }),
+            Err(_) => {
+                let cause = format!("no answer to a batch of {asked} probes within {} s", limit.as_secs());
+                let mut table = self.pending.lock().expect("no holder of the lock panics");
+                let partial = table.batches.remove(&batch).map(|b| b.results).unwrap_or_default();
+                table.end(&cause);
+                Err(Lost { cause, partial })
+            }
+        }
+    }
+
+    /// Asks the agent to end. The stream is not closed for it: on older exec protocols that would cut everything.
+    pub async fn quit(&self) {
+        let _ = timeout(Duration::from_secs(1), self.lines.send(line(&Request::Quit))).await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Table {
+    /// Ends the session: every batch in flight is lost, with what it had.
+    fn end(&mut self, cause: &str) {
+        self.over.get_or_insert_with(|| cause.to_owned());
+        for (_, batch) in self.batches.drain() {
+            let _ = batch.done.send(Err(Lost { cause: cause.to_owned(), partial: batch.results }));
+        }
+    }
+
+    /// Takes some results.
+    fn results(&mut self, batch: u64, results: Vec<ProbeResult>) -> Result<(), String> {
+        let Some(entry) = self.batches.get_mut(&batch) else {
+            return Err(format!("the agent answered batch {batch}, which is not in flight"));
+        };
+        for result in results {
+            let n = result.n as usize;
+            match entry.answered.get_mut(n) {
+                None => return Err(format!("the agent answered probe {n} of a batch of {}", entry.asked)),
+                Some(answered) if *answered => return Err(format!("the agent answered probe {n} twice")),
+                Some(answered) => *answered = true,
+            }
+            entry.results.push(result);
+        }
+        Ok(())
+    }
+
+    /// A batch is done: its results are complete, or something was lost on the way.
+    fn done(&mut self, batch: u64, count: u32) -> Result<(), String> {
+        let Some(entry) = self.batches.get(&batch) else {
+            return Err(format!("the agent ended batch {batch}, which is not in flight"));
+        };
+        let (have, asked) = (entry.results.len(), entry.asked);
+        if have != asked || count as usize != asked {
+            return Err(format!(
+                "{have} of {asked} results arrived, and the agent counted {count}: the stream was cut"
+            ));
+        }
+        if let Some(entry) = self.batches.remove(&batch) {
+            let _ = entry.done.send(Ok(entry.results));
+        }
+        Ok(())
+    }
+}
+
+fn line(request: &Request) -> Vec<u8> {
+    let mut line = serde_json::to_vec(request).expect("a request is plain data");
+    line.push(b'\n');
+    line
+}
+
+async fn write<W: AsyncWrite + Unpin>(mut writer: W, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(line) = queue.recv().await {
+        if writer.write_all(&line).await.is_err() || writer.flush().await.is_err() {
+            return;
+        }
+    }
+    // Dropping the writer closes the agent's stdin; the session is being dropped anyway.
+}
+
+/// The reader: hands results to their batches until the stream ends or makes no sense.
+async fn read<R: AsyncRead + Unpin>(
+    reader: R,
+    pending: Arc<Mutex<Table>>,
+    hello: oneshot::Sender<Reply>,
+    epitaph: Epitaph,
+) {
+    let mut reader = BufReader::with_capacity(64 << 10, reader);
+    let mut hello = Some(hello);
+    let mut line = Vec::new();
+    let cause = loop {
+        line.clear();
+        match read_line(&mut reader, &mut line).await {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(why) => break Some(why),
+        }
+        if let Err(why) = take(&line, &pending, &mut hello) {
+            break Some(why);
+        }
+    };
+    let cause = match cause {
+        Some(cause) => cause,
+        None => timeout(Duration::from_millis(500), epitaph)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| "the agent's stream ended".into()),
+    };
+    pending.lock().expect("no holder of the lock panics").end(&cause);
+}
+
+/// Reads one line with its LF; `false` at the end. A last line without LF was cut, and is dropped.
+async fn read_line<R: AsyncRead + Unpin>(
+    reader: &mut BufReader<R>,
+    line: &mut Vec<u8>,
+) -> Result<bool, String> {
+    loop {
+        let chunk = reader.fill_buf().await.map_err(|e| format!("cannot read from the agent: {e}"))?;
+        if chunk.is_empty() {
+            return Ok(false);
+        }
+        let (taken, complete) = match chunk.iter().position(|b| *b == b'\n') {
+            Some(end) => (end + 1, true),
+            None => (chunk.len(), false),
+        };
+        if line.len() + taken > MAX_LINE {
+            return Err(format!("the agent wrote a line of more than {MAX_LINE} bytes"));
+        }
+        line.extend_from_slice(&chunk[..taken]);
+        reader.consume(taken);
+        if complete {
+            return Ok(true);
+        }
+    }
+}
+
+/// Results without the `op` tag, which is known from the line's beginning: reading a tagged enum would copy
+/// every result once more.
+#[derive(Deserialize)]
+struct Results {
+    batch: u64,
+    results: Vec<ProbeResult>,
+}
+
+const RESULTS: &[u8] = br#"{"op":"results","#;
+
+fn take(
+    line: &[u8],
+    pending: &Mutex<Table>,
+    hello: &mut Option<oneshot::Sender<Reply>>,
+) -> Result<(), String> {
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    let bad = |e: serde_json::Error| {
+        let shown = String::from_utf8_lossy(&line[..line.len().min(200)]);
+        format!("the agent wrote no message of the protocol: {e}: {}", shown.trim())
+    };
+    let lock = || pending.lock().expect("no holder of the lock panics");
+    if line.starts_with(RESULTS) {
+        let Results { batch, results } = serde_json::from_slice(line).map_err(bad)?;
+        return lock().results(batch, results);
+    }
+    match serde_json::from_slice(line).map_err(bad)? {
+        reply @ Reply::Hello { .. } => {
+            if let Some(hello) = hello.take() {
+                let _ = hello.send(reply);
+            }
+            Ok(())
+        }
+        Reply::Results { batch, results } => lock().results(batch, results),
+        Reply::Done { batch, count } => lock().done(batch, count),
+        Reply::Refused { why } => Err(format!("the agent refused a request: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex, split};
+    use verdikt_protocol::{ProbeVerdict, Target, Transport};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    fn probes(n: u32) -> Vec<Probe> {
+        (0..n)
+            .map(|n| Probe {
+                n,
+                to: Target::Ip("10.0.0.1".parse().unwrap()),
+                port: 80,
+                transport: Transport::Tcp,
+                from: None,
+                expect: vec![],
+                query: None,
+            })
+            .collect()
+    }
+
+    fn result(n: u32) -> ProbeResult {
+        ProbeResult { n, verdict: ProbeVerdict::Allowed, rtt_us: 7, sockets: 1, detail: None }
+    }
+
+    async fn say(stream: &mut DuplexStream, reply: &Reply) {
+        let mut line = serde_json::to_vec(reply).unwrap();
+        line.push(b'\n');
+        stream.write_all(&line).await.unwrap();
+    }
+
+    /// A session whose other end answers hello and then does what `agent` does with the stream.
+    async fn session<F, Fut>(version: u32, agent: F) -> Result<Session, String>
+    where
+        F: FnOnce(DuplexStream) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send,
+    {
+        let (ours, mut theirs) = duplex(1 << 16);
+        tokio::spawn(async move {
+            let hello = Reply::Hello {
+                version,
+                identity: "x/a".into(),
+                sctp: Err("no module".into()),
+                nameservers: vec![],
+            };
+            say(&mut theirs, &hello).await;
+            agent(theirs).await;
+        });
+        let (reader, writer) = split(ours);
+        Session::open(reader, writer, Box::pin(async { Some("it died".into()) })).await
+    }
+
+    #[tokio::test]
+    async fn complete_batches_are_answered() {
+        let session = session(VERSION, |mut stream| async move {
+            say(&mut stream, &Reply::Results { batch: 1, results: vec![result(1)] }).await;
+            say(&mut stream, &Reply::Results { batch: 1, results: vec![result(0), result(2)] }).await;
+            say(&mut stream, &Reply::Done { batch: 1, count: 3 }).await;
+            std::future::pending().await
+        });
+        let session = session.await.unwrap();
+        assert_eq!(session.hello().no_sctp.as_deref(), Some("no module"));
+        // The answer may overtake the question here: the batch is registered before the request is written.
+        let asked = session.probe(probes(3), LIMIT, LIMIT).await;
+        match asked {
+            Ok(results) => assert_eq!(results.len(), 3),
+            Err(lost) => assert!(lost.cause.contains("not in flight"), "{lost:?}"),
+        }
+    }
+
+    /// Waits for the request, then writes these bytes and closes.
+    async fn cut(bytes: Vec<u8>) -> Lost {
+        let session = session(VERSION, |mut stream| async move {
+            let mut reader = BufReader::new(&mut stream);
+            for _ in 0..2 {
+                let mut line = String::new();
+                reader.read_line(&mut line).await.unwrap();
+            }
+            stream.write_all(&bytes).await.unwrap();
+        });
+        let session = session.await.unwrap();
+        let lost = session.probe(probes(3), LIMIT, LIMIT).await.unwrap_err();
+        assert!(session.over().is_some());
+        assert!(session.probe(probes(1), LIMIT, LIMIT).await.is_err());
+        lost
+    }
+
+    #[tokio::test]
+    async fn a_truncated_stream_gives_what_was_complete_and_no_more() {
+        let line =
+            serde_json::to_string(&Reply::Results { batch: 1, results: vec![result(0), result(2)] }).unwrap();
+        let cut_line = &line[..line.len() - 5];
+        let lost = cut(format!("{line}\n{cut_line}").into_bytes()).await;
+        assert_eq!(lost.cause, "it died");
+        assert_eq!(lost.partial.iter().map(|r| r.n).collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[tokio::test]
+    async fn results_are_counted_against_done() {
+        let results = serde_json::to_string(&Reply::Results { batch: 1, results: vec![result(0)] }).unwrap();
+        let done = serde_json::to_string(&Reply::Done { batch: 1, count: 3 }).unwrap();
+        let lost = cut(format!("{results}\n{done}\n").into_bytes()).await;
+        assert!(lost.cause.contains("1 of 3 results"), "{lost:?}");
+        assert_eq!(lost.partial.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_counted_twice_and_nonsense_ends_the_session() {
+        let twice =
+            serde_json::to_string(&Reply::Results { batch: 1, results: vec![result(0), result(0)] }).unwrap();
+        let lost = cut(format!("{twice}\n").into_bytes()).await;
+        assert!(lost.cause.contains("twice"), "{lost:?}");
+        let lost = cut(b"panic: oh no\n".to_vec()).await;
+        assert!(lost.cause.contains("panic: oh no"), "{lost:?}");
+        let beyond = serde_json::to_string(&Reply::Results { batch: 1, results: vec![result(3)] }).unwrap();
+        let lost = cut(format!("{beyond}\n").into_bytes()).await;
+        assert!(lost.cause.contains("probe 3 of a batch of 3"), "{lost:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_the_session_at_the_limit() {
+        let silent = |stream: DuplexStream| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        };
+        let session = session(VERSION, silent).await.unwrap();
+        let lost = session.probe(probes(2), LIMIT, LIMIT).await.unwrap_err();
+        assert!(lost.cause.contains("no answer"), "{lost:?}");
+    }
+
+    #[tokio::test]
+    async fn another_version_is_refused() {
+        let error = session(VERSION + 1, |_stream| std::future::pending()).await.err().unwrap();
+        assert!(error.contains("probe image"), "{error}");
+    }
+}

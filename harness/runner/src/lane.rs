@@ -1,0 +1,239 @@
+//! A lane: one disposable copy of a topology, with an agent for every source, used by scenarios in turn.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use verdikt_cluster::{Agent, ClusterError, Deployment, Objects};
+use verdikt_model::{
+    Action, Cell, EndpointId, EndpointKind, EndpointName, ObjectRef, Topology, World, cells,
+};
+
+use crate::{
+    facts::Facts,
+    live::{Gaps, Hosts, world},
+    queue::host_ports,
+};
+
+/// Most agent sessions that are opened at once.
+const OPENED_AT_ONCE: usize = 24;
+/// Longest wait for a lane that used nodes' ports to be gone.
+const GONE: Duration = Duration::from_secs(60);
+
+/// A topology that stands and can be probed.
+pub(crate) struct Lane {
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) deployment: Deployment,
+    /// The world before the first policy.
+    pub(crate) world: World,
+    /// All its cells, ordered by source.
+    pub(crate) cells: Vec<Cell>,
+    /// By endpoint; `None` for endpoints that are no sources.
+    pub(crate) agents: Vec<Option<Arc<Agent>>>,
+    pub(crate) gaps: Gaps,
+    pub(crate) objects: Objects,
+    hosts: Hosts,
+    touched: Touched,
+}
+
+/// What the scenario has changed since the last reset.
+#[derive(Default)]
+struct Touched {
+    objects: BTreeSet<ObjectRef>,
+    /// Label keys by (namespace, pod).
+    pods: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Label keys by namespace.
+    namespaces: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Lane {
+    /// Deploys a topology and opens a session with every source.
+    pub(crate) async fn deploy(
+        facts: &Arc<Facts>,
+        number: u32,
+        topology: &Arc<Topology>,
+    ) -> Result<Self, ClusterError> {
+        let lane = facts.scope.lane(number);
+        let (deployment, hosts) = tokio::try_join!(
+            facts.cluster.deploy(&facts.scope, &lane, topology, &facts.nodes, &facts.deploy),
+            deploy_hosts(facts, &lane, topology),
+        )?;
+        let dns = if topology.endpoints.contains_key(&EndpointName::Dns) { facts.dns().await? } else { None };
+        let world = world(facts, topology, &deployment, &hosts, dns);
+        let agents: Vec<Option<Arc<Agent>>> = world
+            .endpoints
+            .iter()
+            .map(|endpoint| agent(facts, &deployment, &hosts, &endpoint.name))
+            .collect();
+        let mut gaps = Gaps { missing: missing(facts, &world), ..Gaps::default() };
+        gaps.no_sctp = greet(&world, &agents).await?;
+        let cells = cells(&world, &facts.families);
+        let objects = Objects::new(&facts.cluster, &facts.kinds, &facts.scope, &deployment.names);
+        Ok(Self {
+            facts: Arc::clone(facts),
+            topology: Arc::clone(topology),
+            deployment,
+            world,
+            cells,
+            agents,
+            gaps,
+            objects,
+            hosts,
+            touched: Touched::default(),
+        })
+    }
+
+    /// Real names of the lane's namespaces.
+    pub(crate) fn namespaces(&self) -> Vec<String> {
+        self.deployment.names.iter().map(|(_, real)| real.to_owned()).collect()
+    }
+
+    /// Makes a change in the cluster, and remembers it for [`Self::reset`].
+    pub(crate) async fn act(&mut self, action: &Action, world: &World) -> Result<(), ClusterError> {
+        match action {
+            Action::Apply(object) => {
+                self.touched.objects.insert(object.reference());
+                self.objects.apply(object, world).await
+            }
+            Action::Delete(reference) => {
+                self.objects.delete(reference).await?;
+                self.touched.objects.remove(reference);
+                Ok(())
+            }
+            Action::LabelPod { namespace, pod, labels } => {
+                let key = (namespace.clone(), pod.clone());
+                self.touched.pods.entry(key).or_default().extend(labels.keys().cloned());
+                self.objects.label_pod(namespace, pod, labels).await
+            }
+            Action::LabelNamespace { namespace, labels } => {
+                self.touched.namespaces.entry(namespace.clone()).or_default().extend(labels.keys().cloned());
+                self.objects.label_namespace(namespace, labels).await
+            }
+        }
+    }
+
+    /// Undoes what the last scenario did: its objects are deleted and labels are as the topology has them. Whether
+    /// the network is back, too, the next scenario's positive control shows.
+    pub(crate) async fn reset(&mut self) -> Result<(), ClusterError> {
+        let touched = std::mem::take(&mut self.touched);
+        let objects = &self.objects;
+        let deletions: Vec<_> = touched.objects.iter().map(|reference| objects.delete(reference)).collect();
+        stream::iter(deletions).buffer_unordered(8).try_collect::<Vec<()>>().await?;
+        for ((namespace, pod), keys) in &touched.pods {
+            let own = self
+                .topology
+                .namespaces
+                .get(namespace)
+                .and_then(|ns| ns.pods.get(pod))
+                .map(|pod| &pod.labels);
+            self.objects.label_pod(namespace, pod, &original(keys, own)).await?;
+        }
+        for (namespace, keys) in &touched.namespaces {
+            let own = self.topology.namespaces.get(namespace).map(|ns| &ns.labels);
+            self.objects.label_namespace(namespace, &original(keys, own)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the lane: sessions are closed and the removal of its namespaces begins. When it used nodes' own ports,
+    /// it is waited until they are free.
+    pub(crate) async fn remove(self) -> Result<(), ClusterError> {
+        let cluster = &self.facts.cluster;
+        let namespaces = self.namespaces();
+        let farewells: Vec<_> = self.agents.iter().flatten().map(|agent| agent.quit()).collect();
+        stream::iter(farewells).buffer_unordered(OPENED_AT_ONCE).collect::<Vec<()>>().await;
+        for pod in self.hosts.nodes.values() {
+            cluster.delete_host_pod(pod).await?;
+        }
+        cluster.delete_namespaces(&namespaces).await?;
+        if host_ports(&self.topology) {
+            cluster.wait_gone(&namespaces, GONE).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Each key with the value that the topology gives it.
+fn original(
+    keys: &BTreeSet<String>,
+    own: Option<&BTreeMap<String, String>>,
+) -> BTreeMap<String, Option<String>> {
+    keys.iter().map(|key| (key.clone(), own.and_then(|own| own.get(key)).cloned())).collect()
+}
+
+async fn deploy_hosts(facts: &Facts, lane: &str, topology: &Topology) -> Result<Hosts, ClusterError> {
+    let mut hosts = Hosts::default();
+    for (name, extra) in &topology.endpoints {
+        match name {
+            EndpointName::External(_) if facts.has_external() => {
+                hosts.external = Some(facts.external().await?.clone())
+            }
+            EndpointName::Node(n) if usize::from(*n) <= facts.nodes.len() => {
+                hosts.nodes.insert(*n, facts.node_pod(*n, lane, &extra.serve).await?);
+            }
+            _ => {}
+        }
+    }
+    Ok(hosts)
+}
+
+fn agent(facts: &Facts, deployment: &Deployment, hosts: &Hosts, name: &EndpointName) -> Option<Arc<Agent>> {
+    let (namespace, pod) = match name {
+        EndpointName::Pod { namespace, name } => (deployment.names.real(namespace)?.to_owned(), name.clone()),
+        EndpointName::Node(n) => hosts.nodes.get(n).map(|host| (host.namespace.clone(), host.pod.clone()))?,
+        EndpointName::External(_) => {
+            hosts.external.as_ref().map(|host| (host.namespace.clone(), host.pod.clone()))?
+        }
+        EndpointName::Service { .. } | EndpointName::Dns => return None,
+    };
+    Some(Arc::new(facts.cluster.agent(&namespace, &pod)))
+}
+
+/// Endpoints of the topology that this cluster does not have, with the reason.
+fn missing(facts: &Facts, world: &World) -> BTreeMap<EndpointId, String> {
+    let mut missing = BTreeMap::new();
+    for (index, endpoint) in world.endpoints.iter().enumerate() {
+        let why = match (&endpoint.name, &endpoint.kind) {
+            (EndpointName::External(_), _) if !facts.has_external() => {
+                "this cluster has no external host that verdikt can use; the embedded sandbox has".to_owned()
+            }
+            (EndpointName::Node(n), _) if usize::from(*n) > facts.nodes.len() => {
+                format!("this cluster has no node/{n}, only {}", facts.nodes.len())
+            }
+            (_, EndpointKind::Dns(service)) if service.cluster_ips.is_empty() => {
+                "this cluster has no Service kube-dns in kube-system".to_owned()
+            }
+            _ => continue,
+        };
+        if let Ok(index) = u16::try_from(index) {
+            missing.insert(EndpointId(index), why);
+        }
+    }
+    missing
+}
+
+/// Opens every session; tells which endpoints have no SCTP.
+async fn greet(
+    world: &World,
+    agents: &[Option<Arc<Agent>>],
+) -> Result<BTreeMap<EndpointId, String>, ClusterError> {
+    let greetings: Vec<_> = (0_u16..)
+        .zip(agents)
+        .filter_map(|(id, agent)| {
+            let (id, agent) = (EndpointId(id), Arc::clone(agent.as_ref()?));
+            Some(async move {
+                match agent.hello().await {
+                    Ok(hello) => Ok((id, hello.no_sctp)),
+                    Err(cause) => Err(ClusterError::Session { pod: world.name(id).to_string(), cause }),
+                }
+            })
+        })
+        .collect();
+    let greeted: Vec<(EndpointId, Option<String>)> =
+        stream::iter(greetings).buffer_unordered(OPENED_AT_ONCE).try_collect().await?;
+    Ok(greeted.into_iter().filter_map(|(id, no_sctp)| Some((id, no_sctp?))).collect())
+}

@@ -1,0 +1,189 @@
+//! The world as it stands in a cluster: real addresses under logical names.
+
+use std::collections::BTreeMap;
+
+use verdikt_cluster::{DNS_NAMESPACE, Deployment, DnsFacts, HostPod};
+use verdikt_model::{
+    Cell, Endpoint, EndpointId, EndpointKind, EndpointName, NamedPort, PodFacts, PortProtocol, Protocol,
+    Serve, ServiceFacts, ServiceKind, ServicePortFacts, TargetPort, Topology, Via, World,
+};
+
+use crate::facts::Facts;
+
+/// The label that names a namespace (statement N36).
+const METADATA_NAME: &str = "kubernetes.io/metadata.name";
+
+/// Pods that stand for the hosts of one lane.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hosts {
+    /// By node, counted from 1.
+    pub(crate) nodes: BTreeMap<u16, HostPod>,
+    /// The external host's; `None` when the cluster has none.
+    pub(crate) external: Option<HostPod>,
+}
+
+/// The world of a deployment before the first policy. Endpoints stand in the order of [`World::synthetic`].
+pub(crate) fn world(
+    facts: &Facts,
+    topology: &Topology,
+    deployment: &Deployment,
+    hosts: &Hosts,
+    dns: Option<&DnsFacts>,
+) -> World {
+    let mut world = World {
+        nodes: facts.nodes.iter().map(|node| node.ips.clone()).collect(),
+        pod_cidrs: facts.pod_cidrs(),
+        service_cidrs: facts.service_cidrs.clone(),
+        ..World::default()
+    };
+    for (name, spec) in &topology.namespaces {
+        let mut labels = spec.labels.clone();
+        labels.insert(METADATA_NAME.to_owned(), name.clone());
+        world.namespaces.insert(name.clone(), labels);
+    }
+    for (namespace, name, spec) in topology.pods() {
+        let deployed = deployment.pods.get(&(namespace.to_owned(), name.to_owned()));
+        world.endpoints.push(Endpoint {
+            name: EndpointName::pod(namespace, name),
+            kind: EndpointKind::Pod(PodFacts {
+                namespace: namespace.into(),
+                name: name.into(),
+                labels: spec.labels.clone(),
+                named_ports: named_ports(&spec.serve),
+                serve: spec.serve.clone(),
+                node: deployed.and_then(|pod| facts.node_index(&pod.node)),
+                host_network: spec.host_network,
+                ips: deployed.map(|pod| pod.ips.clone()).unwrap_or_default(),
+            }),
+        });
+    }
+    for (namespace, name, spec) in topology.services() {
+        let deployed = deployment.services.get(&(namespace.to_owned(), name.to_owned()));
+        let node_port = |index: usize| deployed.and_then(|s| s.node_ports.get(index).copied().flatten());
+        world.endpoints.push(Endpoint {
+            name: EndpointName::service(namespace, name),
+            kind: EndpointKind::Service(ServiceFacts {
+                namespace: namespace.into(),
+                name: name.into(),
+                selector: spec.selector.clone(),
+                ports: (spec.ports.iter().enumerate())
+                    .map(|(index, port)| ServicePortFacts {
+                        port: port.port,
+                        target: port.target.clone(),
+                        node_port: node_port(index),
+                    })
+                    .collect(),
+                kind: spec.kind,
+                via: spec.via.clone(),
+                cluster_ips: deployed.map(|service| service.cluster_ips.clone()).unwrap_or_default(),
+            }),
+        });
+    }
+    for (name, extra) in &topology.endpoints {
+        let kind = match name {
+            EndpointName::Node(n) => {
+                EndpointKind::Node { node: n.saturating_sub(1), serve: extra.serve.clone() }
+            }
+            EndpointName::External(n) => {
+                let kind = external(*n, hosts.external.as_ref(), &extra.serve);
+                EndpointKind::External { ips: kind, serve: extra.serve.clone() }
+            }
+            EndpointName::Dns => EndpointKind::Dns(dns_service(&mut world, facts, dns)),
+            EndpointName::Pod { .. } | EndpointName::Service { .. } => continue,
+        };
+        world.endpoints.push(Endpoint { name: name.clone(), kind });
+    }
+    world
+}
+
+/// Addresses of an external endpoint. Where there is none, those of the documentation's ranges: its cells exist
+/// then, and are skipped with the reason.
+fn external(n: u16, pod: Option<&HostPod>, serve: &Serve) -> Vec<std::net::IpAddr> {
+    let told = pod.map(|pod| pod.ips.as_slice()).unwrap_or_default();
+    let own: Vec<_> = told.chunks(2).nth(usize::from(n) - 1).unwrap_or_default().to_vec();
+    if !own.is_empty() {
+        return own;
+    }
+    let topology = Topology {
+        endpoints: [(EndpointName::External(n), verdikt_model::ExtraEndpoint { serve: serve.clone() })]
+            .into(),
+        ..Topology::default()
+    };
+    World::synthetic(&topology)
+        .endpoints
+        .into_iter()
+        .find_map(|endpoint| match endpoint.kind {
+            EndpointKind::External { ips, .. } => Some(ips),
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+/// The cluster's DNS as an endpoint; its namespace and pods become part of the world.
+fn dns_service(world: &mut World, facts: &Facts, dns: Option<&DnsFacts>) -> ServiceFacts {
+    let dns = dns.cloned().unwrap_or_default();
+    let mut labels = dns.namespace_labels.clone();
+    labels.insert(METADATA_NAME.to_owned(), DNS_NAMESPACE.to_owned());
+    world.namespaces.insert(DNS_NAMESPACE.to_owned(), labels);
+    for pod in &dns.pods {
+        world.other_pods.push(PodFacts {
+            namespace: DNS_NAMESPACE.to_owned(),
+            name: pod.name.clone(),
+            labels: pod.labels.clone(),
+            named_ports: pod.named_ports.clone(),
+            serve: Serve { ports: pod.ports.iter().copied().collect(), names: BTreeMap::new() },
+            node: facts.node_index(&pod.node),
+            host_network: pod.host_network,
+            ips: pod.ips.clone(),
+        });
+    }
+    // Without a Service the cells still exist, and are skipped with the reason.
+    let standard = || {
+        let port = |protocol| (PortProtocol { port: 53, protocol }, TargetPort::Number(53));
+        vec![port(Protocol::Udp), port(Protocol::Tcp)]
+    };
+    let ports = if dns.ports.is_empty() { standard() } else { dns.ports };
+    ServiceFacts {
+        namespace: DNS_NAMESPACE.to_owned(),
+        name: "kube-dns".to_owned(),
+        selector: dns.selector,
+        ports: ports
+            .into_iter()
+            .map(|(port, target)| ServicePortFacts { port, target, node_port: None })
+            .collect(),
+        kind: ServiceKind::ClusterIp,
+        via: [Via::ClusterIp].into(),
+        cluster_ips: dns.cluster_ips,
+    }
+}
+
+fn named_ports(serve: &Serve) -> Vec<NamedPort> {
+    serve.names.iter().map(|(name, port)| NamedPort { name: name.clone(), port: *port }).collect()
+}
+
+/// Why some cells of a lane cannot be measured.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gaps {
+    /// Endpoints that are not there, with the reason.
+    pub(crate) missing: BTreeMap<EndpointId, String>,
+    /// Endpoints without SCTP, with the reason.
+    pub(crate) no_sctp: BTreeMap<EndpointId, String>,
+}
+
+impl Gaps {
+    /// Why a cell is skipped; `None` when it can be measured.
+    pub(crate) fn reason(&self, cell: &Cell) -> Option<String> {
+        let ends = [cell.from, cell.to];
+        if let Some(why) = ends.iter().find_map(|end| self.missing.get(end)) {
+            return Some(why.clone());
+        }
+        let sctp = || ends.iter().find_map(|end| self.no_sctp.get(end));
+        let why = (cell.protocol == Protocol::Sctp).then(sctp).flatten()?;
+        Some(format!("no SCTP in this kernel: {why}"))
+    }
+
+    /// Whether nothing is missing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.no_sctp.is_empty()
+    }
+}

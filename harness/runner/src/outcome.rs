@@ -1,0 +1,147 @@
+//! What a step's cells mean for their scenario, and why each is as it is.
+
+use std::collections::BTreeMap;
+
+use verdikt_model::{Expectation, Matrix, Outcome, ScenarioOutcome, StepRecord, World};
+use verdikt_oracle::Oracle;
+
+use crate::settle::Note;
+
+/// How a scenario ended: failed when a cell is proved different or did not hold, else errored when one could not
+/// be measured, else skipped when none was measured.
+///
+/// A flaky cell fails its scenario: what does not hold is not as expected. `--retries` gives it another chance.
+pub(crate) fn outcome(steps: &[StepRecord]) -> (ScenarioOutcome, Option<String>) {
+    let (mut measured, mut wrong, mut unmeasured, mut skipped) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let mut first_error = None;
+    let mut first_skip = None;
+    for step in steps {
+        for (row, reason) in step.cells.iter() {
+            match row.outcome {
+                Outcome::Pass | Outcome::Deviation => measured += 1,
+                Outcome::Fail | Outcome::Flaky => wrong += 1,
+                Outcome::Error => {
+                    unmeasured += 1;
+                    first_error = first_error.or_else(|| {
+                        let (from, to) = (step.cells.name(row.cell.from), step.cells.name(row.cell.to));
+                        let reason = reason.unwrap_or("no answer");
+                        Some(format!("{from} -> {to}:{}: {reason}", row.cell.port_protocol()))
+                    });
+                }
+                Outcome::Skipped => {
+                    skipped += 1;
+                    first_skip = first_skip.or_else(|| reason.map(str::to_owned));
+                }
+            }
+        }
+    }
+    if wrong > 0 {
+        (ScenarioOutcome::Failed, None)
+    } else if unmeasured > 0 {
+        let cause = first_error.unwrap_or_default();
+        (ScenarioOutcome::Errored, Some(format!("{unmeasured} cells could not be measured, such as {cause}")))
+    } else if measured > 0 {
+        (ScenarioOutcome::Passed, None)
+    } else if skipped > 0 {
+        (ScenarioOutcome::Skipped, first_skip)
+    } else {
+        (ScenarioOutcome::Skipped, Some("no cell to probe: the IP families or --cell leave none".into()))
+    }
+}
+
+/// Writes the reason of every cell that is not a plain pass. On an implementation-defined scenario every
+/// expectation becomes `either`: what was seen is recorded and never fails.
+pub(crate) fn reasons(matrix: &mut Matrix, notes: &BTreeMap<u32, Note>, world: &World, lenient: bool) {
+    let mut oracle = None;
+    for (index, row) in (0_u32..).zip(&mut matrix.rows) {
+        let note = notes.get(&index);
+        let detail = note.and_then(|note| note.detail.as_deref());
+        let changed = note.and_then(|note| note.changed);
+        let mut parts: Vec<String> = Vec::new();
+        if lenient && row.outcome != Outcome::Skipped {
+            let planned = std::mem::replace(&mut row.expected, Expectation::Either);
+            if matches!(row.outcome, Outcome::Fail | Outcome::Flaky) {
+                if row.outcome == Outcome::Fail {
+                    parts.push(format!(
+                        "recorded, not judged: this is implementation-defined; written down was {planned}"
+                    ));
+                }
+                row.outcome = Outcome::Pass;
+            }
+        }
+        if let Some((before, then)) = changed {
+            let last = row.observed.filter(|last| *last != then).map(|last| format!(", then {last}"));
+            let held = if row.outcome == Outcome::Flaky { "changed while it had to hold" } else { "changed" };
+            parts.push(format!("{held}: was {before}, then {then}{}", last.unwrap_or_default()));
+        }
+        match row.outcome {
+            Outcome::Fail | Outcome::Flaky => {
+                let oracle = oracle.get_or_insert_with(|| Oracle::new(world));
+                parts.extend(oracle.explain(&row.cell).reasons);
+                parts.extend(detail.map(|detail| format!("seen: {detail}")));
+            }
+            Outcome::Error => parts.push(detail.unwrap_or("it was not probed").to_owned()),
+            // A skipped cell has its reason already.
+            Outcome::Pass | Outcome::Deviation | Outcome::Skipped => {}
+        }
+        if !parts.is_empty() {
+            matrix.reasons.insert(index, parts.join("; "));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use verdikt_model::{Cell, EndpointId, Family, Protocol, Row, Topology, Verdict, Via};
+
+    use super::*;
+
+    fn step(outcomes: &[Outcome]) -> StepRecord {
+        let cell = Cell {
+            from: EndpointId(0),
+            to: EndpointId(0),
+            via: Via::PodIp,
+            family: Family::Ipv4,
+            protocol: Protocol::Tcp,
+            port: 80,
+        };
+        let row = |outcome| Row {
+            cell,
+            expected: Expectation::Deny,
+            observed: Some(Verdict::Allowed),
+            outcome,
+            attempts: 1,
+            rtt_us: 0,
+        };
+        let cells = Matrix {
+            names: Arc::new(vec!["x/a".into()]),
+            rows: outcomes.iter().map(|o| row(*o)).collect(),
+            reasons: BTreeMap::new(),
+        };
+        StepRecord { name: "s".into(), settle_ms: None, cells }
+    }
+
+    #[test]
+    fn proof_comes_before_doubt() {
+        let of = |outcomes: &[Outcome]| outcome(&[step(outcomes)]).0;
+        assert_eq!(of(&[Outcome::Pass, Outcome::Skipped]), ScenarioOutcome::Passed);
+        assert_eq!(of(&[Outcome::Pass, Outcome::Error, Outcome::Fail]), ScenarioOutcome::Failed);
+        assert_eq!(of(&[Outcome::Pass, Outcome::Flaky]), ScenarioOutcome::Failed);
+        assert_eq!(of(&[Outcome::Pass, Outcome::Error]), ScenarioOutcome::Errored);
+        assert_eq!(of(&[Outcome::Skipped]), ScenarioOutcome::Skipped);
+        assert_eq!(of(&[]), ScenarioOutcome::Skipped);
+    }
+
+    #[test]
+    fn implementation_defined_cells_never_fail() {
+        let mut matrix = step(&[Outcome::Fail, Outcome::Error, Outcome::Pass]).cells;
+        reasons(&mut matrix, &BTreeMap::new(), &World::synthetic(&Topology::default()), true);
+        assert_eq!(matrix.rows[0].outcome, Outcome::Pass);
+        assert_eq!(matrix.rows[0].expected, Expectation::Either);
+        assert!(matrix.reasons[&0].contains("written down was deny"));
+        assert_eq!(matrix.rows[1].outcome, Outcome::Error);
+        assert!(!matrix.reasons.contains_key(&2));
+    }
+}

@@ -1,0 +1,117 @@
+//! Before the first lane: which scenarios can run here, and which must run alone.
+
+use std::collections::BTreeMap;
+
+use verdikt_cluster::ClusterError;
+use verdikt_model::{Action, EndpointName, Family, PolicyObject, Requirement, Scenario, Serve};
+
+use crate::{facts::Facts, options::Options};
+
+/// Scenarios, sorted by how they are run.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    /// In lanes, several at once.
+    pub(crate) shared: Vec<Scenario>,
+    /// One after another, when no other runs: they have cluster-scoped objects.
+    pub(crate) alone: Vec<Scenario>,
+    /// Not at all, with the reason.
+    pub(crate) skipped: Vec<(Scenario, String)>,
+}
+
+/// Looks at what each scenario needs.
+///
+/// # Errors
+/// If the cluster cannot be asked.
+pub(crate) async fn prepare(
+    facts: &Facts,
+    scenarios: Vec<Scenario>,
+    options: &Options,
+) -> Result<Prepared, ClusterError> {
+    let mut prepared = Prepared::default();
+    let mut crds: BTreeMap<String, bool> = BTreeMap::new();
+    for scenario in scenarios {
+        match look(facts, &scenario, options, &mut crds).await? {
+            Look::Shared => prepared.shared.push(scenario),
+            Look::Alone => prepared.alone.push(scenario),
+            Look::Skip(why) => prepared.skipped.push((scenario, why)),
+        }
+    }
+    Ok(prepared)
+}
+
+enum Look {
+    Shared,
+    Alone,
+    Skip(String),
+}
+
+async fn look(
+    facts: &Facts,
+    scenario: &Scenario,
+    options: &Options,
+    crds: &mut BTreeMap<String, bool>,
+) -> Result<Look, ClusterError> {
+    for requirement in &scenario.requires {
+        let why = match requirement {
+            Requirement::Crd(name) => {
+                let there = match crds.get(name) {
+                    Some(there) => *there,
+                    None => {
+                        let there = facts.cluster.has_crd(name).await?;
+                        crds.insert(name.clone(), there);
+                        there
+                    }
+                };
+                (!there).then(|| format!("this cluster has no custom resource definition {name}"))
+            }
+            Requirement::DualStack => {
+                let cluster = facts.environment.ip_families.len();
+                let probed = facts.families.len();
+                (probed < Family::ALL.len()).then(|| match cluster {
+                    2 => "needs both IP families, and --ip-family leaves one".to_owned(),
+                    _ => "needs both IP families, and this cluster has one".to_owned(),
+                })
+            }
+            Requirement::Nodes(n) => {
+                let have = facts.usable_nodes();
+                (have < usize::from(*n))
+                    .then(|| format!("needs {n} nodes on which pods may run, and there are {have}"))
+            }
+            // Only an agent can tell; the lane asks it.
+            Requirement::Sctp => None,
+        };
+        if let Some(why) = why {
+            return Ok(Look::Skip(why));
+        }
+    }
+    let mut cluster_scoped = false;
+    for object in scenario.steps.iter().flat_map(|step| &step.actions).filter_map(|action| match action {
+        Action::Apply(object @ PolicyObject::Other(_)) => Some(object.reference()),
+        Action::Delete(reference) if reference.kind != "NetworkPolicy" => Some(reference.clone()),
+        _ => None,
+    }) {
+        match facts.kinds.get(&facts.cluster, &object.api_version, &object.kind).await {
+            Ok(kind) => cluster_scoped |= kind.cluster_scoped,
+            Err(error @ ClusterError::NoSuchKind { .. }) => return Ok(Look::Skip(error.to_string())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(match (cluster_scoped, options.allow_cluster_scoped) {
+        (false, _) => Look::Shared,
+        (true, true) => Look::Alone,
+        (true, false) => {
+            Look::Skip("has cluster-scoped objects; --allow-cluster-scoped lets it run, alone".into())
+        }
+    })
+}
+
+/// The union of what scenarios want the external host to listen on: its pod is shared.
+pub(crate) fn external_serve(scenarios: &[Scenario]) -> Serve {
+    let mut serve = Serve::default();
+    for (name, extra) in scenarios.iter().flat_map(|scenario| &scenario.topology.endpoints) {
+        if matches!(name, EndpointName::External(_)) {
+            serve.ports.extend(extra.serve.ports.iter().copied());
+        }
+    }
+    serve
+}

@@ -1,0 +1,222 @@
+//! One scenario in a lane: positive control, then its steps.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::Semaphore,
+    time::{Duration, Instant},
+};
+use verdikt_model::{
+    Cell, CellPattern, Level, Matrix, Outcome, Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord,
+    Step, StepRecord, World,
+};
+use verdikt_oracle::plan;
+
+use crate::{
+    control::control,
+    deadline::deadline,
+    lane::Lane,
+    options::Options,
+    outcome::{outcome, reasons},
+    settle::{Limits, Settling},
+    sweep::AgentProber,
+    target::Targets,
+    tell::{Teller, unmeasured},
+};
+
+/// How long a matrix of which nothing is expected must not change until it is taken as it stands.
+const QUIET: Duration = Duration::from_millis(500);
+/// How long an implementation-defined scenario is waited for to become as it is written down; it never fails.
+const LENIENT: Duration = Duration::from_secs(3);
+
+/// What the scenarios of a run share.
+pub(crate) struct Setting<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) in_flight: &'a Semaphore,
+    pub(crate) tell: &'a Teller,
+}
+
+impl Setting<'_> {
+    /// Runs a scenario in a lane that stands as its topology says, and leaves its objects in place.
+    pub(crate) async fn run(&self, lane: &mut Lane, scenario: &Scenario) -> ScenarioRecord {
+        let started = Instant::now();
+        let mut record = unmeasured(scenario, ScenarioOutcome::Passed, String::new());
+        record.reason = None;
+        if let Some(why) = unmet(lane, scenario) {
+            (record.outcome, record.reason) = (ScenarioOutcome::Skipped, Some(why));
+        } else {
+            match self.steps(lane, scenario, &mut record.steps).await {
+                Ok(()) => (record.outcome, record.reason) = outcome(&record.steps),
+                Err(why) => {
+                    // What the steps before it proved stays proved.
+                    let (so_far, _) = outcome(&record.steps);
+                    let failed = so_far == ScenarioOutcome::Failed;
+                    record.outcome = if failed { so_far } else { ScenarioOutcome::Errored };
+                    record.reason = Some(why);
+                }
+            }
+        }
+        record.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        record
+    }
+
+    async fn steps(
+        &self,
+        lane: &mut Lane,
+        scenario: &Scenario,
+        records: &mut Vec<StepRecord>,
+    ) -> Result<(), String> {
+        let mut world = lane.world.clone();
+        let names =
+            Arc::new(world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>());
+        let cells = self.relevant(lane, scenario);
+        let measurable: Vec<Cell> = if lane.gaps.is_empty() {
+            cells.clone()
+        } else {
+            cells.iter().copied().filter(|cell| lane.gaps.reason(cell).is_none()).collect()
+        };
+        self.tell.progress(&scenario.name, format!("positive control: {} cells", measurable.len()));
+        let mut control = {
+            let prober = self.prober(lane, &world);
+            control(&prober, &world, &measurable, self.options.positive_control).await?
+        };
+        let deadline = deadline(self.options.deadline, &mut control.rtts_us);
+        for step in &scenario.steps {
+            let mut accepted = Instant::now();
+            for action in &step.actions {
+                lane.act(action, &world).await.map_err(|e| format!("step {}: {e}", step.name))?;
+                accepted = Instant::now();
+                world.apply(action).map_err(|e| format!("step {}: {e}", step.name))?;
+            }
+            let record = self
+                .step(lane, scenario, step, &world, &names, &cells, &control.worked, deadline, accepted)
+                .await;
+            records.push(record);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of it is a step's own state, used once")]
+    async fn step(
+        &self,
+        lane: &Lane,
+        scenario: &Scenario,
+        step: &Step,
+        world: &World,
+        names: &Arc<Vec<String>>,
+        cells: &[Cell],
+        worked: &[Cell],
+        deadline: Duration,
+        accepted: Instant,
+    ) -> StepRecord {
+        let planned = plan(scenario.level, &step.expect, world, cells);
+        if let Some(contradiction) = planned.contradictions.first() {
+            self.tell.warn(format!(
+                "{}, step {}: {} hand-written cells differ from the specification in this cluster, such as {}: {}",
+                scenario.name,
+                step.name,
+                planned.contradictions.len(),
+                crate::control::describe(world, &contradiction.cell),
+                contradiction.reasons.join("; "),
+            ));
+        }
+        let mut matrix = Matrix { names: Arc::clone(names), ..Matrix::default() };
+        let mut step_cells = Vec::with_capacity(planned.rows.len());
+        matrix.rows.reserve_exact(planned.rows.len());
+        for (cell, expected) in planned.rows {
+            let gap = lane.gaps.reason(&cell);
+            let outcome = if gap.is_some() { Outcome::Skipped } else { Outcome::Error };
+            if let Some(why) = gap {
+                matrix.reasons.insert(matrix.rows.len() as u32, why);
+            }
+            matrix.rows.push(Row { cell, expected, observed: None, outcome, attempts: 0, rtt_us: 0 });
+            step_cells.push(cell);
+        }
+        let count = matrix.rows.len();
+        self.tell.progress(&scenario.name, format!("step {}: {count} cells", step.name));
+        let lenient = scenario.level == Level::ImplementationDefined;
+        let settle = if lenient { self.options.settle.min(LENIENT) } else { self.options.settle };
+        let settled = {
+            let prober = self.prober(lane, world);
+            let settling = Settling {
+                prober: &prober,
+                cells: &step_cells,
+                rows: &mut matrix.rows,
+                resolved_before: &|cell| worked.binary_search(cell).is_ok(),
+                limits: Limits { deadline, settle, quiet: QUIET },
+            };
+            let progress = |wrong| {
+                let what = format!("step {}: {count} cells, {wrong} not yet as expected", step.name);
+                self.tell.progress(&scenario.name, what);
+            };
+            settling.run(accepted, progress).await
+        };
+        reasons(&mut matrix, &settled.notes, world, lenient);
+        StepRecord {
+            name: step.name.clone(),
+            settle_ms: settled.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+            cells: matrix,
+        }
+    }
+
+    fn prober<'a>(&'a self, lane: &'a Lane, world: &'a World) -> AgentProber<'a> {
+        AgentProber {
+            agents: &lane.agents,
+            targets: Targets::new(world, &lane.deployment.names, &self.options.cluster_domain),
+            in_flight: self.in_flight,
+        }
+    }
+
+    /// The cells that the scenario's steps or the user's patterns ask for.
+    fn relevant(&self, lane: &Lane, scenario: &Scenario) -> Vec<Cell> {
+        let all_steps = scenario.steps.iter().any(|step| step.expect.derived);
+        let named: Vec<Filter<'_>> = if all_steps {
+            Vec::new()
+        } else {
+            let rules = scenario.steps.iter().flat_map(|step| &step.expect.rules);
+            rules.map(|rule| Filter::new(&rule.pattern, &lane.world)).collect()
+        };
+        let chosen: Vec<Filter<'_>> =
+            self.options.cells.iter().map(|pattern| Filter::new(pattern, &lane.world)).collect();
+        lane.cells
+            .iter()
+            .filter(|cell| all_steps || named.iter().any(|filter| filter.matches(cell)))
+            .filter(|cell| chosen.is_empty() || chosen.iter().any(|filter| filter.matches(cell)))
+            .copied()
+            .collect()
+    }
+}
+
+/// A pattern with its globs matched once for each endpoint.
+struct Filter<'p> {
+    pattern: &'p CellPattern,
+    from: Vec<bool>,
+    to: Vec<bool>,
+}
+
+impl<'p> Filter<'p> {
+    fn new(pattern: &'p CellPattern, world: &World) -> Self {
+        let names: Vec<String> = world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect();
+        Self {
+            pattern,
+            from: names.iter().map(|name| pattern.from_matches(name)).collect(),
+            to: names.iter().map(|name| pattern.to_matches(name)).collect(),
+        }
+    }
+
+    fn matches(&self, cell: &Cell) -> bool {
+        self.from[usize::from(cell.from.0)]
+            && self.to[usize::from(cell.to.0)]
+            && self.pattern.via == cell.via
+            && self.pattern.port.is_none_or(|port| port == cell.port)
+            && self.pattern.protocol.is_none_or(|protocol| protocol == cell.protocol)
+            && self.pattern.family.is_none_or(|family| family == cell.family)
+    }
+}
+
+/// Why a scenario is skipped in this lane; what can be known without one is checked before.
+fn unmet(lane: &Lane, scenario: &Scenario) -> Option<String> {
+    let needs_sctp = scenario.requires.contains(&Requirement::Sctp);
+    let why = lane.gaps.no_sctp.values().next().filter(|_| needs_sctp)?;
+    Some(format!("needs SCTP: {why}"))
+}

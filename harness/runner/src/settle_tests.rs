@@ -1,0 +1,262 @@
+//! Settling against a prober whose cells behave as they are told, in virtual time.
+
+use std::sync::Mutex;
+
+use verdikt_model::{EndpointId, Family, Protocol};
+
+use super::*;
+
+const DEADLINE: Duration = Duration::from_millis(300);
+
+/// How a fake cell behaves, by the time since its step was accepted and by how often it was probed.
+type Behaviour = Box<dyn Fn(Duration, u32) -> Observation + Send + Sync>;
+
+struct Fake {
+    accepted: Instant,
+    behaviours: Vec<Behaviour>,
+    probed: Mutex<Vec<u32>>,
+}
+
+impl Prober for Fake {
+    async fn sweep(
+        &self,
+        cells: &[Cell],
+        which: &[u32],
+        deadline: Duration,
+        sink: &mut (dyn FnMut(u32, Observation) + Send),
+    ) {
+        let at = self.accepted.elapsed();
+        let mut slow = false;
+        for index in which {
+            let port = cells[*index as usize].port;
+            let times = {
+                let mut probed = self.probed.lock().unwrap();
+                probed[usize::from(port)] += 1;
+                probed[usize::from(port)]
+            };
+            let observation = self.behaviours[usize::from(port)](at, times);
+            slow |= observation.verdict == Verdict::Dropped;
+            sink(*index, observation);
+        }
+        sleep(if slow { deadline } else { Duration::from_millis(1) }).await;
+    }
+}
+
+fn saw(verdict: Verdict) -> Observation {
+    Observation { verdict, rtt_us: u32::from(verdict == Verdict::Allowed) * 100, detail: None }
+}
+
+fn steady(verdict: Verdict) -> Behaviour {
+    Box::new(move |_, _| saw(verdict))
+}
+
+/// `early` until `at` after acceptance, then `late`.
+fn turning(early: Verdict, at: u64, late: Verdict) -> Behaviour {
+    Box::new(move |now, _| saw(if now < Duration::from_millis(at) { early } else { late }))
+}
+
+fn cell(port: u16, via: Via) -> Cell {
+    Cell { from: EndpointId(0), to: EndpointId(1), via, family: Family::Ipv4, protocol: Protocol::Tcp, port }
+}
+
+struct Done {
+    rows: Vec<Row>,
+    settled: Settled,
+    took: Duration,
+}
+
+impl Done {
+    fn outcomes(&self) -> Vec<Outcome> {
+        self.rows.iter().map(|row| row.outcome).collect()
+    }
+
+    fn settle_ms(&self) -> Option<u128> {
+        self.settled.after.map(|after| after.as_millis())
+    }
+}
+
+async fn run_via(via: Via, cells: Vec<(Expectation, Behaviour)>) -> Done {
+    let accepted = Instant::now();
+    let (expected, behaviours): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
+    let cells: Vec<Cell> = (0..).zip(&expected).map(|(port, _)| cell(port, via)).collect();
+    let mut rows: Vec<Row> = cells
+        .iter()
+        .zip(expected)
+        .map(|(cell, expected)| Row {
+            cell: *cell,
+            expected,
+            observed: None,
+            outcome: Outcome::Error,
+            attempts: 0,
+            rtt_us: 0,
+        })
+        .collect();
+    let fake = Fake { accepted, probed: Mutex::new(vec![0; behaviours.len()]), behaviours };
+    let settling = Settling {
+        prober: &fake,
+        cells: &cells,
+        rows: &mut rows,
+        resolved_before: &|_| true,
+        limits: Limits {
+            deadline: DEADLINE,
+            settle: Duration::from_secs(5),
+            quiet: Duration::from_millis(500),
+        },
+    };
+    let settled = settling.run(accepted, |_| {}).await;
+    Done { rows, settled, took: accepted.elapsed() }
+}
+
+async fn run(cells: Vec<(Expectation, Behaviour)>) -> Done {
+    run_via(Via::PodIp, cells).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_matrix_that_is_right_at_once_takes_two_sweeps() {
+    let done = run(vec![
+        (Expectation::Allow, steady(Verdict::Allowed)),
+        (Expectation::Deny, steady(Verdict::Dropped)),
+        (Expectation::Deny, steady(Verdict::Rejected)),
+    ])
+    .await;
+    assert_eq!(done.outcomes(), [Outcome::Pass; 3]);
+    assert_eq!(done.settle_ms(), Some(0));
+    assert!(done.rows.iter().all(|row| row.attempts == 2));
+    assert_eq!(done.took, DEADLINE * 2);
+    assert_eq!(done.rows[0].rtt_us, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_enforcement_is_waited_for_and_timed() {
+    let done = run(vec![
+        (Expectation::Deny, turning(Verdict::Allowed, 700, Verdict::Dropped)),
+        (Expectation::Allow, steady(Verdict::Allowed)),
+    ])
+    .await;
+    assert_eq!(done.outcomes(), [Outcome::Pass; 2]);
+    let settle = done.settle_ms().unwrap();
+    assert!((700..=960).contains(&settle), "{settle}");
+    // The cell that was right all along was probed in the first sweep and held.
+    assert_eq!(done.rows[1].attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_wrong_fails_at_the_limit() {
+    let done = run(vec![
+        (Expectation::Deny, steady(Verdict::Allowed)),
+        (Expectation::Drop, steady(Verdict::Rejected)),
+        (Expectation::Allow, steady(Verdict::Allowed)),
+    ])
+    .await;
+    assert_eq!(done.outcomes(), [Outcome::Fail, Outcome::Fail, Outcome::Pass]);
+    assert_eq!(done.settle_ms(), None);
+    assert!((5_000..6_000).contains(&done.took.as_millis()), "{:?}", done.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_flaps_while_it_must_hold_is_flaky() {
+    // Right, wrong in the hold sweep, right ever after.
+    let flap = |_: Duration, times: u32| saw(if times == 2 { Verdict::Allowed } else { Verdict::Dropped });
+    let done = run(vec![
+        (Expectation::Deny, Box::new(flap) as Behaviour),
+        (Expectation::Allow, steady(Verdict::Allowed)),
+    ])
+    .await;
+    assert_eq!(done.outcomes(), [Outcome::Flaky, Outcome::Pass]);
+    assert_eq!(done.settled.notes[&0].changed, Some((Verdict::Dropped, Verdict::Allowed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_turns_wrong_for_good_fails() {
+    // All is allowed until a wrong policy takes effect, just when everything seemed right.
+    let done = run(vec![(Expectation::Allow, turning(Verdict::Allowed, 1, Verdict::Dropped))]).await;
+    assert_eq!(done.outcomes(), [Outcome::Fail]);
+    assert_eq!(done.settle_ms(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_are_tried_again_and_are_never_denials() {
+    let sick = |_: Duration, times: u32| {
+        if times <= 3 { Observation::error("no agent session") } else { saw(Verdict::Dropped) }
+    };
+    let done = run(vec![
+        (Expectation::Deny, Box::new(sick) as Behaviour),
+        (Expectation::Deny, Box::new(|_, _| Observation::error("gone")) as Behaviour),
+        (Expectation::Either, Box::new(|_, _| Observation::error("gone")) as Behaviour),
+    ])
+    .await;
+    assert_eq!(done.outcomes(), [Outcome::Pass, Outcome::Error, Outcome::Error]);
+    assert_eq!(done.settled.notes[&1].detail.as_deref(), Some("gone"));
+    assert_eq!(done.settle_ms(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_in_the_hold_sweep_is_no_change() {
+    let hiccup = |_: Duration, times: u32| {
+        if times == 2 { Observation::error("session lost") } else { saw(Verdict::Allowed) }
+    };
+    let done = run(vec![(Expectation::Allow, Box::new(hiccup) as Behaviour)]).await;
+    assert_eq!(done.outcomes(), [Outcome::Pass]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_cells_do_not_hold_up_the_others_and_never_fail() {
+    let done = run(vec![
+        (Expectation::Either, turning(Verdict::Allowed, 200, Verdict::Dropped)),
+        (Expectation::Allow, steady(Verdict::Allowed)),
+    ])
+    .await;
+    assert_eq!(done.outcomes(), [Outcome::Pass; 2]);
+    assert!(done.took < Duration::from_secs(1), "{:?}", done.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_everything_is_open_the_matrix_is_taken_once_it_is_quiet() {
+    let done = run(vec![
+        (Expectation::Either, turning(Verdict::Allowed, 300, Verdict::Dropped)),
+        (Expectation::Either, steady(Verdict::Allowed)),
+    ])
+    .await;
+    assert_eq!(done.outcomes(), [Outcome::Pass; 2]);
+    assert_eq!(done.rows[0].observed, Some(Verdict::Dropped));
+    assert!(done.took >= Duration::from_millis(500), "{:?}", done.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn skipped_cells_are_left_alone() {
+    let accepted = Instant::now();
+    let cells = [cell(0, Via::PodIp)];
+    let mut rows = [Row {
+        cell: cells[0],
+        expected: Expectation::Allow,
+        observed: None,
+        outcome: Outcome::Skipped,
+        attempts: 0,
+        rtt_us: 0,
+    }];
+    let fake = Fake { accepted, probed: Mutex::new(vec![0]), behaviours: vec![steady(Verdict::Dropped)] };
+    let limits = Limits { deadline: DEADLINE, settle: DEADLINE, quiet: DEADLINE };
+    let settling =
+        Settling { prober: &fake, cells: &cells, rows: &mut rows, resolved_before: &|_| true, limits };
+    settling.run(accepted, |_| {}).await;
+    assert_eq!((rows[0].outcome, rows[0].observed, rows[0].attempts), (Outcome::Skipped, None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_name_is_silence_only_where_it_was_answered_before() {
+    let unanswered = || -> Behaviour {
+        Box::new(|_, _| Observation::error("resolution: DNS query to 10.96.0.10 unanswered"))
+    };
+    let unknown = || -> Behaviour {
+        Box::new(|_, _| Observation::error("resolution: 10.96.0.10 says that there is no such name"))
+    };
+    let done =
+        run_via(Via::Dns, vec![(Expectation::Deny, unanswered()), (Expectation::Deny, unknown())]).await;
+    assert_eq!(done.outcomes(), [Outcome::Pass, Outcome::Error]);
+    assert_eq!(done.rows[0].observed, Some(Verdict::Dropped));
+    let direct = run_via(Via::PodIp, vec![(Expectation::Deny, unanswered())]).await;
+    assert_eq!(direct.outcomes(), [Outcome::Error]);
+    let row = done.rows[0];
+    let error = Observation::error("resolution: DNS query to 10.96.0.10 unanswered");
+    assert_eq!(silence_of_dns(&row, error.clone(), &|_| false), error);
+}

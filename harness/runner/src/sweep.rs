@@ -1,0 +1,119 @@
+//! One sweep: every asked cell is probed once, and each observation is handed on as it comes.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use tokio::{sync::Semaphore, time::Duration};
+use verdikt_cluster::Agent;
+use verdikt_model::{Cell, Verdict};
+use verdikt_protocol::{Probe, ProbeResult, ProbeVerdict};
+
+use crate::target::Targets;
+
+/// Most probes in flight in a run. More would make probes wait for processor time, and waiting looks like silence.
+pub(crate) const IN_FLIGHT: usize = 4096;
+
+/// Most probes in one batch: well below the protocol's bound, so that a batch's line stays short and the last
+/// probe of one does not hold up many.
+const BATCH: usize = 256;
+const _: () = assert!(BATCH <= verdikt_protocol::MAX_BATCH);
+
+/// What one probe of one cell showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Observation {
+    pub(crate) verdict: Verdict,
+    /// 0 without an answer.
+    pub(crate) rtt_us: u32,
+    /// Cause of a refusal or an error.
+    pub(crate) detail: Option<Box<str>>,
+}
+
+impl Observation {
+    pub(crate) fn error(why: impl Into<Box<str>>) -> Self {
+        Self { verdict: Verdict::Error, rtt_us: 0, detail: Some(why.into()) }
+    }
+}
+
+/// Probes cells. The real one asks agents; tests have others.
+pub(crate) trait Prober {
+    /// Probes each of `cells[i]` for `i` in `which` once, and hands `(i, observation)` to `sink`, each `i` once.
+    fn sweep(
+        &self,
+        cells: &[Cell],
+        which: &[u32],
+        deadline: Duration,
+        sink: &mut (dyn FnMut(u32, Observation) + Send),
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// Probes through the agents of a lane's pods.
+pub(crate) struct AgentProber<'a> {
+    /// By endpoint; `None` for endpoints that are no sources.
+    pub(crate) agents: &'a [Option<Arc<Agent>>],
+    pub(crate) targets: Targets<'a>,
+    pub(crate) in_flight: &'a Semaphore,
+}
+
+impl Prober for AgentProber<'_> {
+    async fn sweep(
+        &self,
+        cells: &[Cell],
+        which: &[u32],
+        deadline: Duration,
+        sink: &mut (dyn FnMut(u32, Observation) + Send),
+    ) {
+        // Cells are ordered by source, so that the cells of a source stand together.
+        let mut batches = Vec::new();
+        for of_source in which.chunk_by(|a, b| cells[*a as usize].from == cells[*b as usize].from) {
+            batches.extend(of_source.chunks(BATCH).map(|batch| self.batch(cells, batch, deadline)));
+        }
+        let mut answers = stream::iter(batches).buffer_unordered(IN_FLIGHT);
+        while let Some(observations) = answers.next().await {
+            for (index, observation) in observations {
+                sink(index, observation);
+            }
+        }
+    }
+}
+
+impl AgentProber<'_> {
+    async fn batch(&self, cells: &[Cell], batch: &[u32], deadline: Duration) -> Vec<(u32, Observation)> {
+        let permits = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        let _permit = self.in_flight.acquire_many(permits).await.expect("the semaphore is never closed");
+        let mut observations = Vec::with_capacity(batch.len());
+        let mut probes: Vec<Probe> = Vec::with_capacity(batch.len());
+        let mut asked: Vec<u32> = Vec::with_capacity(batch.len());
+        for index in batch {
+            match self.targets.probe(probes.len() as u32, &cells[*index as usize]) {
+                Ok(probe) => {
+                    probes.push(probe);
+                    asked.push(*index);
+                }
+                Err(why) => observations.push((*index, Observation::error(why))),
+            }
+        }
+        let Some(first) = asked.first() else { return observations };
+        let source = cells[*first as usize].from;
+        let Some(agent) = self.agents.get(usize::from(source.0)).and_then(Option::as_ref) else {
+            observations
+                .extend(asked.iter().map(|index| (*index, Observation::error("the source has no agent"))));
+            return observations;
+        };
+        let answers = agent.probe(probes, deadline).await;
+        observations.extend(asked.into_iter().zip(answers).map(|(index, answer)| match answer {
+            Ok(result) => (index, observe(result)),
+            Err(why) => (index, Observation::error(&*why)),
+        }));
+        observations
+    }
+}
+
+fn observe(result: ProbeResult) -> Observation {
+    let verdict = match result.verdict {
+        ProbeVerdict::Allowed => Verdict::Allowed,
+        ProbeVerdict::Dropped => Verdict::Dropped,
+        ProbeVerdict::Rejected => Verdict::Rejected,
+        ProbeVerdict::Error => Verdict::Error,
+    };
+    Observation { verdict, rtt_us: result.rtt_us, detail: result.detail.map(String::into_boxed_str) }
+}

@@ -1,0 +1,199 @@
+//! From a cell to the probe that measures it.
+
+use std::net::IpAddr;
+
+use verdikt_cluster::Names;
+use verdikt_model::{Cell, EndpointKind, EndpointName, Protocol, ServiceFacts, Via, World};
+use verdikt_protocol::{Probe, Target, Transport};
+
+/// A name that every cluster's DNS knows; an answer of any kind is the proof, so the domain does not matter.
+const QUERY: &str = "kubernetes.default.svc.cluster.local.";
+
+/// Makes probes for the cells of one world.
+pub(crate) struct Targets<'w> {
+    world: &'w World,
+    names: &'w Names,
+    domain: &'w str,
+    /// Each endpoint's name, as the servers of its pod answer with it.
+    identities: Vec<String>,
+}
+
+impl<'w> Targets<'w> {
+    pub(crate) fn new(world: &'w World, names: &'w Names, domain: &'w str) -> Self {
+        let identities = world
+            .endpoints
+            .iter()
+            .map(|endpoint| match &endpoint.name {
+                // One pod serves all addresses of the external host.
+                EndpointName::External(_) => "external".to_owned(),
+                name => name.to_string(),
+            })
+            .collect();
+        Self { world, names, domain, identities }
+    }
+
+    /// The probe of a cell, as the n-th of its batch; `Err` when the world has no address for it.
+    pub(crate) fn probe(&self, n: u32, cell: &Cell) -> Result<Probe, String> {
+        let to = self.world.endpoint(cell.to);
+        let missing = || format!("{} has no {} address", to.name, cell.family);
+        let own = || self.world.ip(cell.to, cell.family).map(Target::Ip).ok_or_else(missing);
+        let (target, port, expect, query) = match &to.kind {
+            EndpointKind::Service(service) => {
+                let (target, port) = match cell.via {
+                    Via::Dns | Via::Headless => {
+                        let family = if cell.family == verdikt_model::Family::Ipv4 { 4 } else { 6 };
+                        (Target::Name { name: self.service_name(service), family }, cell.port)
+                    }
+                    Via::NodePort => self.node_port(service, cell)?,
+                    Via::ClusterIp | Via::PodIp => (own()?, cell.port),
+                };
+                (target, port, self.behind(service), None)
+            }
+            EndpointKind::Dns(_) => (own()?, cell.port, Vec::new(), Some(QUERY.to_owned())),
+            _ => (own()?, cell.port, vec![self.identities[usize::from(cell.to.0)].clone()], None),
+        };
+        Ok(Probe {
+            n,
+            to: target,
+            port,
+            transport: transport(cell.protocol),
+            from: self.source(cell),
+            expect,
+            query,
+        })
+    }
+
+    /// An external host has several addresses; a probe from it must leave from the right one.
+    fn source(&self, cell: &Cell) -> Option<IpAddr> {
+        match &self.world.endpoint(cell.from).kind {
+            EndpointKind::External { .. } => self.world.ip(cell.from, cell.family),
+            _ => None,
+        }
+    }
+
+    fn behind(&self, service: &ServiceFacts) -> Vec<String> {
+        let pods = self.world.backends(service);
+        pods.iter().map(|pod| EndpointName::pod(&pod.namespace, &pod.name).to_string()).collect()
+    }
+
+    fn service_name(&self, service: &ServiceFacts) -> String {
+        let namespace = self.names.real(&service.namespace).unwrap_or(&service.namespace);
+        format!("{}.{namespace}.svc.{}.", service.name, self.domain)
+    }
+
+    /// A node port is dialled on the node of the Service's first pod, where either externalTrafficPolicy answers.
+    fn node_port(&self, service: &ServiceFacts, cell: &Cell) -> Result<(Target, u16), String> {
+        let port = service.ports.iter().find(|port| port.port == cell.port_protocol());
+        let port = port.and_then(|port| port.node_port).ok_or("the Service has no node port")?;
+        let node = self.world.backends(service).iter().find_map(|pod| pod.node).unwrap_or_default();
+        let ips = self.world.nodes.get(usize::from(node)).map(Vec::as_slice).unwrap_or_default();
+        let ip = ips.iter().find(|ip| verdikt_model::Family::of(**ip) == cell.family);
+        let ip = ip.ok_or_else(|| format!("node/{} has no {} address", node + 1, cell.family))?;
+        Ok((Target::Ip(*ip), port))
+    }
+}
+
+const fn transport(protocol: Protocol) -> Transport {
+    match protocol {
+        Protocol::Tcp => Transport::Tcp,
+        Protocol::Udp => Transport::Udp,
+        Protocol::Sctp => Transport::Sctp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use verdikt_model::{
+        EndpointId, Family, NamespaceSpec, PodSpec, PortProtocol, Serve, ServiceKind, ServicePortSpec,
+        ServiceSpec, TargetPort, Topology, cells,
+    };
+
+    use super::*;
+
+    fn topology() -> Topology {
+        let port = PortProtocol { port: 80, protocol: Protocol::Tcp };
+        let serve = Serve { ports: [port].into(), ..Serve::default() };
+        let pod = PodSpec {
+            serve: serve.clone(),
+            labels: [("app".into(), "web".into())].into(),
+            ..PodSpec::default()
+        };
+        let service = |kind, via: &[Via]| ServiceSpec {
+            selector: [("app".into(), "web".into())].into(),
+            ports: vec![ServicePortSpec { port, target: TargetPort::Number(80) }],
+            kind,
+            via: via.iter().copied().collect::<BTreeSet<_>>(),
+        };
+        Topology {
+            namespaces: [(
+                "x".to_owned(),
+                NamespaceSpec {
+                    pods: [("a".to_owned(), pod)].into(),
+                    services: [
+                        ("np".to_owned(), service(ServiceKind::NodePort { local: true }, &[Via::NodePort])),
+                        ("web".to_owned(), service(ServiceKind::ClusterIp, &[Via::ClusterIp, Via::Dns])),
+                    ]
+                    .into(),
+                    ..NamespaceSpec::default()
+                },
+            )]
+            .into(),
+            endpoints: [(EndpointName::External(2), verdikt_model::ExtraEndpoint { serve })].into(),
+        }
+    }
+
+    #[test]
+    fn every_path_has_its_probe() {
+        let world = World::synthetic(&topology());
+        let names = Names::from([("x", "verdikt-r1-x")]);
+        let targets = Targets::new(&world, &names, "cluster.local");
+        let all = cells(&world, &[Family::Ipv4]);
+        let of = |from: &str, to: &str, via: Via| {
+            let cell = all
+                .iter()
+                .find(|c| {
+                    c.via == via
+                        && world.name(c.from).to_string() == from
+                        && world.name(c.to).to_string() == to
+                })
+                .unwrap();
+            targets.probe(0, cell).unwrap()
+        };
+        let direct = of("x/a", "x/a", Via::PodIp);
+        assert_eq!(
+            (direct.to, direct.expect),
+            (Target::Ip("10.244.0.2".parse().unwrap()), vec!["x/a".to_owned()])
+        );
+        let dns = of("x/a", "x/web", Via::Dns);
+        let name = "web.verdikt-r1-x.svc.cluster.local.".to_owned();
+        assert_eq!(dns.to, Target::Name { name, family: 4 });
+        assert_eq!(dns.expect, ["x/a"]);
+        let node_port = of("x/a", "x/np", Via::NodePort);
+        assert_eq!((node_port.to, node_port.port), (Target::Ip("172.30.0.1".parse().unwrap()), 30_080));
+        let outside = of("external/2", "x/a", Via::PodIp);
+        assert_eq!(outside.from, Some("198.51.100.20".parse().unwrap()));
+        let back = of("x/a", "external/2", Via::PodIp);
+        assert_eq!(back.expect, ["external"]);
+    }
+
+    #[test]
+    fn a_cell_without_an_address_says_so() {
+        let mut world = World::synthetic(&topology());
+        let cell = Cell {
+            from: EndpointId(0),
+            to: EndpointId(0),
+            via: Via::PodIp,
+            family: Family::Ipv6,
+            protocol: Protocol::Tcp,
+            port: 80,
+        };
+        if let EndpointKind::Pod(pod) = &mut world.endpoints[0].kind {
+            pod.ips.truncate(1);
+        }
+        let names = Names::default();
+        let error = Targets::new(&world, &names, "cluster.local").probe(0, &cell).unwrap_err();
+        assert_eq!(error, "x/a has no ipv6 address");
+    }
+}
