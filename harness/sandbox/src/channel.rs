@@ -7,6 +7,7 @@
 use std::{
     io::{self, IoSlice, IoSliceMut},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::Arc,
 };
 
 use nix::{
@@ -18,7 +19,7 @@ use nix::{
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::io::unix::AsyncFd;
+use tokio::{io::Interest, net::UnixStream};
 
 /// Most descriptors beside one frame.
 pub(crate) const MAX_FDS: usize = 8;
@@ -195,40 +196,37 @@ impl BlockingSender {
 
 /// The receiving half of the asynchronous end.
 pub(crate) struct AsyncReceiver {
-    socket: AsyncFd<OwnedFd>,
+    socket: Arc<UnixStream>,
     inbox: Inbox,
 }
 
 /// The sending half of the asynchronous end.
 pub(crate) struct AsyncSender {
-    socket: AsyncFd<OwnedFd>,
+    socket: Arc<UnixStream>,
 }
 
 /// Splits a socket into its asynchronous halves. Needs a tokio runtime.
 pub(crate) fn split(socket: OwnedFd) -> io::Result<(AsyncReceiver, AsyncSender)> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    let other = socket.try_clone()?;
-    Ok((
-        AsyncReceiver { socket: AsyncFd::new(other)?, inbox: Inbox::default() },
-        AsyncSender { socket: AsyncFd::new(socket)? },
-    ))
+    let socket = std::os::unix::net::UnixStream::from(socket);
+    socket.set_nonblocking(true)?;
+    let socket = Arc::new(UnixStream::from_std(socket)?);
+    Ok((AsyncReceiver { socket: Arc::clone(&socket), inbox: Inbox::default() }, AsyncSender { socket }))
 }
 
 impl AsyncReceiver {
-    /// Waits for the next message; `None` when the other end has closed. Not cancel-safe between threads, but
-    /// nothing is lost when the future is dropped.
+    /// Waits for the next message; `None` when the other end has closed. Nothing is lost when the future is dropped.
     pub(crate) async fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
         loop {
             if let Some(message) = self.inbox.take()? {
                 return Ok(Some(message));
             }
-            let mut guard = self.socket.readable().await?;
+            self.socket.readable().await?;
             let inbox = &mut self.inbox;
-            match guard.try_io(|socket| inbox.receive_some(socket.get_ref().as_fd())) {
-                Ok(Ok(0)) => return Ok(None),
-                Ok(Ok(_)) | Err(_) => {}
-                Ok(Err(error)) => return Err(error),
+            match self.socket.try_io(Interest::READABLE, || inbox.receive_some(self.socket.as_fd())) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -238,7 +236,7 @@ impl AsyncSender {
     /// Closes the connection in both directions, whoever else holds the socket.
     pub(crate) fn shut(&self) {
         // It can only be closed already.
-        let _ = shutdown(self.socket.get_ref().as_raw_fd(), Shutdown::Both);
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
     }
 
     /// Sends one message. Must not be cancelled half-way: run it in a task of its own.
@@ -247,15 +245,15 @@ impl AsyncSender {
         let mut raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let mut sent = 0;
         while sent < frame.len() {
-            let mut guard = self.socket.writable().await?;
-            let result = guard.try_io(|socket| send_some(socket.get_ref().as_fd(), &frame[sent..], &raw));
-            match result {
-                Ok(Ok(n)) => {
+            self.socket.writable().await?;
+            let rest = &frame[sent..];
+            match self.socket.try_io(Interest::WRITABLE, || send_some(self.socket.as_fd(), rest, &raw)) {
+                Ok(n) => {
                     sent += n;
                     raw.clear();
                 }
-                Ok(Err(error)) => return Err(error),
-                Err(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())

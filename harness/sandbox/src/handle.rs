@@ -60,6 +60,7 @@ pub(crate) struct PodExit {
 
 struct Shared {
     kernel: String,
+    ipv6: bool,
     queue: mpsc::UnboundedSender<(ToNode, Vec<OwnedFd>)>,
     next: AtomicU64,
     waiting: Mutex<Waiting>,
@@ -86,7 +87,7 @@ struct Waiting {
 impl NodeHandle {
     /// Starts the two tasks of a node that has said it is ready.
     pub(crate) fn new(
-        kernel: String,
+        (kernel, ipv6): (String, bool),
         mut receiver: AsyncReceiver,
         sender: AsyncSender,
         process: Arc<Process>,
@@ -94,6 +95,7 @@ impl NodeHandle {
         let (queue, requests) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             kernel,
+            ipv6,
             queue,
             next: AtomicU64::new(1),
             waiting: Mutex::default(),
@@ -122,6 +124,11 @@ impl NodeHandle {
     /// The kernel's release.
     pub(crate) fn kernel(&self) -> &str {
         &self.shared.kernel
+    }
+
+    /// Whether the kernel has IPv6. Without it, IPv6 addresses of pods are ignored by the node.
+    pub(crate) fn ipv6(&self) -> bool {
+        self.shared.ipv6
     }
 
     /// Sends a message as it is; descriptors are closed here once they are sent.

@@ -43,6 +43,9 @@ pub(crate) fn pod_ips(node: u16, n: u16) -> [IpAddr; 2] {
     ]
 }
 
+/// Number of kube-dns among the Services; `resolv.conf` of every pod names its cluster IPs.
+pub(crate) const DNS_SERVICE: u16 = 10;
+
 /// Cluster IPs of the n-th Service.
 pub(crate) fn service_ips(n: u16) -> [IpAddr; 2] {
     [

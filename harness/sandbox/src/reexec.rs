@@ -26,7 +26,7 @@ pub fn reexec() -> Option<u8> {
     let mut args = std::env::args_os();
     let name = args.next()?;
     if Path::new(&name).file_name().is_some_and(|name| name.as_bytes() == PROBE.as_bytes()) {
-        return Some(70);
+        return Some(verdikt_probe::main(args));
     }
     if args.next()? == ARGUMENT { Some(crate::node::main(args.collect::<Vec<OsString>>())) } else { None }
 }

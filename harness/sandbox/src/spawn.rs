@@ -112,8 +112,8 @@ pub(crate) async fn spawn_node(exe: &Path, scratch: &Path) -> Result<NodeHandle,
 
     let silent = |why: String| NodeError::Silent { why, log: log.clone() };
     match tokio::time::timeout(READY, receiver.receive::<FromNode>()).await {
-        Ok(Ok(Some((FromNode::Ready { kernel }, _)))) => {
-            Ok(NodeHandle::new(kernel, receiver, sender, process))
+        Ok(Ok(Some((FromNode::Ready { kernel, ipv6 }, _)))) => {
+            Ok(NodeHandle::new((kernel, ipv6), receiver, sender, process))
         }
         Ok(Ok(Some((FromNode::Broken { cause, why, mend }, _)))) => {
             Err(NodeError::Setup { cause, why, mend })

@@ -102,6 +102,8 @@ pub(crate) enum FromNode {
     Ready {
         /// Kernel release.
         kernel: String,
+        /// Whether the kernel has IPv6; without it IPv6 addresses of pods are ignored.
+        ipv6: bool,
     },
     /// The node could not be set up. It ends after this message.
     Broken {

@@ -1,0 +1,113 @@
+//! From the cluster's state to nf_tables, one table a node.
+//!
+//! ```text
+//! State ─► policy (isolation, resolved) ─► filter   ┐
+//!       └► services ──────────────────────────────► ├─► one batch a node ─► kernel, atomically
+//! ```
+//!
+//! Written from the API's text alone, without a look at the oracle, so that each checks the other.
+
+mod filter;
+mod policy;
+mod ranges;
+mod select;
+mod services;
+
+use std::{io, net::IpAddr};
+
+use super::{
+    errors::doing,
+    fabric::{Fabric, switch},
+    netlink::{Batch, Nft},
+};
+use crate::wire::State;
+
+/// Seconds; closed connections are forgotten soon, for probes make many and never use one again.
+const TIMEOUTS: [(&str, &str); 6] = [
+    ("tcp_timeout_time_wait", "1"),
+    ("tcp_timeout_close", "1"),
+    ("tcp_timeout_close_wait", "5"),
+    ("tcp_timeout_last_ack", "2"),
+    ("tcp_timeout_fin_wait", "5"),
+    ("udp_timeout", "5"),
+];
+
+/// The dataplanes of all nodes.
+pub(crate) struct Dataplane {
+    tables: Vec<Table>,
+}
+
+/// The table of one node.
+struct Table {
+    nft: Nft,
+    /// What is in force.
+    current: Option<(&'static str, Batch)>,
+}
+
+impl Dataplane {
+    /// Opens a socket into each node.
+    pub(crate) fn open(fabric: &Fabric) -> io::Result<Self> {
+        let open = |node: &super::netns::NetNs| Ok(Table { nft: node.inside(Nft::open)?, current: None });
+        Ok(Self { tables: fabric.nodes.iter().map(open).collect::<io::Result<_>>()? })
+    }
+
+    /// Makes all nodes follow the state. Connections that exist live on (N41 leaves that open).
+    pub(crate) fn apply(&mut self, state: &State) -> io::Result<()> {
+        let isolation = policy::resolve(state).map_err(io::Error::other)?;
+        for (number, table) in self.tables.iter_mut().enumerate() {
+            let node = number as u16;
+            let mut batch = Batch::new();
+            services::add(&mut batch, state, node);
+            filter::add(&mut batch, state, &isolation, node);
+            table.put(batch).map_err(|error| doing(format!("node {node}"), error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    fn put(&mut self, batch: Batch) -> io::Result<()> {
+        let old = match &self.current {
+            Some((_, current)) if *current == batch => return Ok(()),
+            Some((name, _)) => Some(*name),
+            None => None,
+        };
+        // The old table and the new one exist side by side for a moment, and so need two names.
+        let name = if old == Some("verdikt-a") { "verdikt-b" } else { "verdikt-a" };
+        self.nft.replace(name, &batch, old)?;
+        self.current = Some((name, batch));
+        Ok(())
+    }
+}
+
+/// Shortens the memory of connection tracking in the calling thread's network namespace. Needs a table that tracks.
+pub(crate) fn tune_connection_tracking() -> io::Result<()> {
+    for (name, seconds) in TIMEOUTS {
+        // Some kernels keep these to real root; their defaults do for all but the largest matrices.
+        let _ = switch(&format!("netfilter/nf_conntrack_{name}"), seconds);
+    }
+    // Only ever allowed to real root without a user namespace, and only worth it upwards.
+    let most = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max").unwrap_or_default();
+    if most.trim().parse::<u32>().is_ok_and(|most| most < 262_144) {
+        let _ = switch("netfilter/nf_conntrack_max", "262144");
+    }
+    Ok(())
+}
+
+/// An address as the kernel has it in a register.
+fn bytes(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// Length of an address.
+fn length(v6: bool) -> u32 {
+    if v6 { 16 } else { 4 }
+}
+
+/// Registers that an address takes.
+fn registers(v6: bool) -> u32 {
+    length(v6) / 4
+}

@@ -1,0 +1,371 @@
+//! Policies resolved against the pods that exist: for every isolated pod, what it may receive and send.
+//!
+//! Read straight from the text of the API: union of rules, each a list of peers and a list of ports. Everything that
+//! depends on pods (selectors, named ports) is resolved here, so that only addresses and numbers are left.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+};
+
+use k8s_openapi::{
+    api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+
+use super::{
+    ranges::{self, Range},
+    select::selects,
+};
+use crate::wire::{Place, PodState, State};
+
+/// Ports of one protocol, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Ports {
+    /// IP protocol number.
+    pub(super) protocol: u8,
+    pub(super) low: u16,
+    pub(super) high: u16,
+}
+
+/// The other ends of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Peers {
+    Any,
+    Only { pods: BTreeSet<IpAddr>, ranges: Vec<Range> },
+}
+
+/// What is let through: these peers on these ports; without ports, all of TCP, UDP and SCTP.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Allow {
+    pub(super) peers: Peers,
+    pub(super) ports: Option<BTreeSet<Ports>>,
+}
+
+/// Number of an [`Allow`] in [`Isolation::allows`].
+pub(super) type AllowId = usize;
+
+/// Everything that policies say.
+#[derive(Debug, Default)]
+pub(super) struct Isolation {
+    pub(super) allows: Vec<Allow>,
+    /// By index of the pod in the state: what an isolated pod may receive.
+    pub(super) ingress: BTreeMap<usize, BTreeSet<AllowId>>,
+    /// By index of the pod in the state: what an isolated pod may send.
+    pub(super) egress: BTreeMap<usize, BTreeSet<AllowId>>,
+}
+
+/// The number of a protocol of the API.
+pub(super) fn protocol_number(name: &str) -> Option<u8> {
+    match name {
+        "TCP" => Some(6),
+        "UDP" => Some(17),
+        "SCTP" => Some(132),
+        _ => None,
+    }
+}
+
+/// One rule's peers as far as they do not depend on ports.
+struct Resolved {
+    /// Indices of pods; `None` when every peer is meant.
+    pods: Option<BTreeSet<usize>>,
+    ranges: Vec<Range>,
+}
+
+/// Resolves the state's policies.
+pub(super) fn resolve(state: &State) -> Result<Isolation, String> {
+    let mut resolver = Resolver { state, isolation: Isolation::default(), known: HashMap::new() };
+    if !state.enforce {
+        return Ok(resolver.isolation);
+    }
+    for value in &state.policies {
+        let policy: NetworkPolicy =
+            serde_json::from_value(value.clone()).map_err(|error| format!("a NetworkPolicy cannot be read: {error}"))?;
+        let name = || {
+            let part = |part: &Option<String>| part.clone().unwrap_or_default();
+            format!("NetworkPolicy {}/{}", part(&policy.metadata.namespace), part(&policy.metadata.name))
+        };
+        resolver.policy(&policy).map_err(|why| format!("{}: {why}", name()))?;
+    }
+    Ok(resolver.isolation)
+}
+
+struct Resolver<'a> {
+    state: &'a State,
+    isolation: Isolation,
+    known: HashMap<Allow, AllowId>,
+}
+
+impl Resolver<'_> {
+    fn policy(&mut self, policy: &NetworkPolicy) -> Result<(), String> {
+        let Some(spec) = &policy.spec else { return Ok(()) };
+        let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
+        let subject = spec.pod_selector.clone().unwrap_or_default();
+        let subjects: Vec<usize> = self
+            .own_networks()
+            .filter(|(_, pod)| pod.namespace == namespace && selects(&subject, &pod.labels))
+            .map(|(index, _)| index)
+            .collect();
+        let types = spec.policy_types.as_deref().unwrap_or_default();
+        let egress = spec.egress.as_deref().unwrap_or_default();
+        // Without types: ingress always, egress when there is a rule for it.
+        let isolates = |kind: &str| types.iter().any(|t| t == kind);
+        if types.is_empty() || isolates("Ingress") {
+            for subject in &subjects {
+                self.isolation.ingress.entry(*subject).or_default();
+            }
+            for rule in spec.ingress.iter().flatten() {
+                let peers = self.peers(rule.from.as_deref().unwrap_or_default(), namespace)?;
+                let addresses = self.addresses(&peers);
+                for subject in &subjects {
+                    let pod = &self.state.pods[*subject];
+                    let ports = ingress_ports(rule.ports.as_deref().unwrap_or_default(), pod)?;
+                    let id = self.intern(Allow { peers: addresses.clone(), ports });
+                    self.isolation.ingress.entry(*subject).or_default().insert(id);
+                }
+            }
+        }
+        if if types.is_empty() { !egress.is_empty() } else { isolates("Egress") } {
+            for subject in &subjects {
+                self.isolation.egress.entry(*subject).or_default();
+            }
+            for rule in egress {
+                let peers = self.peers(rule.to.as_deref().unwrap_or_default(), namespace)?;
+                for allow in self.egress_allows(rule.ports.as_deref().unwrap_or_default(), &peers)? {
+                    let id = self.intern(allow);
+                    for subject in &subjects {
+                        self.isolation.egress.entry(*subject).or_default().insert(id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Pods that have a network of their own: only these are subjects, and only these are peers by selector (N42).
+    fn own_networks(&self) -> impl Iterator<Item = (usize, &PodState)> {
+        self.state.pods.iter().enumerate().filter(|(_, pod)| matches!(pod.place, Place::Pod(_)))
+    }
+
+    fn intern(&mut self, allow: Allow) -> AllowId {
+        let next = self.isolation.allows.len();
+        *self.known.entry(allow).or_insert_with_key(|allow| {
+            self.isolation.allows.push(allow.clone());
+            next
+        })
+    }
+
+    fn peers(&self, peers: &[NetworkPolicyPeer], namespace: &str) -> Result<Resolved, String> {
+        if peers.is_empty() {
+            return Ok(Resolved { pods: None, ranges: vec![] });
+        }
+        let mut pods = BTreeSet::new();
+        let mut ranges = vec![];
+        for peer in peers {
+            if let Some(block) = &peer.ip_block {
+                ranges.extend(ranges::block(&block.cidr, block.except.as_deref().unwrap_or_default())?);
+            }
+            if peer.pod_selector.is_none() && peer.namespace_selector.is_none() {
+                continue;
+            }
+            let in_namespace = |pod: &PodState| match &peer.namespace_selector {
+                None => pod.namespace == namespace,
+                Some(selector) => {
+                    self.state.namespaces.get(&pod.namespace).is_some_and(|labels| selects(selector, labels))
+                }
+            };
+            let selected =
+                |pod: &PodState| peer.pod_selector.as_ref().is_none_or(|selector| selects(selector, &pod.labels));
+            pods.extend(
+                self.own_networks().filter(|(_, pod)| in_namespace(pod) && selected(pod)).map(|(index, _)| index),
+            );
+        }
+        Ok(Resolved { pods: Some(pods), ranges })
+    }
+
+    fn addresses(&self, peers: &Resolved) -> Peers {
+        match &peers.pods {
+            None => Peers::Any,
+            Some(pods) => Peers::Only {
+                pods: pods.iter().flat_map(|index| self.state.pods[*index].ips.iter().copied()).collect(),
+                ranges: peers.ranges.clone(),
+            },
+        }
+    }
+
+    /// A named port of an egress rule is looked up in each peer, and so gives one [`Allow`] for each number it has.
+    fn egress_allows(&self, ports: &[NetworkPolicyPort], peers: &Resolved) -> Result<Vec<Allow>, String> {
+        if ports.is_empty() {
+            return Ok(vec![Allow { peers: self.addresses(peers), ports: None }]);
+        }
+        let mut plain = BTreeSet::new();
+        let mut named: BTreeMap<Ports, BTreeSet<IpAddr>> = BTreeMap::new();
+        for port in ports {
+            let protocol = protocol(port)?;
+            match &port.port {
+                Some(IntOrString::String(name)) => {
+                    for (index, pod) in self.own_networks() {
+                        for ip in &pod.ips {
+                            let meant = match &peers.pods {
+                                None => true,
+                                Some(pods) => pods.contains(&index) || ranges::contains(&peers.ranges, *ip),
+                            };
+                            if let (true, Some(number)) = (meant, named_port(pod, name, protocol.0)) {
+                                let ports = Ports { protocol: protocol.1, low: number, high: number };
+                                named.entry(ports).or_default().insert(*ip);
+                            }
+                        }
+                    }
+                }
+                _ => {
+                    plain.insert(numbers(port, protocol.1)?);
+                }
+            }
+        }
+        let mut allows = vec![];
+        if !plain.is_empty() {
+            allows.push(Allow { peers: self.addresses(peers), ports: Some(plain) });
+        }
+        allows.extend(named.into_iter().map(|(ports, pods)| Allow {
+            peers: Peers::Only { pods, ranges: vec![] },
+            ports: Some(BTreeSet::from([ports])),
+        }));
+        Ok(allows)
+    }
+}
+
+/// Ports of an ingress rule, named ones looked up in the pod that receives. A name that the pod does not have gives
+/// no port at all.
+fn ingress_ports(ports: &[NetworkPolicyPort], pod: &PodState) -> Result<Option<BTreeSet<Ports>>, String> {
+    if ports.is_empty() {
+        return Ok(None);
+    }
+    let mut all = BTreeSet::new();
+    for port in ports {
+        let (name, number) = protocol(port)?;
+        match &port.port {
+            Some(IntOrString::String(wanted)) => {
+                all.extend(named_port(pod, wanted, name).map(|port| Ports { protocol: number, low: port, high: port }));
+            }
+            _ => {
+                all.insert(numbers(port, number)?);
+            }
+        }
+    }
+    Ok(Some(all))
+}
+
+/// Name and number of a port's protocol; TCP by default.
+fn protocol(port: &NetworkPolicyPort) -> Result<(&str, u8), String> {
+    let name = port.protocol.as_deref().unwrap_or("TCP");
+    protocol_number(name).map(|number| (name, number)).ok_or_else(|| format!("there is no protocol `{name}`"))
+}
+
+/// A port without a name: one, a range, or all.
+fn numbers(port: &NetworkPolicyPort, protocol: u8) -> Result<Ports, String> {
+    let number = |n: i32| u16::try_from(n).map_err(|_| format!("{n} is no port"));
+    let (low, high) = match (&port.port, port.end_port) {
+        (Some(IntOrString::Int(low)), None) => (number(*low)?, number(*low)?),
+        (Some(IntOrString::Int(low)), Some(high)) => (number(*low)?, number(high)?),
+        _ => (0, u16::MAX),
+    };
+    Ok(Ports { protocol, low, high })
+}
+
+fn named_port(pod: &PodState, name: &str, protocol: &str) -> Option<u16> {
+    pod.ports.iter().find(|(n, p, _)| n == name && p == protocol).map(|(_, _, number)| *number)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(namespace: &str, name: &str, n: u8, web: Option<u16>) -> PodState {
+        PodState {
+            uid: format!("{namespace}-{name}"),
+            namespace: namespace.into(),
+            name: name.into(),
+            place: Place::Pod(0),
+            labels: BTreeMap::from([("pod".into(), name.into())]),
+            ips: vec![[10, 0, 0, n].into()],
+            ports: web.map(|port| ("web".into(), "TCP".into(), port)).into_iter().collect(),
+        }
+    }
+
+    fn resolved(spec: serde_json::Value) -> Isolation {
+        let state = State {
+            enforce: true,
+            namespaces: BTreeMap::from([
+                ("x".into(), BTreeMap::from([("ns".into(), "x".into())])),
+                ("y".into(), BTreeMap::from([("ns".into(), "y".into())])),
+            ]),
+            pods: vec![pod("x", "a", 1, Some(80)), pod("x", "b", 2, None), pod("y", "a", 3, Some(8080))],
+            services: vec![],
+            policies: vec![json!({"metadata": {"name": "p", "namespace": "x"}, "spec": spec})],
+        };
+        resolve(&state).unwrap()
+    }
+
+    /// What pods may receive or send, as text.
+    fn text(isolation: &Isolation, of: &BTreeMap<usize, BTreeSet<AllowId>>) -> Vec<String> {
+        let port = |p: &Ports| format!("{}/{}-{}", p.protocol, p.low, p.high);
+        of.iter()
+            .map(|(pod, allows)| {
+                let allows = allows.iter().map(|id| {
+                    let allow = &isolation.allows[*id];
+                    let peers = match &allow.peers {
+                        Peers::Any => "any".to_owned(),
+                        Peers::Only { pods, ranges } => format!("{pods:?}{}", ranges.len()),
+                    };
+                    let ports = allow.ports.as_ref().map(|ports| ports.iter().map(port).collect::<Vec<_>>().join(","));
+                    format!(" {peers}:{}", ports.unwrap_or("all".into()))
+                });
+                format!("{pod}{}", allows.collect::<String>())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn types_default_to_ingress_and_to_egress_when_it_has_rules() {
+        let isolation = resolved(json!({"podSelector": {}}));
+        assert_eq!(text(&isolation, &isolation.ingress), ["0", "1"]);
+        assert!(isolation.egress.is_empty());
+        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "egress": [{}]}));
+        assert_eq!(text(&isolation, &isolation.ingress), ["0"]);
+        assert_eq!(text(&isolation, &isolation.egress), ["0 any:all"]);
+        let isolation = resolved(json!({"podSelector": {}, "policyTypes": ["Egress"], "ingress": [{}]}));
+        assert!(isolation.ingress.is_empty());
+        assert_eq!(text(&isolation, &isolation.egress), ["0", "1"]);
+    }
+
+    #[test]
+    fn peers_are_and_within_an_element_and_or_between_elements() {
+        let both = json!({"namespaceSelector": {"matchLabels": {"ns": "y"}}, "podSelector": {}});
+        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": [both]}]}));
+        assert_eq!(text(&isolation, &isolation.ingress), ["0 {10.0.0.3}0:all"]);
+        let either = json!([{"namespaceSelector": {"matchLabels": {"ns": "y"}}}, {"podSelector": {}}]);
+        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": either}]}));
+        assert_eq!(text(&isolation, &isolation.ingress), ["0 {10.0.0.1, 10.0.0.2, 10.0.0.3}0:all"]);
+        let nobody = json!([{"podSelector": {"matchLabels": {"pod": "none"}}}]);
+        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": nobody}]}));
+        assert_eq!(text(&isolation, &isolation.ingress), ["0 {}0:all"]);
+    }
+
+    #[test]
+    fn a_named_port_is_each_destinations_own() {
+        let ports = json!([{"port": "web"}, {"port": 5, "endPort": 7, "protocol": "UDP"}, {"protocol": "SCTP"}]);
+        let isolation = resolved(json!({"podSelector": {}, "ingress": [{"ports": ports}]}));
+        let rest = "17/5-7,132/0-65535";
+        assert_eq!(text(&isolation, &isolation.ingress), [format!("0 any:6/80-80,{rest}"), format!("1 any:{rest}")]);
+
+        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
+            "egress": [{"ports": [{"port": "web"}]}]}));
+        assert_eq!(text(&isolation, &isolation.egress), ["1 {10.0.0.1}0:6/80-80 {10.0.0.3}0:6/8080-8080"]);
+        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
+            "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/24", "except": ["10.0.0.3/32"]}}],
+                "ports": [{"port": "web"}]}]}));
+        assert_eq!(text(&isolation, &isolation.egress), ["1 {10.0.0.1}0:6/80-80"]);
+    }
+}

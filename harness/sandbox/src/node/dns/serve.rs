@@ -1,0 +1,252 @@
+//! The server: sockets of the kube-dns pod, questions to answers.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::PoisonError,
+    time::Duration,
+};
+
+use hickory_proto::{
+    op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
+    rr::{
+        Name, RData, Record, RecordType,
+        rdata::{SOA, SRV},
+    },
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UdpSocket},
+    sync::oneshot,
+};
+
+use super::{
+    SharedZone, Zone,
+    zone::{Answer, DOMAIN},
+};
+
+const PORT: u16 = 53;
+/// As CoreDNS has it.
+const TTL: u32 = 5;
+/// Longest answer over UDP without EDNS.
+const PLAIN: usize = 512;
+/// Longest answer over UDP with it, as CoreDNS has it.
+const LARGE: u16 = 1232;
+/// After which an idle connection is closed.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A running server.
+pub(crate) struct DnsServer {
+    stop: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl DnsServer {
+    /// Ends it and waits until its sockets are closed.
+    pub(crate) fn stop(self) {
+        // It can only have ended already.
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}
+
+/// Starts a server in the calling thread's network namespace, on all addresses there. It answers when this returns.
+pub(crate) fn start(zone: &SharedZone) -> io::Result<DnsServer> {
+    let mut udp = vec![bind(Ipv4Addr::UNSPECIFIED.into(), Type::DGRAM)?];
+    let mut tcp = vec![bind(Ipv4Addr::UNSPECIFIED.into(), Type::STREAM)?];
+    // Without IPv6 in the kernel there is one family.
+    if let Ok(socket) = bind(Ipv6Addr::UNSPECIFIED.into(), Type::DGRAM) {
+        udp.push(socket);
+        tcp.push(bind(Ipv6Addr::UNSPECIFIED.into(), Type::STREAM)?);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let zone = SharedZone::clone(zone);
+    let thread = std::thread::Builder::new().name("kube-dns".into()).spawn(move || {
+        runtime.block_on(async move {
+            for socket in udp {
+                match UdpSocket::from_std(socket.into()) {
+                    Ok(socket) => drop(tokio::spawn(serve_udp(socket, SharedZone::clone(&zone)))),
+                    Err(error) => eprintln!("kube-dns: {error}"),
+                }
+            }
+            for socket in tcp {
+                match TcpListener::from_std(socket.into()) {
+                    Ok(listener) => drop(tokio::spawn(serve_tcp(listener, SharedZone::clone(&zone)))),
+                    Err(error) => eprintln!("kube-dns: {error}"),
+                }
+            }
+            let _ = stopped.await;
+        });
+    })?;
+    Ok(DnsServer { stop, thread })
+}
+
+fn bind(address: IpAddr, kind: Type) -> io::Result<Socket> {
+    let address = SocketAddr::new(address, PORT);
+    let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if kind == Type::STREAM {
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&address.into())?;
+    if kind == Type::STREAM {
+        socket.listen(1024)?;
+    } else {
+        // Hundreds of pods may ask at once; the kernel gives what it may.
+        let _ = socket.set_recv_buffer_size(4 << 20);
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+async fn serve_udp(socket: UdpSocket, zone: SharedZone) {
+    let mut buffer = vec![0; 4096];
+    loop {
+        // An error here belongs to an earlier answer that could not be delivered.
+        let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
+        if let Some(answer) = answer(&buffer[..length], &current(&zone), true) {
+            let _ = socket.send_to(&answer, client).await;
+        }
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, zone: SharedZone) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(serve_connection(stream, SharedZone::clone(&zone)))),
+            // Too many open files, most likely: some will be closed.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+async fn serve_connection(mut stream: TcpStream, zone: SharedZone) -> Option<()> {
+    loop {
+        let length = tokio::time::timeout(IDLE, stream.read_u16()).await.ok()?.ok()?;
+        let mut question = vec![0; usize::from(length)];
+        tokio::time::timeout(IDLE, stream.read_exact(&mut question)).await.ok()?.ok()?;
+        let reply = answer(&question, &current(&zone), false)?;
+        let mut frame = u16::try_from(reply.len()).ok()?.to_be_bytes().to_vec();
+        frame.extend(reply);
+        tokio::time::timeout(IDLE, stream.write_all(&frame)).await.ok()?.ok()?;
+    }
+}
+
+fn current(zone: &SharedZone) -> std::sync::Arc<Zone> {
+    zone.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// The answer to a question, or nothing to what is none.
+fn answer(question: &[u8], zone: &Zone, udp: bool) -> Option<Vec<u8>> {
+    let question = Message::from_vec(question).ok()?;
+    if question.metadata.message_type != MessageType::Query {
+        return None;
+    }
+    let mut reply = Message::response(question.metadata.id, question.metadata.op_code);
+    reply.metadata.recursion_desired = question.metadata.recursion_desired;
+    reply.add_queries(question.queries.iter().cloned());
+    if question.edns.is_some() {
+        let mut edns = Edns::new();
+        edns.set_max_payload(LARGE);
+        reply.set_edns(edns);
+    }
+    match question.queries.as_slice() {
+        [query] if question.metadata.op_code == OpCode::Query => fill(&mut reply, query, zone),
+        _ => reply.metadata.response_code = ResponseCode::NotImp,
+    }
+    let bytes = reply.to_vec().ok()?;
+    let limit = match &question.edns {
+        Some(edns) => usize::from(edns.max_payload().clamp(PLAIN as u16, LARGE)),
+        None => PLAIN,
+    };
+    if udp && bytes.len() > limit { reply.truncate().to_vec().ok() } else { Some(bytes) }
+}
+
+fn fill(reply: &mut Message, query: &Query, zone: &Zone) {
+    let name = query.name.to_lowercase().to_ascii();
+    let found = zone.look(name.trim_end_matches('.'));
+    reply.metadata.authoritative = found != Answer::NotOurs;
+    match found {
+        Answer::NotOurs => reply.metadata.response_code = ResponseCode::Refused,
+        Answer::Unknown => reply.metadata.response_code = ResponseCode::NXDomain,
+        Answer::Empty => {}
+        Answer::Records(records) => {
+            let wants = |kind| query.query_type == kind || query.query_type == RecordType::ANY;
+            let mut add = |data: RData| {
+                reply.add_answer(Record::from_rdata(query.name.clone(), TTL, data));
+            };
+            for address in &records.addresses {
+                match address {
+                    IpAddr::V4(address) if wants(RecordType::A) => add(RData::A((*address).into())),
+                    IpAddr::V6(address) if wants(RecordType::AAAA) => add(RData::AAAA((*address).into())),
+                    _ => {}
+                }
+            }
+            if wants(RecordType::SRV) {
+                for (port, host) in &records.services {
+                    if let Ok(host) = Name::from_ascii(format!("{host}.")) {
+                        add(RData::SRV(SRV::new(0, 100, *port, host)));
+                    }
+                }
+            }
+        }
+    }
+    if reply.answers.is_empty() && reply.metadata.authoritative {
+        // How long to remember that there is nothing (RFC 2308).
+        if let (Ok(domain), Ok(server), Ok(who)) = (
+            Name::from_ascii(format!("{DOMAIN}.")),
+            Name::from_ascii(format!("ns.dns.{DOMAIN}.")),
+            Name::from_ascii(format!("hostmaster.{DOMAIN}.")),
+        ) {
+            let soa = SOA::new(server, who, 1, 7200, 1800, 86400, TTL);
+            reply.add_authority(Record::from_rdata(domain, TTL, RData::SOA(soa)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{ServiceState, State};
+
+    fn ask(name: &str, kind: RecordType, addresses: usize) -> Message {
+        let service = ServiceState {
+            namespace: "x".into(),
+            name: "h".into(),
+            cluster_ips: vec![],
+            pod_ips: (0..addresses).map(|n| Ipv4Addr::new(10, 244, 0, n as u8).into()).collect(),
+            ports: vec![],
+            local: false,
+        };
+        let zone = Zone::new(&State { services: vec![service], ..State::default() });
+        let mut question = Message::new(7, MessageType::Query, OpCode::Query);
+        question.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+        Message::from_vec(&answer(&question.to_vec().unwrap(), &zone, true).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn answers_holes_and_strangers() {
+        let reply = ask("H.x.svc.Cluster.local.", RecordType::A, 3);
+        assert_eq!((reply.answers.len(), reply.metadata.response_code), (3, ResponseCode::NoError));
+        assert!(reply.metadata.authoritative);
+        let reply = ask("h.x.svc.cluster.local.", RecordType::AAAA, 3);
+        assert_eq!((reply.answers.len(), reply.metadata.response_code), (0, ResponseCode::NoError));
+        assert_eq!(reply.authorities.len(), 1);
+        let reply = ask("i.x.svc.cluster.local.", RecordType::A, 3);
+        assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
+        let reply = ask("example.com.", RecordType::A, 3);
+        assert_eq!(reply.metadata.response_code, ResponseCode::Refused);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_and_marked() {
+        let reply = ask("h.x.svc.cluster.local.", RecordType::A, 100);
+        assert!(reply.metadata.truncation);
+        assert!(reply.answers.is_empty());
+    }
+}

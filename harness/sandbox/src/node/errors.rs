@@ -1,0 +1,129 @@
+//! What stands in the way of a node, and what to do about it.
+
+use std::{fmt, fs, io};
+
+use nix::errno::Errno;
+
+use crate::wire::Cause;
+
+/// An error with a system error code and a sentence of its own.
+#[derive(Debug)]
+struct Coded {
+    code: i32,
+    what: String,
+}
+
+impl fmt::Display for Coded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Coded {}
+
+/// An I/O error that says `what` and still knows its code, see [`code_of`].
+pub(crate) fn with_code(code: i32, what: String) -> io::Error {
+    io::Error::new(io::Error::from_raw_os_error(code).kind(), Coded { code, what })
+}
+
+/// Adds what was being done to an error, and keeps its code.
+pub(crate) fn doing(what: impl fmt::Display, error: io::Error) -> io::Error {
+    match code_of(&error) {
+        Some(code) => with_code(code, format!("{what}: {error}")),
+        None => io::Error::new(error.kind(), format!("{what}: {error}")),
+    }
+}
+
+/// The system's error code behind an error.
+pub(crate) fn code_of(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| error.get_ref()?.downcast_ref::<Coded>().map(|coded| coded.code))
+}
+
+/// Why a node cannot be set up; travels as [`crate::wire::FromNode::Broken`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    pub(crate) cause: Cause,
+    pub(crate) why: String,
+    pub(crate) mend: String,
+}
+
+impl Obstacle {
+    /// From a step that failed for a reason that may be one of the system's limits.
+    pub(crate) fn new(error: &io::Error) -> Self {
+        let (cause, mend) = match code_of(error).map(Errno::from_raw) {
+            Some(Errno::EMFILE | Errno::ENFILE) => (
+                Cause::Limits,
+                "Too many open files: raise the limit (`ulimit -n 65536`, or fs.file-max), or use fewer pods.",
+            ),
+            Some(Errno::EAGAIN) => (
+                Cause::Limits,
+                "Too many processes or threads: raise `ulimit -u`, or the pids limit of the container.",
+            ),
+            Some(Errno::ENOSPC | Errno::EUSERS) => (
+                Cause::Limits,
+                "Too many namespaces: raise user.max_net_namespaces (and user.max_pid_namespaces, \
+                 user.max_mnt_namespaces) by sysctl, or end other sandboxes.",
+            ),
+            Some(Errno::ENOMEM | Errno::ENOBUFS) => (Cause::Limits, "The machine is short of memory: free some."),
+            Some(Errno::EPERM | Errno::EACCES | Errno::EROFS) => (
+                Cause::UserNamespaces,
+                "This environment forbids it even inside a user namespace, as containers do: start the container \
+                 with `--privileged`, or run verdikt outside of it.",
+            ),
+            _ => (Cause::Other, "`verdikt doctor` shows what this machine offers."),
+        };
+        Self { cause, why: error.to_string(), mend: mend.into() }
+    }
+
+    /// From the first dataplane that could not be loaded.
+    pub(crate) fn nftables(error: &io::Error) -> Self {
+        match code_of(error).map(Errno::from_raw) {
+            Some(Errno::ENOMEM | Errno::ENOBUFS | Errno::EMFILE | Errno::EPERM) => Self::new(error),
+            _ => Self {
+                cause: Cause::Nftables,
+                why: error.to_string(),
+                mend: "The kernel needs nf_tables with NAT and connection tracking (CONFIG_NF_TABLES, NF_TABLES_INET, \
+                       NFT_CT, NFT_NAT, NFT_NUMGEN, NFT_REJECT): `sudo modprobe -a nf_tables nft_chain_nat nft_ct \
+                       nft_nat nft_numgen nft_reject_inet` where they are modules."
+                    .into(),
+            },
+        }
+    }
+
+    /// From a user namespace that was refused, or that gives no rights, judged by the system's own switches.
+    pub(crate) fn user_namespaces(what: &str, errno: Errno) -> Self {
+        let on = |name: &str| fs::read_to_string(format!("/proc/sys/{name}")).ok().map(|v| v.trim() != "0");
+        let mend = if on("kernel/unprivileged_userns_clone") == Some(false) {
+            "Unprivileged user namespaces are switched off: `sudo sysctl -w kernel.unprivileged_userns_clone=1`, \
+             or run verdikt as root."
+        } else if on("user/max_user_namespaces") == Some(false) {
+            "User namespaces are switched off: `sudo sysctl -w user.max_user_namespaces=10000`."
+        } else if on("kernel/apparmor_restrict_unprivileged_userns") == Some(true) {
+            "AppArmor takes the rights out of unprivileged user namespaces: `sudo sysctl -w \
+             kernel.apparmor_restrict_unprivileged_userns=0`, or give verdikt an AppArmor profile with `userns,`, \
+             or run it as root."
+        } else if matches!(errno, Errno::ENOSPC | Errno::EUSERS) {
+            "There are too many user namespaces, or they are nested too deep: raise user.max_user_namespaces, or \
+             end other sandboxes."
+        } else {
+            "A seccomp filter forbids it, as container runtimes set one: start the container with `--privileged` \
+             (or `--security-opt seccomp=unconfined --cap-add SYS_ADMIN --cap-add NET_ADMIN`), or run verdikt \
+             outside of it."
+        };
+        Self { cause: Cause::UserNamespaces, why: format!("{what}: {}", errno.desc()), mend: mend.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_survives_being_explained_twice() {
+        let error = doing("b", doing("a", io::Error::from_raw_os_error(Errno::ENOSPC as i32)));
+        assert_eq!(code_of(&error), Some(Errno::ENOSPC as i32));
+        let obstacle = Obstacle::new(&error);
+        assert_eq!(obstacle.cause, Cause::Limits);
+        assert!(obstacle.why.starts_with("b: a: "), "{}", obstacle.why);
+    }
+}

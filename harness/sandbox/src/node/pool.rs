@@ -1,0 +1,62 @@
+//! Threads that work in other network namespaces: each has a netlink socket into each node, and comes home after
+//! every job, so that no namespace is kept alive by an idle thread.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+};
+
+use super::{fabric::Fabric, netlink::Route, netns::NetNs};
+
+/// How many. More than processors: making a namespace waits for the kernel's grace periods.
+const THREADS: usize = 8;
+
+type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+
+/// What a job may use.
+pub(crate) struct Worker {
+    /// Sockets into the nodes' networks.
+    pub(crate) routes: Vec<Route>,
+}
+
+/// A pool of such threads, which live as long as the process.
+#[derive(Clone)]
+pub(crate) struct Pool {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Pool {
+    /// Starts the threads.
+    pub(crate) fn start(fabric: &Arc<Fabric>) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        let home = Arc::new(NetNs::current()?);
+        for number in 0..THREADS {
+            let mut worker = Worker { routes: vec![] };
+            for node in &fabric.nodes {
+                worker.routes.push(node.inside(Route::open)?);
+            }
+            let (queue, home) = (Arc::clone(&queue), Arc::clone(&home));
+            std::thread::Builder::new().name(format!("worker {number}")).spawn(move || {
+                loop {
+                    let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(job) = job else { return };
+                    job(&mut worker);
+                    if let Err(error) = home.enter() {
+                        eprintln!("a worker cannot come home and ends: {error}");
+                        return;
+                    }
+                }
+            })?;
+        }
+        Ok(Self { jobs })
+    }
+
+    /// Queues a job.
+    pub(crate) fn run(&self, job: impl FnOnce(&mut Worker) + Send + 'static) {
+        // The threads never all end while there is a pool; a lost job would be answered by nobody, so say it.
+        if self.jobs.send(Box::new(job)).is_err() {
+            eprintln!("no worker is left");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Processes: the one command that exists in the sandbox, and PID 1's duty to reap.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{Signal, kill},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
+    },
+    unistd::Pid,
+};
+
+use super::errors::doing;
+use crate::reexec::PROBE;
+
+/// What a process is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// A pod's own command.
+    Main,
+    /// A command beside it, by the sender's number.
+    Exec(u64),
+}
+
+/// A process of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) uid: String,
+    pub(crate) job: Job,
+}
+
+/// All processes that belong to pods.
+pub(crate) struct Processes {
+    /// Path by which this program can be executed, even if its file has been replaced or deleted.
+    program: PathBuf,
+    /// Keeps `program` open.
+    _file: File,
+    resolv_conf: PathBuf,
+    /// Held for reading from before a process exists until it is registered; the reaper takes it for writing once
+    /// before it asks whose a process is.
+    births: RwLock<()>,
+    living: Mutex<HashMap<Pid, Owner>>,
+    changed: Condvar,
+}
+
+impl Processes {
+    /// Opens this program.
+    pub(crate) fn new(scratch: &Path) -> io::Result<Self> {
+        let file = File::open("/proc/self/exe").map_err(|error| doing("open this program", error))?;
+        Ok(Self {
+            program: format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+            _file: file,
+            resolv_conf: scratch.join("resolv.conf"),
+            births: RwLock::default(),
+            living: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pid, Owner>> {
+        self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a command in the calling thread's network namespace.
+    pub(crate) fn start(
+        &self,
+        owner: Owner,
+        argv: &[String],
+        env: [&BTreeMap<String, String>; 2],
+        stdio: [OwnedFd; 3],
+    ) -> Result<(), String> {
+        let name = argv.first().map_or("", String::as_str);
+        if Path::new(name).file_name().is_none_or(|file| file != PROBE) {
+            return Err(format!(
+                "exec: {name:?}: executable file not found in the sandbox: its pods contain only {PROBE}"
+            ));
+        }
+        let [stdin, stdout, stderr] = stdio;
+        let mut command = Command::new(&self.program);
+        command
+            .arg0(name)
+            .args(&argv[1..])
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env(verdikt_protocol::RESOLV_CONF_VARIABLE, &self.resolv_conf)
+            .envs(env[0])
+            .envs(env[1])
+            .current_dir("/")
+            .stdin(Stdio::from(stdin))
+            .stdout(Stdio::from(stdout))
+            .stderr(Stdio::from(stderr));
+        let _birth = self.births.read().unwrap_or_else(PoisonError::into_inner);
+        let child = command.spawn().map_err(|error| format!("exec: {name:?}: {error}"))?;
+        self.lock().insert(Pid::from_raw(child.id() as i32), owner);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Kills the processes of a pod, or one exec.
+    pub(crate) fn kill(&self, which: impl Fn(&Owner) -> bool) {
+        // Under the lock nobody is reaped, so no pid can have become another process's.
+        for (pid, _) in self.lock().iter().filter(|(_, owner)| which(owner)) {
+            let _ = kill(*pid, Signal::SIGKILL);
+        }
+    }
+
+    /// Waits until a pod has no process any more. False when it still has after `limit`.
+    pub(crate) fn wait_gone(&self, uid: &str, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        let mut living = self.lock();
+        while living.values().any(|owner| owner.uid == uid) {
+            let Some(left) = end.checked_duration_since(Instant::now()) else { return false };
+            living = self.changed.wait_timeout(living, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Reaps for ever, and tells `ended` whose process ended and how: its exit code, or 128 + signal.
+    pub(crate) fn reap(&self, ended: impl Fn(Owner, i32)) {
+        loop {
+            match waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+                Ok(status) => {
+                    let Some(pid) = status.pid() else { continue };
+                    drop(self.births.write().unwrap_or_else(PoisonError::into_inner));
+                    let mut living = self.lock();
+                    let code = match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+                        Ok(WaitStatus::Exited(_, code)) => code,
+                        Ok(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
+                        // Reaped by whoever started it in vain.
+                        _ => continue,
+                    };
+                    let owner = living.remove(&pid);
+                    self.changed.notify_all();
+                    drop(living);
+                    if let Some(owner) = owner {
+                        ended(owner, code);
+                    }
+                }
+                Err(Errno::ECHILD) => {
+                    let living = self.lock();
+                    if living.is_empty() {
+                        // Until there is a child again.
+                        drop(self.changed.wait(living).unwrap_or_else(PoisonError::into_inner));
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! From the first instruction to the message loop.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc},
+    thread,
+};
+
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::{Pid, dup2_stdin},
+};
+
+use super::{
+    dataplane::Dataplane,
+    dns::{SharedZone, Zone},
+    enter::{self, Role},
+    errors::{Obstacle, doing},
+    fabric::Fabric,
+    output::Outputs,
+    pods::{Pods, Wanted},
+    pool::Pool,
+    process::Processes,
+};
+use crate::{
+    channel::{Blocking, BlockingSender},
+    plan,
+    wire::{FromNode, State, ToNode},
+};
+
+/// Everything that the node's threads share.
+pub(crate) struct Node {
+    pub(super) fabric: Arc<Fabric>,
+    pub(super) pool: Pool,
+    pub(super) processes: Processes,
+    pub(super) outputs: Arc<Outputs>,
+    pub(super) zone: SharedZone,
+    pub(super) pods: Pods,
+    answers: Arc<Mutex<BlockingSender>>,
+}
+
+impl Node {
+    /// Sends an answer. When nobody listens any more, the node is about to end.
+    pub(super) fn say(&self, message: &FromNode) {
+        let _ = self.answers.lock().unwrap_or_else(PoisonError::into_inner).send(message);
+    }
+}
+
+/// The node's `main`: `args` are the pid of the process that started it and the scratch directory; the connection is
+/// standard input. There must be a single thread.
+pub(crate) fn main(args: Vec<OsString>) -> u8 {
+    let (Some(parent), Some(scratch)) = (
+        args.first().and_then(|pid| pid.to_str()?.parse().ok()).map(Pid::from_raw),
+        args.get(1).map(PathBuf::from),
+    ) else {
+        eprintln!("this is the sandbox's node; verdikt starts it by itself");
+        return 2;
+    };
+    let mut channel = match take_connection() {
+        Ok(channel) => Some(channel),
+        Err(error) => {
+            eprintln!("the node has no connection: {error}");
+            return 3;
+        }
+    };
+    let role = enter::enter(parent, || drop(channel.take()));
+    let Some(mut channel) = channel else {
+        // The outer process has closed its copy.
+        return match role {
+            Ok(Role::Outer(code)) => code,
+            _ => 70,
+        };
+    };
+    let node = role.and_then(|_| set_up(&scratch, &channel));
+    match node {
+        Ok((node, syncs)) => {
+            let kernel = nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned());
+            node.say(&FromNode::Ready { kernel: kernel.unwrap_or_default(), ipv6: node.fabric.ipv6 });
+            let reaper = Arc::clone(&node);
+            let started = thread::Builder::new()
+                .name("reaper".into())
+                .spawn(move || reaper.processes.reap(|owner, code| reaper.has_ended(owner, code)));
+            if let Err(error) = started {
+                eprintln!("the node cannot reap: {error}");
+                return 3;
+            }
+            listen(&node, &syncs, &mut channel)
+        }
+        Err(Obstacle { cause, why, mend }) => {
+            eprintln!("{why}\n{mend}");
+            if let Ok(mut sender) = channel.sender() {
+                let _ = sender.send(&FromNode::Broken { cause, why, mend });
+            }
+            3
+        }
+    }
+}
+
+/// Takes the connection off standard input.
+fn take_connection() -> io::Result<Blocking> {
+    let connection: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    Ok(Blocking::new(connection))
+}
+
+type Syncs = mpsc::Sender<(u64, Box<State>)>;
+
+fn set_up(scratch: &Path, channel: &Blocking) -> Result<(Arc<Node>, Syncs), Obstacle> {
+    raise_limits();
+    let plain = |error: io::Error| Obstacle::new(&error);
+    let fabric = Arc::new(Fabric::make().map_err(plain)?);
+    let mut dataplane = Dataplane::open(&fabric).map_err(plain)?;
+    dataplane.apply(&State::default()).map_err(|error| Obstacle::nftables(&error))?;
+    for node in &fabric.nodes {
+        node.inside(super::dataplane::tune_connection_tracking).map_err(plain)?;
+    }
+
+    let servers: Vec<String> = plan::service_ips(plan::DNS_SERVICE)
+        .iter()
+        .filter(|address| fabric.ipv6 || address.is_ipv4())
+        .map(|address| format!("nameserver {address}\n"))
+        .collect();
+    fs::write(scratch.join("resolv.conf"), servers.concat())
+        .map_err(|error| plain(doing("write resolv.conf", error)))?;
+
+    let answers = Arc::new(Mutex::new(channel.sender().map_err(plain)?));
+    let zone = SharedZone::default();
+    let pool = Pool::start(&fabric).map_err(plain)?;
+    let processes = Processes::new(scratch).map_err(plain)?;
+    // The reader of outputs and the node know each other; no pod exists before both do.
+    let own: Arc<OnceLock<Weak<Node>>> = Arc::default();
+    let known = Arc::clone(&own);
+    let outputs = Outputs::start(scratch, move |uid| {
+        if let Some(node) = known.get().and_then(Weak::upgrade) {
+            node.is_ready(uid);
+        }
+    })
+    .map_err(plain)?;
+    let node = Arc::new(Node { fabric, pool, processes, outputs, zone, pods: Pods::default(), answers });
+    let _ = own.set(Arc::downgrade(&node));
+    let (syncs, queue) = mpsc::channel();
+    let syncer = Arc::clone(&node);
+    thread::Builder::new()
+        .name("dataplane".into())
+        .spawn(move || sync(&syncer, dataplane, &queue))
+        .map_err(plain)?;
+    Ok((node, syncs))
+}
+
+/// As many open files as we may have: three a pod.
+fn raise_limits() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // What the limit is without it shows when it is reached.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
+/// Applies states, one after another; of several that wait, only the last, and answers for all of them.
+fn sync(node: &Node, mut dataplane: Dataplane, queue: &mpsc::Receiver<(u64, Box<State>)>) {
+    while let Ok(first) = queue.recv() {
+        let mut waiting = vec![first];
+        waiting.extend(queue.try_iter());
+        let Some((_, state)) = waiting.last() else { continue };
+        let error = dataplane.apply(state).err().map(|error| error.to_string());
+        *node.zone.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Zone::new(state));
+        for (generation, _) in waiting {
+            node.say(&FromNode::Synced { generation, error: error.clone() });
+        }
+    }
+}
+
+/// Does what is asked until the connection ends, and then ends the process, and with it all others.
+fn listen(node: &Arc<Node>, syncs: &Syncs, channel: &mut Blocking) -> u8 {
+    loop {
+        let (message, fds) = match channel.receive::<ToNode>() {
+            Ok(Some(message)) => message,
+            Ok(None) => return 0,
+            Err(error) => {
+                eprintln!("the node cannot read: {error}");
+                return 70;
+            }
+        };
+        match message {
+            ToNode::AddPod { uid, place, ips, argv, env } => node.add_pod(Wanted { uid, place, ips, argv, env }),
+            ToNode::DeletePod { uid } => node.delete_pod(uid),
+            ToNode::Exec { id, uid, argv, env } => match <[OwnedFd; 3]>::try_from(fds) {
+                Ok(stdio) => node.exec(id, uid, argv, env, stdio),
+                Err(fds) => {
+                    let why = format!("{} descriptors came along, not 3", fds.len());
+                    node.say(&FromNode::Exited { id, code: Err(why) });
+                }
+            },
+            ToNode::Kill { id } => node.processes.kill(|owner| owner.job == super::process::Job::Exec(id)),
+            ToNode::Sync { generation, state } => {
+                if syncs.send((generation, state)).is_err() {
+                    let error = Some("the dataplane's thread has ended; see the node's log".into());
+                    node.say(&FromNode::Synced { generation, error });
+                }
+            }
+            ToNode::ConnectLoop { sources, targets } => node.connect_loop(sources, targets),
+            ToNode::Stop => return 0,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The name server, asked as pods ask it.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::{Test, lab::Lab, plan};
+
+pub(crate) const TESTS: &[Test] = &[("names::services_are_found_over_udp_and_tcp", dns)];
+
+fn dns(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.add("x", "a", 0).await;
+        let b = lab.add("x", "b", 1).await;
+        let server = lab.pod("kube-system", "kube-dns", 0);
+        let started =
+            lab.node.add_pod(&server.uid, server.place, server.ips.clone(), vec!["kube-dns".into()], BTreeMap::new());
+        started.await.unwrap();
+        lab.service("web", 20, (80, None), &[&b]);
+        lab.service("kube-dns", plan::DNS_SERVICE, (53, None), &[&server]);
+        let dns = lab.state.services.last_mut().unwrap();
+        dns.ports[0].backends.iter_mut().for_each(|backend| backend.1 = 53);
+        let mut udp = dns.ports[0].clone();
+        udp.protocol = "UDP".into();
+        dns.ports.push(udp);
+        lab.sync().await;
+
+        let mut servers: Vec<String> = vec![String::new()];
+        let ips = server.ips.iter().copied().chain(plan::service_ips(plan::DNS_SERVICE));
+        servers.extend(ips.map(|ip| SocketAddr::new(ip, 53).to_string()));
+        for protocol in ["udp", "tcp"] {
+            for server in &servers {
+                // Without a server: the one that resolv.conf names.
+                let mut argv = vec!["verdikt-probe", "query", "web.x.svc.cluster.local", "--protocol", protocol];
+                if !server.is_empty() {
+                    argv.extend(["--server", server]);
+                }
+                let said = lab.exec(&a, &argv).await;
+                let [four, six] = plan::service_ips(20).map(|ip| ip.to_string());
+                assert_eq!(said.code, Ok(0), "{server} {protocol}: {said:?}");
+                assert!(said.out.contains(&four) && said.out.contains(&six), "{server} {protocol}: {said:?}");
+            }
+        }
+        let said = lab.exec(&a, &["verdikt-probe", "query", "none.x.svc.cluster.local"]).await;
+        assert!(said.out.to_lowercase().contains("non-existent") || said.out.contains("NXDomain"), "{said:?}");
+        let said = lab.exec(&a, &["verdikt-probe", "connect", "web.x.svc.cluster.local:80"]).await;
+        assert!(said.out.contains("x/b"), "{said:?}");
+
+        lab.policy("x", json!({"podSelector": {}, "policyTypes": ["Egress"]}));
+        lab.sync().await;
+        let argv = ["verdikt-probe", "query", "web.x.svc.cluster.local", "--deadline", "300ms"];
+        let said = lab.exec(&a, &argv).await;
+        assert_eq!(said.code, Ok(1), "{said:?}");
+        lab.node.delete_pod(&server.uid).await.unwrap();
+        lab.stop().await;
+    });
+}

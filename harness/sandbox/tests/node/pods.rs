@@ -1,0 +1,169 @@
+//! Pods: started, connected, executed in, removed.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::runtime::Runtime;
+
+use crate::{
+    Test,
+    lab::Lab,
+    plan,
+    wire::{Place, ToNode},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("pods::a_node_starts_and_stops", starts_and_stops),
+    ("pods::pods_talk_across_nodes_and_families", talk),
+    ("pods::hosts_talk_with_pods", hosts),
+    ("pods::only_the_probe_can_be_executed", only_the_probe),
+    ("pods::a_pod_that_fails_says_why", failing),
+    ("pods::an_exec_can_be_killed", killed),
+    ("pods::deleted_pods_are_gone_and_their_addresses_free", deleted),
+    ("pods::a_pod_can_be_deleted_while_it_starts", deleted_while_starting),
+];
+
+fn starts_and_stops(runtime: &Runtime) {
+    runtime.block_on(async {
+        let lab = Lab::new().await;
+        assert!(!lab.node.kernel().is_empty());
+        lab.stop().await;
+    });
+}
+
+fn talk(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.add("x", "a", 0).await;
+        let b = lab.add("x", "b", 1).await;
+        let c = lab.add("x", "c", 0).await;
+        lab.sync().await;
+        for (from, to) in [(&a, &b), (&b, &a), (&a, &c), (&a, &a)] {
+            lab.expect(from, to, 80, "allowed").await;
+            assert_eq!(lab.probe(from, to.ips[0], 80, "udp").await, "allowed");
+            assert_eq!(lab.probe(from, to.ips[0], 82, "tcp").await, "rejected");
+            assert_eq!(lab.probe(from, to.ips[0], 82, "udp").await, "rejected");
+        }
+        let who = lab.who(&a, b.ips[0], 80).await;
+        assert!(who.contains("x/b") && who.contains(&a.ips[0].to_string()), "{who}");
+        let log = std::fs::read_to_string(lab.scratch.path().join("pods/x-a.log")).unwrap();
+        assert!(log.starts_with("ready"), "{log}");
+        lab.stop().await;
+    });
+}
+
+fn hosts(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let pods = [lab.add("x", "a", 0).await, lab.add("x", "b", 1).await];
+        let hosts = [
+            lab.add_host("one", Place::Node(0)).await,
+            lab.add_host("two", Place::Node(1)).await,
+            lab.add_host("external", Place::External).await,
+        ];
+        lab.sync().await;
+        for host in &hosts {
+            for other in pods.iter().chain(&hosts) {
+                lab.expect(host, other, 80, "allowed").await;
+                lab.expect(other, host, 80, "allowed").await;
+                let who = lab.who(host, other.ips[0], 80).await;
+                assert!(who.contains(&format!("saw {}", host.ips[0])), "{who}");
+            }
+        }
+        lab.expect(&pods[0], &crate::wire::PodState { ips: plan::external_ips(2).to_vec(), ..hosts[2].clone() }, 80, "allowed")
+            .await;
+        let nobody: std::net::IpAddr = "203.0.113.1".parse().unwrap();
+        assert_eq!(lab.probe(&pods[0], nobody, 80, "tcp").await, "dropped");
+        lab.stop().await;
+    });
+}
+
+fn only_the_probe(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.add("x", "a", 0).await;
+        let why = lab.exec(&a, &["sh", "-c", "true"]).await.code.unwrap_err();
+        assert!(why.contains("exec: \"sh\": executable file not found in the sandbox"), "{why}");
+        let said = lab.exec(&a, &["/usr/bin/verdikt-probe", "version"]).await;
+        assert_eq!((said.code, said.out.starts_with("verdikt-probe ")), (Ok(0), true));
+        let said = lab.exec(&a, &["verdikt-probe", "nonsense"]).await;
+        assert_eq!((said.code, said.err.is_empty()), (Ok(2), false));
+        let (_, pipe) = nix::unistd::pipe().unwrap();
+        let stdio = [pipe.try_clone().unwrap(), pipe.try_clone().unwrap(), pipe];
+        let argv = vec!["verdikt-probe".into(), "version".into()];
+        let mut exec = lab.node.exec("nobody", argv, BTreeMap::new(), stdio).unwrap();
+        assert!(exec.wait().await.unwrap_err().contains("no such pod"));
+        lab.stop().await;
+    });
+}
+
+fn failing(runtime: &Runtime) {
+    runtime.block_on(async {
+        let lab = Lab::new().await;
+        let ips = plan::pod_ips(0, 1).to_vec();
+        let argv = ["verdikt-probe", "serve", "--tcp", "x"].map(String::from).to_vec();
+        let why = lab.node.add_pod("u", Place::Pod(0), ips.clone(), argv, BTreeMap::new()).await.unwrap_err();
+        assert!(why.contains("code 2") && why.contains("--tcp"), "{why}");
+        let why = lab.node.add_pod("v", Place::Pod(0), ips, vec!["nginx".into()], BTreeMap::new()).await.unwrap_err();
+        assert!(why.contains("not found in the sandbox"), "{why}");
+        lab.node.delete_pod("u").await.unwrap();
+        lab.node.delete_pod("v").await.unwrap();
+        lab.node.delete_pod("never-there").await.unwrap();
+        lab.stop().await;
+    });
+}
+
+fn killed(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.add("x", "a", 0).await;
+        let mut exits = lab.node.on_pod_exited();
+        let (stdin, keep) = nix::unistd::pipe().unwrap();
+        let null = || std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap().into();
+        let argv = vec!["verdikt-probe".into(), "agent".into()];
+        let mut exec = lab.node.exec(&a.uid, argv, BTreeMap::new(), [stdin, null(), null()]).unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(300), exec.wait()).await;
+        assert!(early.is_err(), "the agent ended by itself: {early:?}");
+        exec.kill();
+        assert_eq!(exec.wait().await, Ok(137));
+        drop(keep);
+        assert!(exits.try_recv().is_err(), "an exec is not the pod");
+        lab.expect(&a, &a, 80, "allowed").await;
+        lab.stop().await;
+    });
+}
+
+fn deleted(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.add("x", "a", 0).await;
+        let b = lab.add("x", "b", 1).await;
+        for _ in 0..3 {
+            lab.expect(&a, &b, 80, "allowed").await;
+            lab.node.delete_pod(&b.uid).await.unwrap();
+            lab.expect(&a, &b, 80, "dropped").await;
+            lab.start(&b).await;
+        }
+        lab.expect(&a, &b, 80, "allowed").await;
+        lab.stop().await;
+    });
+}
+
+fn deleted_while_starting(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let pods: Vec<_> = (0..20).map(|n| lab.pod("x", &n.to_string(), n % 2)).collect();
+        for pod in &pods {
+            let argv = ["verdikt-probe", "serve", "--tcp", "80"].map(String::from).to_vec();
+            let (uid, place, ips) = (pod.uid.clone(), pod.place, pod.ips.clone());
+            lab.node.send(ToNode::AddPod { uid, place, ips, argv, env: BTreeMap::new() }, vec![]).unwrap();
+        }
+        for pod in &pods {
+            lab.node.delete_pod(&pod.uid).await.unwrap();
+        }
+        for pod in &pods {
+            lab.start(pod).await;
+        }
+        lab.expect(&pods[0], &pods[19], 80, "allowed").await;
+        lab.stop().await;
+    });
+}
