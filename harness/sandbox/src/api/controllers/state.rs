@@ -1,0 +1,215 @@
+//! The dataplane's view of all objects.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use serde_json::Value;
+
+use super::scheduler;
+use crate::{
+    api::{
+        kinds::Kind,
+        object::{Shared, items, strings, text},
+        store::Store,
+    },
+    profile::Profile,
+    wire::{Place, PodState, ServicePortState, ServiceState, State},
+};
+
+/// Annotation that puts a hostNetwork pod on the external host.
+pub(crate) const PLACE: &str = "sandbox.verdikt.dev/place";
+
+/// The state, and the store's version at which it was taken.
+pub(super) fn build(store: &Store, profile: Profile) -> (State, u64) {
+    let ([namespaces, pods, services, slices, policies], version) = store.snapshot([
+        Kind::Namespace,
+        Kind::Pod,
+        Kind::Service,
+        Kind::EndpointSlice,
+        Kind::NetworkPolicy,
+    ]);
+    let by_namespace = group(&pods);
+    let state = State {
+        enforce: profile.enforces(),
+        namespaces: namespaces
+            .iter()
+            .map(|ns| (ns.name().to_owned(), strings(&ns.value, "/metadata/labels")))
+            .collect(),
+        pods: pods.iter().filter_map(pod).collect(),
+        services: services
+            .iter()
+            .map(|s| service(s, by_namespace.get(s.namespace()).map_or(&[], Vec::as_slice), &slices))
+            .collect(),
+        policies: policies.iter().map(|policy| slim(&policy.value)).collect(),
+    };
+    (state, version)
+}
+
+/// Pods by namespace.
+pub(super) fn group(pods: &[Shared]) -> HashMap<&str, Vec<&Shared>> {
+    let mut groups: HashMap<&str, Vec<&Shared>> = HashMap::new();
+    for pod in pods {
+        groups.entry(pod.namespace()).or_default().push(pod);
+    }
+    groups
+}
+
+/// A policy without what changes nothing in the dataplane.
+fn slim(policy: &Value) -> Value {
+    let mut policy = policy.clone();
+    if let Some(metadata) = policy.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace"));
+    }
+    policy
+}
+
+fn pod(pod: &Shared) -> Option<PodState> {
+    let ips = pod_ips(&pod.value);
+    if ips.is_empty() {
+        return None;
+    }
+    let mut ports = vec![];
+    for port in items(&pod.value, "/spec/containers").iter().flat_map(|c| items(c, "/ports")) {
+        let number = port.get("containerPort").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
+        if let (name @ 1.., Some(number)) = (text(port, "/name").len(), number) {
+            ports.push((text(port, "/name")[..name].to_owned(), text(port, "/protocol").to_owned(), number));
+        }
+    }
+    Some(PodState {
+        uid: pod.uid().to_owned(),
+        namespace: pod.namespace().to_owned(),
+        name: pod.name().to_owned(),
+        place: place(&pod.value)?,
+        labels: strings(&pod.value, "/metadata/labels"),
+        ips,
+        ports,
+    })
+}
+
+/// Where a pod stands; `None` before it has a node.
+pub(crate) fn place(pod: &Value) -> Option<Place> {
+    let node = scheduler::number(text(pod, "/spec/nodeName"))?;
+    let host = pod["spec"]["hostNetwork"] == Value::Bool(true);
+    let external = strings(pod, "/metadata/annotations").get(PLACE).is_some_and(|place| place == "external");
+    Some(match (host, external) {
+        (true, true) => Place::External,
+        (true, false) => Place::Node(node),
+        (false, _) => Place::Pod(node),
+    })
+}
+
+/// The addresses in a pod's status.
+pub(super) fn pod_ips(pod: &Value) -> Vec<IpAddr> {
+    items(pod, "/status/podIPs").iter().filter_map(|ip| text(ip, "/ip").parse().ok()).collect()
+}
+
+/// Whether a pod stands behind Services.
+pub(super) fn is_ready(pod: &Shared) -> bool {
+    !pod.terminating()
+        && items(&pod.value, "/status/conditions").iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
+/// Whether a Service's selector (not empty) selects a pod.
+pub(super) fn selects(selector: &BTreeMap<String, String>, pod: &Shared) -> bool {
+    let labels = pod.value.pointer("/metadata/labels");
+    !selector.is_empty()
+        && selector.iter().all(|(key, value)| labels.and_then(|l| l.get(key)).is_some_and(|v| v == value))
+}
+
+/// The number that a Service's target port has on a pod.
+pub(super) fn target(port: &Value, pod: &Value) -> Option<u16> {
+    match port.get("targetPort") {
+        Some(Value::String(name)) => items(pod, "/spec/containers")
+            .iter()
+            .flat_map(|c| items(c, "/ports"))
+            .find(|p| text(p, "/name") == name && text(p, "/protocol") == text(port, "/protocol"))
+            .and_then(|p| p.get("containerPort")?.as_u64()),
+        Some(number) => number.as_u64(),
+        None => port.get("port")?.as_u64(),
+    }
+    .and_then(|n| u16::try_from(n).ok())
+}
+
+fn service(service: &Shared, pods: &[&Shared], slices: &[Shared]) -> ServiceState {
+    let value = &service.value;
+    let selector = strings(value, "/spec/selector");
+    let publish = value["spec"]["publishNotReadyAddresses"] == Value::Bool(true);
+    let ready: Vec<&Shared> =
+        pods.iter().copied().filter(|pod| selects(&selector, pod) && (publish || is_ready(pod))).collect();
+    let cluster_ips: Vec<IpAddr> = items(value, "/spec/clusterIPs")
+        .iter()
+        .filter_map(|ip| ip.as_str()?.parse().ok())
+        .collect();
+    let number = |port: &Value, key: &str| port.get(key)?.as_u64().and_then(|n| u16::try_from(n).ok());
+    let mut state = ServiceState {
+        namespace: service.namespace().to_owned(),
+        name: service.name().to_owned(),
+        cluster_ips,
+        pod_ips: ready.iter().flat_map(|pod| pod_ips(&pod.value)).collect(),
+        ports: vec![],
+        local: text(value, "/spec/externalTrafficPolicy") == "Local",
+    };
+    for port in items(value, "/spec/ports") {
+        let mut backends = vec![];
+        for pod in &ready {
+            let node = scheduler::number(text(&pod.value, "/spec/nodeName")).unwrap_or_default();
+            if let Some(target) = target(port, &pod.value) {
+                backends.extend(pod_ips(&pod.value).into_iter().map(|ip| (ip, target, node)));
+            }
+        }
+        if selector.is_empty() {
+            backends.extend(manual(service, port, slices));
+        }
+        state.ports.push(ServicePortState {
+            name: text(port, "/name").to_owned(),
+            protocol: text(port, "/protocol").to_owned(),
+            port: number(port, "port").unwrap_or_default(),
+            node_port: number(port, "nodePort"),
+            backends,
+        });
+    }
+    if selector.is_empty() {
+        let mut ips: Vec<IpAddr> = own_slices(service, slices).flat_map(|s| addresses(&s.value)).collect();
+        ips.dedup();
+        state.pod_ips = ips;
+    }
+    state
+}
+
+/// Slices that somebody wrote for a Service without a selector.
+fn own_slices<'a>(service: &'a Shared, slices: &'a [Shared]) -> impl Iterator<Item = &'a Shared> {
+    slices.iter().filter(move |slice| {
+        slice.namespace() == service.namespace()
+            && slice.value.pointer("/metadata/labels/kubernetes.io~1service-name").and_then(Value::as_str)
+                == Some(service.name())
+    })
+}
+
+fn addresses(slice: &Value) -> Vec<IpAddr> {
+    items(slice, "/endpoints")
+        .iter()
+        .filter(|e| e.pointer("/conditions/ready") != Some(&Value::Bool(false)))
+        .flat_map(|e| items(e, "/addresses"))
+        .filter_map(|ip| ip.as_str()?.parse().ok())
+        .collect()
+}
+
+fn manual(service: &Shared, port: &Value, slices: &[Shared]) -> Vec<(IpAddr, u16, u16)> {
+    let mut backends = vec![];
+    for slice in own_slices(service, slices) {
+        let found = items(&slice.value, "/ports")
+            .iter()
+            .find(|p| text(p, "/name") == text(port, "/name"))
+            .and_then(|p| p.get("port")?.as_u64())
+            .and_then(|n| u16::try_from(n).ok());
+        let Some(target) = found else { continue };
+        for endpoint in items(&slice.value, "/endpoints") {
+            let node = scheduler::number(text(endpoint, "/nodeName")).unwrap_or_default();
+            let ips = items(endpoint, "/addresses").iter().filter_map(|ip| ip.as_str()?.parse().ok());
+            backends.extend(ips.map(|ip| (ip, target, node)));
+        }
+    }
+    backends
+}

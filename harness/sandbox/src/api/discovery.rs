@@ -1,0 +1,221 @@
+//! What the server has: `/version`, `/api`, `/apis`, resource lists, aggregated discovery, and the part of OpenAPI v3
+//! by which `kubectl` learns that the server validates fields.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Response, header},
+};
+use serde_json::{Value, json};
+
+use super::{
+    kinds::{Facts, KINDS, VERBS, VERSION},
+    status::{ApiError, json_response},
+};
+
+/// Version that the server claims; its objects are those of Kubernetes 1.33.
+pub(crate) const KUBERNETES: &str = "v1.33.0";
+
+/// Kinds that can only be created, and are answered at once: (group, plural, singular, kind).
+const REVIEWS: [(&str, &str, &str, &str); 2] = [
+    ("authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview"),
+];
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+const GROUPS: [&str; 3] = ["authorization.k8s.io", "discovery.k8s.io", "networking.k8s.io"];
+
+/// Answers discovery paths; `None` for any other path.
+pub(crate) fn respond(segments: &[&str], headers: &HeaderMap) -> Option<Result<Response<Body>, ApiError>> {
+    let body = match segments {
+        [] => json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}),
+        ["version"] => version(),
+        ["api"] if aggregated(headers) => return Some(Ok(aggregated_response(&[""]))),
+        ["apis"] if aggregated(headers) => return Some(Ok(aggregated_response(&GROUPS))),
+        ["api"] => json!({"kind": "APIVersions", "versions": [VERSION], "serverAddressByClientCIDRs": []}),
+        ["apis"] => json!({
+            "kind": "APIGroupList",
+            "apiVersion": "v1",
+            "groups": GROUPS.iter().map(|g| group(g)).collect::<Vec<_>>(),
+        }),
+        ["api", VERSION] => resources(""),
+        ["apis", name] if GROUPS.contains(name) => {
+            let mut body = group(name);
+            body["kind"] = json!("APIGroup");
+            body["apiVersion"] = json!("v1");
+            body
+        }
+        ["apis", name, VERSION] if GROUPS.contains(name) => resources(name),
+        ["openapi", "v3"] => openapi_index(),
+        ["openapi", "v3", "api", VERSION] => openapi(""),
+        ["openapi", "v3", "apis", name, VERSION] if GROUPS.contains(name) => openapi(name),
+        _ => return None,
+    };
+    Some(Ok(json_response(200, &body)))
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1",
+        "minor": "33",
+        "gitVersion": format!("{KUBERNETES}+verdikt-sandbox"),
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("linux/{}", std::env::consts::ARCH),
+    })
+}
+
+fn group(name: &str) -> Value {
+    let version = json!({"groupVersion": format!("{name}/{VERSION}"), "version": VERSION});
+    json!({"name": name, "versions": [version], "preferredVersion": version})
+}
+
+fn group_version(group: &str) -> String {
+    if group.is_empty() { VERSION.to_owned() } else { format!("{group}/{VERSION}") }
+}
+
+fn kinds(group: &str) -> impl Iterator<Item = &'static Facts> {
+    KINDS.iter().filter(move |f| f.group == group)
+}
+
+fn reviews(group: &str) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    REVIEWS.iter().filter(move |(g, ..)| *g == group).map(|(_, plural, singular, kind)| (*plural, *singular, *kind))
+}
+
+fn resources(group: &str) -> Value {
+    let mut list = vec![];
+    for facts in kinds(group) {
+        let mut entry = json!({
+            "name": facts.plural,
+            "singularName": facts.singular,
+            "namespaced": facts.namespaced,
+            "kind": facts.kind,
+            "verbs": VERBS,
+        });
+        if !facts.short.is_empty() {
+            entry["shortNames"] = json!(facts.short);
+        }
+        if facts.in_all {
+            entry["categories"] = json!(["all"]);
+        }
+        list.push(entry);
+        for sub in facts.subresources {
+            list.push(json!({
+                "name": format!("{}/{}", facts.plural, sub.name),
+                "singularName": "",
+                "namespaced": facts.namespaced,
+                "kind": sub.kind,
+                "verbs": sub.verbs,
+            }));
+        }
+    }
+    for (plural, singular, kind) in reviews(group) {
+        list.push(json!({
+            "name": plural, "singularName": singular, "namespaced": false, "kind": kind, "verbs": ["create"],
+        }));
+    }
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version(group), "resources": list})
+}
+
+fn aggregated(headers: &HeaderMap) -> bool {
+    headers
+        .get("accept")
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|accept| accept.split(',').any(|m| m.contains("as=APIGroupDiscoveryList") && m.contains("v=v2;")))
+}
+
+fn aggregated_response(groups: &[&str]) -> Response<Body> {
+    let items: Vec<Value> = groups
+        .iter()
+        .map(|group| {
+            json!({
+                "metadata": {"name": group, "creationTimestamp": Value::Null},
+                "versions": [{"version": VERSION, "freshness": "Current", "resources": aggregated_resources(group)}],
+            })
+        })
+        .collect();
+    let body = json!({
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": items,
+    });
+    let mut response = json_response(200, &body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
+    response
+}
+
+fn aggregated_resources(group: &str) -> Vec<Value> {
+    let scope = |namespaced: bool| if namespaced { "Namespaced" } else { "Cluster" };
+    let response_kind = |kind: &str| json!({"group": group, "version": VERSION, "kind": kind});
+    let mut list: Vec<Value> = kinds(group)
+        .map(|facts| {
+            let subresources: Vec<Value> = facts
+                .subresources
+                .iter()
+                .map(|sub| json!({"subresource": sub.name, "responseKind": response_kind(sub.kind), "verbs": sub.verbs}))
+                .collect();
+            json!({
+                "resource": facts.plural,
+                "responseKind": response_kind(facts.kind),
+                "scope": scope(facts.namespaced),
+                "singularResource": facts.singular,
+                "verbs": VERBS,
+                "shortNames": facts.short,
+                "categories": if facts.in_all { json!(["all"]) } else { json!([]) },
+                "subresources": subresources,
+            })
+        })
+        .collect();
+    list.extend(reviews(group).map(|(plural, singular, kind)| {
+        json!({
+            "resource": plural, "responseKind": response_kind(kind), "scope": "Cluster",
+            "singularResource": singular, "verbs": ["create"],
+        })
+    }));
+    list
+}
+
+fn openapi_index() -> Value {
+    let mut paths = serde_json::Map::new();
+    paths.insert("api/v1".into(), json!({"serverRelativeURL": "/openapi/v3/api/v1?hash=1"}));
+    for group in GROUPS {
+        paths.insert(
+            format!("apis/{group}/{VERSION}"),
+            json!({"serverRelativeURL": format!("/openapi/v3/apis/{group}/{VERSION}?hash=1")}),
+        );
+    }
+    json!({ "paths": paths })
+}
+
+/// Only the paths: that PATCH and POST take `fieldValidation` is all that `kubectl apply` looks for. It has the merge
+/// keys of these kinds built in.
+fn openapi(group: &str) -> Value {
+    let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+    let parameters = ["dryRun", "fieldManager", "fieldValidation"].map(parameter);
+    let mut paths = serde_json::Map::new();
+    for facts in kinds(group) {
+        let root = if group.is_empty() { format!("/api/{VERSION}") } else { format!("/apis/{group}/{VERSION}") };
+        let scope = if facts.namespaced { "/namespaces/{namespace}" } else { "" };
+        let collection = format!("{root}{scope}/{}", facts.plural);
+        let operation = |action: &str| {
+            json!({
+                "parameters": parameters,
+                "responses": {"200": {"description": "OK"}},
+                "x-kubernetes-action": action,
+                "x-kubernetes-group-version-kind": {"group": facts.group, "version": VERSION, "kind": facts.kind},
+            })
+        };
+        paths.insert(format!("{collection}/{{name}}"), json!({"patch": operation("patch"), "put": operation("put")}));
+        paths.insert(collection, json!({"post": operation("post")}));
+    }
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": "verdikt sandbox", "version": KUBERNETES},
+        "paths": paths,
+        "components": {"schemas": {}},
+    })
+}

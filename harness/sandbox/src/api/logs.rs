@@ -1,0 +1,157 @@
+//! What a pod's command has written, from the file in which the node keeps it.
+
+use std::{convert::Infallible, io::ErrorKind, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, Response, header},
+};
+use futures::stream;
+use tokio::{fs::File, io::AsyncReadExt, time::sleep};
+
+use super::{
+    cluster::Cluster,
+    kinds::Kind,
+    object::{Shared, items, text},
+    query::Params,
+    status::ApiError,
+};
+
+/// How often a followed file is looked at.
+const POLL: Duration = Duration::from_millis(50);
+
+const CHUNK: usize = 32 << 10;
+
+/// Answers a log request: `tailLines`, `limitBytes`, `follow`.
+///
+/// # Errors
+/// 400 for another container's or a previous one's log.
+pub(crate) async fn respond(
+    cluster: &Arc<Cluster>,
+    pod: &Shared,
+    params: &Params,
+) -> Result<Response<Body>, ApiError> {
+    let name = pod.name();
+    if params.flag("previous") {
+        return Err(ApiError::bad_request(format!("previous terminated container in pod {name:?} not found")));
+    }
+    let containers = items(&pod.value, "/spec/containers");
+    if let Some(container) = params.get("container").filter(|c| !c.is_empty())
+        && containers.iter().all(|c| text(c, "/name") != container)
+    {
+        return Err(ApiError::bad_request(format!("container {container} is not valid for pod {name}")));
+    }
+    let path = cluster.logs.join(format!("{}.log", pod.uid()));
+    let mut start = match tokio::fs::read(&path).await {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => vec![],
+        Err(e) => return Err(ApiError::internal(format!("cannot read the log of pod {name}: {e}"))),
+    };
+    let read = start.len() as u64;
+    if let Some(lines) = params.number("tailLines")? {
+        start = tail(start, lines);
+    }
+    if let Some(limit) = params.number("limitBytes")? {
+        start.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+    let body = if params.flag("follow") {
+        follow(cluster.clone(), pod.clone(), path, start.into(), read)
+    } else {
+        Body::from(start)
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    Ok(response)
+}
+
+/// The last lines.
+fn tail(bytes: Vec<u8>, lines: u64) -> Vec<u8> {
+    let end = bytes.strip_suffix(b"\n").unwrap_or(&bytes).len();
+    if lines == 0 {
+        return vec![];
+    }
+    let nth = usize::try_from(lines).unwrap_or(usize::MAX) - 1;
+    match bytes[..end].iter().enumerate().rev().filter(|(_, b)| **b == b'\n').nth(nth) {
+        Some((i, _)) => bytes[i + 1..].to_vec(),
+        None => bytes,
+    }
+}
+
+struct Follow {
+    cluster: Arc<Cluster>,
+    pod: Shared,
+    path: std::path::PathBuf,
+    first: Option<Bytes>,
+    read: u64,
+    file: Option<File>,
+}
+
+/// What was written, then what is being written until the command ends.
+fn follow(cluster: Arc<Cluster>, pod: Shared, path: std::path::PathBuf, first: Bytes, read: u64) -> Body {
+    let state = Follow { cluster, pod, path, first: Some(first), read, file: None };
+    Body::from_stream(stream::unfold(state, |mut state| async move {
+        let chunk = state.next().await?;
+        Some((Ok::<_, Infallible>(chunk), state))
+    }))
+}
+
+impl Follow {
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take().filter(|first| !first.is_empty()) {
+            return Some(first);
+        }
+        loop {
+            // Looked at before the file, so that the command's last words are not missed.
+            let running = self.running();
+            if self.file.is_none() {
+                self.open().await;
+            }
+            if let Some(file) = &mut self.file {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                if file.read_buf(&mut chunk).await.ok()? > 0 {
+                    return Some(chunk.into());
+                }
+            }
+            if !running {
+                return None;
+            }
+            tokio::select! {
+                () = sleep(POLL) => {}
+                () = self.cluster.stop.cancelled() => return None,
+            }
+        }
+    }
+
+    async fn open(&mut self) {
+        use tokio::io::AsyncSeekExt;
+        if let Ok(mut file) = File::open(&self.path).await
+            && file.seek(std::io::SeekFrom::Start(self.read)).await.is_ok()
+        {
+            self.file = Some(file);
+        }
+    }
+
+    fn running(&self) -> bool {
+        self.cluster
+            .store
+            .get(Kind::Pod, self.pod.namespace(), self.pod.name())
+            .is_some_and(|pod| {
+                pod.uid() == self.pod.uid()
+                    && matches!(text(&pod.value, "/status/phase"), "Pending" | "Running")
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tails() {
+        let log = || b"a\nb\nc\n".to_vec();
+        assert_eq!(tail(log(), 2), b"b\nc\n");
+        assert_eq!(tail(log(), 0), b"");
+        assert_eq!(tail(log(), 9), log());
+        assert_eq!(tail(b"a\nb".to_vec(), 1), b"b");
+    }
+}

@@ -1,0 +1,32 @@
+//! The API server: Kubernetes' API over loopback HTTP, on objects in memory.
+//!
+//! ```text
+//! HTTP ──► server ──► rest ──► decode ──► lifecycle (defaults, validate, patch) ──► store
+//!                      │                                                             │ changes
+//!                      ├──► watching ◄──────────────────────────────────────────────┤
+//!                      └──► exec, logs ──► node ◄── controllers (pods, sync, …) ◄───┘
+//! ```
+
+pub(crate) mod cluster;
+pub(crate) mod controllers;
+mod decode;
+mod defaults;
+mod discovery;
+mod exec;
+pub(crate) mod kinds;
+mod lifecycle;
+mod logs;
+pub(crate) mod node_api;
+pub(crate) mod object;
+mod patch;
+mod query;
+mod render;
+mod rest;
+mod reviews;
+mod selector;
+pub(crate) mod server;
+mod status;
+mod store;
+mod table;
+mod validate;
+mod watching;
