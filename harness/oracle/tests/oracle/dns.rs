@@ -98,3 +98,10 @@ fn n28_headless_names_need_dns_too() {
     deny(&world, "y/a -> x/web:80/tcp via headless");
     allow(&world, "z/a -> x/web:80/tcp via headless");
 }
+
+#[test]
+fn n28_the_label_of_kube_dns_means_nothing_in_another_namespace() {
+    let mut world = world(false, Some(json!([to_x()])));
+    crate::common::pod_mut(&mut world, "z/a").labels.insert("k8s-app".into(), "kube-dns".into());
+    either(&world, BY_NAME, "N28");
+}
