@@ -111,7 +111,9 @@ fn step_details(out: &mut String, scenario: &ScenarioRecord, step: &StepRecord, 
     }
     words(out, scenario, step, "      ", show.target, show.paint);
     if show.wide {
-        for (outcome, what) in [(Outcome::Deviation, "known deviation"), (Outcome::Skipped, "skipped")] {
+        for (outcome, what) in
+            [(Outcome::Deviation, "known deviation"), (Outcome::Skipped, "skipped"), (Outcome::Pass, "noted")]
+        {
             reasons(out, step, outcome, what);
         }
     }
@@ -146,7 +148,10 @@ fn words(
 fn reasons(out: &mut String, step: &StepRecord, outcome: Outcome, what: &str) {
     let mut counts: Vec<(&str, u64)> = Vec::new();
     for (_, reason) in step.cells.iter().filter(|(row, _)| row.outcome == outcome) {
-        let reason = reason.unwrap_or("no reason given");
+        // A plain pass needs no reason, anything else does.
+        let Some(reason) = reason.or((outcome != Outcome::Pass).then_some("no reason given")) else {
+            continue;
+        };
         if let Some((_, n)) = counts.iter_mut().find(|(seen, _)| *seen == reason) {
             *n += 1;
         } else if counts.len() < SENTENCES {

@@ -17,7 +17,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     escape_if(text, is_harmful)
 }
 
-/// As [`escape`], but line breaks stay.
+/// As [`escape()`], but line breaks stay.
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
     escape_if(text, |c| c != '\n' && is_harmful(c))
 }

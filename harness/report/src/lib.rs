@@ -8,7 +8,7 @@
 //!              └─► RecordBuilder ──► Record ──► junit()       ──► a file
 //! ```
 //!
-//! Text that comes from scenarios, clusters or records is escaped before a terminal sees it ([`escape`]). A reader
+//! Text that comes from scenarios, clusters or records is escaped before a terminal sees it ([`escape()`]). A reader
 //! that closes the pipe ends the output and is no error.
 
 mod common;

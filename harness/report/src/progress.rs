@@ -252,6 +252,8 @@ fn style(template: &str) -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use indicatif::TermLike;
 
     use super::*;
@@ -260,6 +262,21 @@ mod tests {
     /// A terminal that keeps what was written to it, cursor movements left out.
     #[derive(Debug, Clone, Default)]
     struct Screen(Sink);
+
+    impl Screen {
+        /// What was drawn, once it holds all of `words`: the bar's own clock draws.
+        fn until(&self, words: &[&str]) -> String {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                let drawn = self.0.text();
+                if words.iter().all(|word| drawn.contains(word)) {
+                    return drawn;
+                }
+                assert!(Instant::now() < deadline, "{words:?} in {drawn}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
 
     impl TermLike for Screen {
         fn width(&self) -> u16 {
@@ -328,10 +345,8 @@ mod tests {
         for i in 0..20 {
             reporter.event(&Event::ScenarioStarted { name: format!("s/{i}") }).unwrap();
         }
-        std::thread::sleep(TICK * 2); // The bar's own clock draws; there is nothing to poll.
-        let drawn = screen.0.text();
-        assert!(drawn.contains("s/7: ") && !drawn.contains("s/8: "), "{drawn}");
-        assert!(drawn.contains("     Running [00:00:0"), "{drawn}");
+        let drawn = screen.until(&["s/7: ", "     Running [00:00:0"]);
+        assert!(!drawn.contains("s/8: "), "{drawn}");
 
         let before = screen.0.text().len();
         out.write_all(b"RESULT LINE\n").unwrap();
@@ -343,9 +358,7 @@ mod tests {
         let mut record = sample::failed();
         record.name = "s/3".into();
         reporter.event(&Event::ScenarioFinished { record: Box::new(record) }).unwrap();
-        std::thread::sleep(TICK * 2);
-        let drawn = screen.0.text();
-        assert!(drawn.contains("s/8: ") && drawn.contains("1/5") && drawn.contains("1 failed"), "{drawn}");
+        screen.until(&["s/8: ", "1/5", "1 failed"]);
 
         reporter.finish().unwrap();
         let before = screen.0.text().len();

@@ -123,9 +123,11 @@ pub(crate) fn mixed() -> ScenarioRecord {
     cells.rows[0].observed = Some(Verdict::Allowed);
     cells.rows[0].outcome = Outcome::Deviation;
     cells.reasons.insert(0, "own node: hairpin traffic is not filtered, see issue 1".into());
-    cells.rows[2].observed = Some(Verdict::Allowed);
     cells.rows[2].outcome = Outcome::Flaky;
-    cells.reasons.insert(2, "allowed in the second sweep".into());
+    cells.reasons.insert(2, "changed while it had to hold: was dropped, then allowed, then dropped".into());
+    cells
+        .reasons
+        .insert(7, "recorded, not judged: this is implementation-defined; written down was allow".into());
     cells.rows[4].observed = None;
     cells.rows[4].attempts = 0;
     cells.rows[4].outcome = Outcome::Skipped;

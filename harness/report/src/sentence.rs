@@ -92,7 +92,7 @@ fn comparison(row: &Row) -> String {
             format!("expected {expected}, could not be measured")
         }
         (Outcome::Flaky, Some(seen)) => {
-            format!("expected {expected}, observed {} after it had been as expected", observed(seen))
+            format!("expected {expected}, did not hold; last observed {}", observed(seen))
         }
         (Outcome::Deviation, Some(seen)) => {
             format!("expected {expected}, observed {}: a known deviation", observed(seen))
