@@ -26,7 +26,7 @@ use nix::{
 };
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use crate::handle::{ExecHandle, LoopResult, NodeHandle, PodExit};
+pub(crate) use crate::handle::NodeHandle;
 use crate::{
     channel,
     wire::{Cause, FromNode},

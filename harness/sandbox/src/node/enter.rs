@@ -111,7 +111,10 @@ fn user_namespace() -> Result<(), Obstacle> {
     let write = |file: &str, text: String| {
         fs::write(format!("/proc/self/{file}"), text).map_err(|error| {
             let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-            Obstacle::user_namespaces(&format!("the user namespace gives no rights (/proc/self/{file})"), errno)
+            Obstacle::user_namespaces(
+                &format!("the user namespace gives no rights (/proc/self/{file})"),
+                errno,
+            )
         })
     };
     write("setgroups", "deny".into())?;

@@ -64,7 +64,9 @@ impl Obstacle {
                 "Too many namespaces: raise user.max_net_namespaces (and user.max_pid_namespaces, \
                  user.max_mnt_namespaces) by sysctl, or end other sandboxes.",
             ),
-            Some(Errno::ENOMEM | Errno::ENOBUFS) => (Cause::Limits, "The machine is short of memory: free some."),
+            Some(Errno::ENOMEM | Errno::ENOBUFS) => {
+                (Cause::Limits, "The machine is short of memory: free some.")
+            }
             Some(Errno::EPERM | Errno::EACCES | Errno::EROFS) => (
                 Cause::UserNamespaces,
                 "This environment forbids it even inside a user namespace, as containers do: start the container \

@@ -74,7 +74,8 @@ impl Fabric {
         };
         let mut hosts = vec![];
         for node in 0..plan::NODES {
-            let pods = plan::pod_cidrs(node).iter().map(|cidr| parse(cidr)).collect::<io::Result<Vec<_>>>()?;
+            let pods =
+                plan::pod_cidrs(node).iter().map(|cidr| parse(cidr)).collect::<io::Result<Vec<_>>>()?;
             hosts.push(host(plan::node_ips(node).to_vec(), pods, true)?);
         }
         let external = (1..=2).flat_map(plan::external_ips).collect();
@@ -94,7 +95,11 @@ impl Fabric {
                 connect(b, to_a, NODE_MAC, a, false)?;
             }
         }
-        let external = hosts.pop().map(|host| host.space);
+        let external = hosts.pop().map(|mut external| {
+            sink(&mut external)?;
+            Ok::<_, io::Error>(external.space)
+        });
+        let external = external.transpose()?;
         let mut nodes = hosts.into_iter().map(|host| host.space);
         match (nodes.next(), nodes.next(), external) {
             (Some(one), Some(two), Some(external)) => Ok(Self { nodes: [one, two], external, ipv6 }),
@@ -107,7 +112,9 @@ impl Fabric {
 fn connect(from: &mut Host, link: u32, mac: [u8; 6], to: &Host, default: bool) -> io::Result<()> {
     from.route.up(link)?;
     for v6 in [false, true] {
-        let Some(source) = from.addresses.iter().copied().find(|address| address.is_ipv6() == v6) else { continue };
+        let Some(source) = from.addresses.iter().copied().find(|address| address.is_ipv6() == v6) else {
+            continue;
+        };
         let via = Via { link, gateway: Some(gateway(v6)), source: Some(source) };
         from.route.neighbour(link, gateway(v6), mac)?;
         let own = to.addresses.iter().map(|address| (*address, if v6 { 128 } else { 32 }));
@@ -121,6 +128,29 @@ fn connect(from: &mut Host, link: u32, mac: [u8; 6], to: &Host, default: bool) -
     Ok(())
 }
 
+/// Makes a host swallow what is not for it, and what it sends to nowhere: without a route it would tell the sender
+/// so. The way leads over a link to itself, to a link-layer address that the other end does not have.
+fn sink(host: &mut Host) -> io::Result<()> {
+    const HERE: u32 = 20;
+    const THERE: u32 = 21;
+    const NOBODY: [u8; 6] = [0x02, 0x76, 0, 0, 0, 0xff];
+    host.route.veth(
+        Link { name: "nowhere", index: HERE, mac: NODE_MAC },
+        Link { name: "nowhere-end", index: THERE, mac: POD_MAC },
+        host.space.as_fd(),
+    )?;
+    host.route.up(THERE)?;
+    host.route.up(HERE)?;
+    for v6 in [false, true] {
+        if let Some(source) = host.addresses.iter().copied().find(|address| address.is_ipv6() == v6) {
+            host.route.neighbour(HERE, gateway(v6), NOBODY)?;
+            host.route
+                .route(any(v6), Via { link: HERE, gateway: Some(gateway(v6)), source: Some(source) })?;
+        }
+    }
+    Ok(())
+}
+
 fn parse(cidr: &str) -> io::Result<(IpAddr, u8)> {
     let net: ipnet::IpNet = cidr.parse().map_err(|error| io::Error::other(format!("{cidr}: {error}")))?;
     Ok((net.network(), net.prefix_len()))
@@ -128,7 +158,8 @@ fn parse(cidr: &str) -> io::Result<(IpAddr, u8)> {
 
 /// Sets a switch under `/proc/sys/net` of the calling thread's network namespace.
 pub(crate) fn switch(name: &str, value: &str) -> io::Result<()> {
-    fs::write(format!("/proc/sys/net/{name}"), value).map_err(|error| doing(format!("set net/{name} to {value}"), error))
+    fs::write(format!("/proc/sys/net/{name}"), value)
+        .map_err(|error| doing(format!("set net/{name} to {value}"), error))
 }
 
 /// What every network of the sandbox has: no checks on where packets come from, no automatic addresses, and errors
@@ -138,11 +169,11 @@ pub(crate) fn switches(forwards: bool, ipv6: bool) -> io::Result<()> {
     switch("ipv4/conf/all/rp_filter", "0")?;
     switch("ipv4/conf/default/rp_filter", "0")?;
     switch("ipv4/icmp_ratelimit", "0")?;
+    switch("ipv4/ip_forward", if forwards { "1" } else { "0" })?;
     // Not in every kernel, and no harm without.
     let _ = switch("ipv4/icmp_msgs_per_sec", "1000000");
     let _ = switch("ipv4/ip_unprivileged_port_start", "0");
     if forwards {
-        switch("ipv4/ip_forward", "1")?;
         // A node with forwarding on would tell pods about shorter ways that policies do not watch.
         switch("ipv4/conf/all/send_redirects", "0")?;
         switch("ipv4/conf/default/send_redirects", "0")?;

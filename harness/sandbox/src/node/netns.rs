@@ -17,7 +17,8 @@ pub(crate) struct NetNs(OwnedFd);
 impl NetNs {
     /// The calling thread's namespace.
     pub(crate) fn current() -> io::Result<Self> {
-        let file = File::open("/proc/thread-self/ns/net").map_err(|e| doing("open a network namespace", e))?;
+        let file =
+            File::open("/proc/thread-self/ns/net").map_err(|e| doing("open a network namespace", e))?;
         Ok(Self(file.into()))
     }
 

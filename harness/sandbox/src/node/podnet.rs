@@ -1,6 +1,11 @@
 //! A pod's network: a namespace and a routed veth, as Calico has it.
 
-use std::{io, net::IpAddr, os::fd::AsFd, sync::atomic::{AtomicU32, Ordering}};
+use std::{
+    io,
+    net::IpAddr,
+    os::fd::AsFd,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use super::{
     fabric::{FIRST_POD_LINK, NODE_MAC, POD_MAC, gateway, switches},

@@ -107,7 +107,8 @@ impl Node {
         let uid = &wanted.uid;
         let network = match wanted.place {
             Place::Pod(number) => {
-                let route = worker.routes.get_mut(usize::from(number)).ok_or(format!("there is no node {number}"))?;
+                let route =
+                    worker.routes.get_mut(usize::from(number)).ok_or(format!("there is no node {number}"))?;
                 let made = PodNet::make(number, &wanted.ips, self.fabric.ipv6, route);
                 Network::Own(Arc::new(made.map_err(|error| format!("the pod's network: {error}"))?))
             }
@@ -137,7 +138,12 @@ impl Node {
         let quiet = File::open("/dev/null").map_err(|error| format!("open /dev/null: {error}"))?;
         let [stdout, stderr] = self.outputs.add(uid).map_err(|error| format!("the pod's log: {error}"))?;
         let owner = Owner { uid: uid.clone(), job: Job::Main };
-        self.processes.start(owner, &wanted.argv, [&wanted.env, &BTreeMap::new()], [quiet.into(), stdout, stderr])
+        self.processes.start(
+            owner,
+            &wanted.argv,
+            [&wanted.env, &BTreeMap::new()],
+            [quiet.into(), stdout, stderr],
+        )
     }
 
     /// Moves the calling thread into a pod's network.
@@ -154,7 +160,9 @@ impl Node {
 
     fn network(&self, uid: &str) -> Result<(Network, BTreeMap<String, String>), String> {
         match self.pods.lock().get(uid) {
-            Some(Pod { network: Some(network), leaving: false, env, .. }) => Ok((network.clone(), env.clone())),
+            Some(Pod { network: Some(network), leaving: false, env, .. }) => {
+                Ok((network.clone(), env.clone()))
+            }
             Some(Pod { leaving: true, .. }) => Err("the pod is being deleted".into()),
             Some(_) => Err("the pod has not started yet".into()),
             None => Err("there is no such pod".into()),

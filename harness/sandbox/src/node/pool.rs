@@ -8,8 +8,8 @@ use std::{
 
 use super::{fabric::Fabric, netlink::Route, netns::NetNs};
 
-/// How many. More than processors: making a namespace waits for the kernel's grace periods.
-const THREADS: usize = 8;
+/// How many. Most of the work is under one lock of the kernel: more threads only wait for each other.
+const THREADS: usize = 4;
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 

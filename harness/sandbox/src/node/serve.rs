@@ -185,7 +185,9 @@ fn listen(node: &Arc<Node>, syncs: &Syncs, channel: &mut Blocking) -> u8 {
             }
         };
         match message {
-            ToNode::AddPod { uid, place, ips, argv, env } => node.add_pod(Wanted { uid, place, ips, argv, env }),
+            ToNode::AddPod { uid, place, ips, argv, env } => {
+                node.add_pod(Wanted { uid, place, ips, argv, env })
+            }
             ToNode::DeletePod { uid } => node.delete_pod(uid),
             ToNode::Exec { id, uid, argv, env } => match <[OwnedFd; 3]>::try_from(fds) {
                 Ok(stdio) => node.exec(id, uid, argv, env, stdio),

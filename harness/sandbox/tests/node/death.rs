@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
@@ -76,7 +77,8 @@ fn any_moment(_: &Runtime) {
     for (round, stop) in ["begun", "node", "pod x-0", "pod x-3", "synced"].into_iter().enumerate() {
         for delay in [0, 3, 17] {
             // The scratch directory's name is an argument of the node: it marks all that belongs to this victim.
-            let scratch = tempfile::Builder::new().prefix(&format!("victim-{round}-{delay}-")).tempdir().unwrap();
+            let scratch =
+                tempfile::Builder::new().prefix(&format!("victim-{round}-{delay}-")).tempdir().unwrap();
             let mark = scratch.path().to_str().unwrap().to_owned();
             let mut child = Command::new("/proc/self/exe")
                 .env(VICTIM, "1")
@@ -85,8 +87,9 @@ fn any_moment(_: &Runtime) {
                 .stderr(Stdio::inherit())
                 .spawn()
                 .unwrap();
-            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            let seen = lines.map_while(Result::ok).any(|line| line == stop);
+            // Kept open: a victim that cannot speak would end by itself.
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+            let seen = lines.any(|line| line == stop);
             assert!(seen, "the victim never said {stop:?}");
             std::thread::sleep(Duration::from_millis(delay));
             most = most.max(kin(&mark).len());
@@ -129,26 +132,35 @@ fn parts(runtime: &Runtime) {
 }
 
 fn refused(runtime: &Runtime) {
-    // A user namespace in which no other may be made stands for a machine that refuses them.
     runtime.block_on(async {
         let scratch = tempfile::tempdir().unwrap();
-        let script = scratch.path().join("without");
+        let script = scratch.path().join("without-namespaces");
         let exe = fs::read_link("/proc/self/exe").unwrap();
-        let shell = format!(
-            "#!/bin/sh\nexec unshare --user --map-user=1000 sh -c 'echo 0 > /proc/sys/user/max_user_namespaces; \
-             exec \"$0\" \"$@\"' {} \"$@\"\n",
-            exe.display()
-        );
-        fs::write(&script, shell).unwrap();
-        let mut mode = fs::metadata(&script).unwrap().permissions();
-        std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
-        fs::set_permissions(&script, mode).unwrap();
+        fs::write(&script, format!("#!/bin/sh\n{REFUSED}=1 exec {} \"$@\"\n", exe.display())).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         let error = match crate::spawn::spawn_node(&script, scratch.path()).await {
             Ok(_) => panic!("there is a node"),
             Err(error) => error,
         };
         let crate::spawn::NodeError::Setup { cause, mend, .. } = &error else { panic!("{error}") };
         assert_eq!(*cause, crate::wire::Cause::UserNamespaces);
-        assert!(!mend.is_empty() && error.to_string().contains(mend), "{error}");
+        assert!(mend.contains("user.max_user_namespaces") && error.to_string().contains(mend), "{error}");
     });
+}
+
+/// Makes this program run where user namespaces are refused.
+const REFUSED: &str = "VERDIKT_TEST_WITHOUT_NAMESPACES";
+
+/// Makes a machine that refuses user namespaces out of this one, for this process: an outer one in which no other may
+/// be made, and of which it is not root.
+pub(crate) fn refuse() {
+    if std::env::var_os(REFUSED).is_none() {
+        return;
+    }
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER).expect("a user namespace");
+    fs::write("/proc/self/setgroups", "deny").expect("setgroups");
+    fs::write("/proc/self/uid_map", format!("1000 {uid} 1")).expect("uid_map");
+    fs::write("/proc/self/gid_map", format!("1000 {gid} 1")).expect("gid_map");
+    fs::write("/proc/sys/user/max_user_namespaces", "0").expect("max_user_namespaces");
 }

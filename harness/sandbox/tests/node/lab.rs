@@ -59,9 +59,10 @@ impl Lab {
             ips,
             ports: vec![("web".into(), "TCP".into(), 80), ("alt".into(), "TCP".into(), 81)],
         };
-        self.state.namespaces.entry(namespace.into()).or_insert_with(|| {
-            BTreeMap::from([("kubernetes.io/metadata.name".into(), namespace.into())])
-        });
+        self.state
+            .namespaces
+            .entry(namespace.into())
+            .or_insert_with(|| BTreeMap::from([("kubernetes.io/metadata.name".into(), namespace.into())]));
         self.state.pods.push(pod.clone());
         pod
     }
@@ -155,7 +156,8 @@ impl Lab {
     /// What comes of a probe: `allowed`, `dropped`, `rejected` or `error: …`.
     pub(crate) async fn probe(&self, from: &PodState, to: IpAddr, port: u16, protocol: &str) -> String {
         let to = SocketAddr::new(to, port).to_string();
-        let argv = ["verdikt-probe", "connect", &to, "--protocol", protocol, "--deadline", "250ms", "-o", "json"];
+        let argv =
+            ["verdikt-probe", "connect", &to, "--protocol", protocol, "--deadline", "250ms", "-o", "json"];
         let said = self.exec(from, &argv).await;
         let result: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
         match result["verdict"].as_str() {

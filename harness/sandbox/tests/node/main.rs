@@ -5,7 +5,12 @@
 //!
 //! Runs as root or with user namespaces; where neither is possible every test fails and says why.
 
-#![expect(dead_code, unused_imports, unreachable_pub, reason = "the modules' other halves are used by the library")]
+#![expect(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "the modules' other halves are used by the library"
+)]
 
 #[path = "../../src/channel.rs"]
 mod channel;
@@ -25,8 +30,8 @@ mod wire;
 mod death;
 mod lab;
 mod names;
-mod policies;
 mod pods;
+mod policies;
 mod services;
 mod speed;
 
@@ -38,6 +43,7 @@ use libtest_mimic::{Arguments, Trial};
 type Test = (&'static str, fn(&tokio::runtime::Runtime));
 
 fn main() -> ExitCode {
+    death::refuse();
     if let Some(code) = reexec::reexec() {
         return code.into();
     }
@@ -47,7 +53,8 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The tests measure times and fill the machine: one after another.
     arguments.test_threads.get_or_insert(1);
-    let tests = [pods::TESTS, policies::TESTS, services::TESTS, names::TESTS, death::TESTS, speed::TESTS].concat();
+    let tests =
+        [pods::TESTS, policies::TESTS, services::TESTS, names::TESTS, death::TESTS, speed::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {

@@ -15,8 +15,13 @@ fn dns(runtime: &Runtime) {
         let a = lab.add("x", "a", 0).await;
         let b = lab.add("x", "b", 1).await;
         let server = lab.pod("kube-system", "kube-dns", 0);
-        let started =
-            lab.node.add_pod(&server.uid, server.place, server.ips.clone(), vec!["kube-dns".into()], BTreeMap::new());
+        let started = lab.node.add_pod(
+            &server.uid,
+            server.place,
+            server.ips.clone(),
+            vec!["kube-dns".into()],
+            BTreeMap::new(),
+        );
         started.await.unwrap();
         lab.service("web", 20, (80, None), &[&b]);
         lab.service("kube-dns", plan::DNS_SERVICE, (53, None), &[&server]);
@@ -33,7 +38,8 @@ fn dns(runtime: &Runtime) {
         for protocol in ["udp", "tcp"] {
             for server in &servers {
                 // Without a server: the one that resolv.conf names.
-                let mut argv = vec!["verdikt-probe", "query", "web.x.svc.cluster.local", "--protocol", protocol];
+                let mut argv =
+                    vec!["verdikt-probe", "query", "web.x.svc.cluster.local", "--protocol", protocol];
                 if !server.is_empty() {
                     argv.extend(["--server", server]);
                 }
@@ -44,7 +50,10 @@ fn dns(runtime: &Runtime) {
             }
         }
         let said = lab.exec(&a, &["verdikt-probe", "query", "none.x.svc.cluster.local"]).await;
-        assert!(said.out.to_lowercase().contains("non-existent") || said.out.contains("NXDomain"), "{said:?}");
+        assert!(
+            said.out.to_lowercase().contains("non-existent") || said.out.contains("NXDomain"),
+            "{said:?}"
+        );
         let said = lab.exec(&a, &["verdikt-probe", "connect", "web.x.svc.cluster.local:80"]).await;
         assert!(said.out.contains("x/b"), "{said:?}");
 

@@ -69,10 +69,20 @@ fn hosts(runtime: &Runtime) {
                 assert!(who.contains(&format!("saw {}", host.ips[0])), "{who}");
             }
         }
-        lab.expect(&pods[0], &crate::wire::PodState { ips: plan::external_ips(2).to_vec(), ..hosts[2].clone() }, 80, "allowed")
-            .await;
-        let nobody: std::net::IpAddr = "203.0.113.1".parse().unwrap();
-        assert_eq!(lab.probe(&pods[0], nobody, 80, "tcp").await, "dropped");
+        lab.expect(
+            &pods[0],
+            &crate::wire::PodState { ips: plan::external_ips(2).to_vec(), ..hosts[2].clone() },
+            80,
+            "allowed",
+        )
+        .await;
+        // What does not exist is silent, whoever asks.
+        for nobody in ["203.0.113.1", "2001:db8:ffff::1", "10.244.0.200", "fd00:10:244:1::200", "10.96.9.9"] {
+            for from in pods.iter().chain(&hosts) {
+                let seen = lab.probe(from, nobody.parse().unwrap(), 80, "tcp").await;
+                assert_eq!(seen, "dropped", "{} -> {nobody}", from.uid);
+            }
+        }
         lab.stop().await;
     });
 }
@@ -103,7 +113,11 @@ fn failing(runtime: &Runtime) {
         let argv = ["verdikt-probe", "serve", "--tcp", "x"].map(String::from).to_vec();
         let why = lab.node.add_pod("u", Place::Pod(0), ips.clone(), argv, BTreeMap::new()).await.unwrap_err();
         assert!(why.contains("code 2") && why.contains("--tcp"), "{why}");
-        let why = lab.node.add_pod("v", Place::Pod(0), ips, vec!["nginx".into()], BTreeMap::new()).await.unwrap_err();
+        let why = lab
+            .node
+            .add_pod("v", Place::Pod(0), ips, vec!["nginx".into()], BTreeMap::new())
+            .await
+            .unwrap_err();
         assert!(why.contains("not found in the sandbox"), "{why}");
         lab.node.delete_pod("u").await.unwrap();
         lab.node.delete_pod("v").await.unwrap();

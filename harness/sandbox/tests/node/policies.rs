@@ -11,7 +11,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("policies::ip_blocks_and_their_exceptions", ip_blocks),
     ("policies::named_ports_ranges_and_protocols", ports),
     ("policies::nodes_reach_their_own_pods_only", own_node),
-    ("policies::a_held_connection_survives", held),
+    ("policies::tables_change_without_a_gap", no_gap),
+    ("policies::a_change_is_in_force_when_sync_returns", toggles),
     ("policies::without_enforcement_nothing_is_denied", flannel),
     ("policies::a_table_too_large_for_one_batch_is_applied", large),
 ];
@@ -30,8 +31,11 @@ fn deny_and_allow(runtime: &Runtime) {
         // To itself, and out.
         lab.expect(&a, &a, 80, "allowed").await;
         lab.expect(&a, &c, 80, "allowed").await;
-        lab.policy("x", json!({"podSelector": {"matchLabels": {"pod": "a"}},
-            "ingress": [{"from": [{"podSelector": {"matchLabels": {"pod": "b"}}}]}]}));
+        lab.policy(
+            "x",
+            json!({"podSelector": {"matchLabels": {"pod": "a"}},
+            "ingress": [{"from": [{"podSelector": {"matchLabels": {"pod": "b"}}}]}]}),
+        );
         lab.sync().await;
         lab.expect(&b, &a, 80, "allowed").await;
         assert_eq!(lab.probe(&b, a.ips[0], 80, "udp").await, "allowed");
@@ -50,9 +54,12 @@ fn both_ends(runtime: &Runtime) {
         let a = lab.add("x", "a", 0).await;
         let b = lab.add("x", "b", 0).await;
         let c = lab.add("x", "c", 1).await;
-        lab.policy("x", json!({"podSelector": {"matchLabels": {"pod": "a"}}, "policyTypes": ["Egress"],
+        lab.policy(
+            "x",
+            json!({"podSelector": {"matchLabels": {"pod": "a"}}, "policyTypes": ["Egress"],
             "egress": [{"to": [{"podSelector": {"matchLabels": {"pod": "b"}}},
-                               {"podSelector": {"matchLabels": {"pod": "c"}}}]}]}));
+                               {"podSelector": {"matchLabels": {"pod": "c"}}}]}]}),
+        );
         lab.policy("x", json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Ingress"]}));
         lab.sync().await;
         // Egress lets both through; ingress of b, on the same node, still stops it.
@@ -116,8 +123,11 @@ fn ports(runtime: &Runtime) {
         assert_eq!(lab.probe(&c, a.ips[1], 80, "udp").await, "allowed");
 
         lab.state.policies.clear();
-        lab.policy("x", json!({"podSelector": {"matchLabels": {"pod": "c"}}, "policyTypes": ["Egress"],
-            "egress": [{"ports": [{"port": "web"}]}]}));
+        lab.policy(
+            "x",
+            json!({"podSelector": {"matchLabels": {"pod": "c"}}, "policyTypes": ["Egress"],
+            "egress": [{"ports": [{"port": "web"}]}]}),
+        );
         lab.sync().await;
         lab.expect(&c, &a, 80, "allowed").await;
         lab.expect(&c, &a, 81, "dropped").await;
@@ -143,23 +153,65 @@ fn own_node(runtime: &Runtime) {
     });
 }
 
-fn held(runtime: &Runtime) {
+fn no_gap(runtime: &Runtime) {
     runtime.block_on(async {
         let mut lab = Lab::new().await;
         let a = lab.add("x", "a", 0).await;
         let b = lab.add("x", "b", 1).await;
+        let c = lab.add("x", "c", 1).await;
+        let deny = json!({"podSelector": {"matchLabels": {"pod": "c"}}, "policyTypes": ["Ingress"]});
+        lab.policy("x", deny.clone());
         lab.sync().await;
-        // A UDP flow is the simplest connection that can be held from outside: two questions from one port.
-        let from = a.clone();
-        let to = std::net::SocketAddr::new(b.ips[0], 80).to_string();
-        let argv = ["verdikt-probe", "connect", &to, "--protocol", "tcp", "--deadline", "250ms"];
-        assert_eq!(lab.exec(&from, &argv).await.code, Ok(0));
+        // Tables come and go under a stream of connects: what both allow is never lost, what both deny never passes.
+        let allowed = async {
+            let mut connects = 0;
+            for _ in 0..10 {
+                let targets = b.ips.iter().map(|ip| (*ip, 80)).cycle().take(200).collect();
+                connects += lab.node.connect_loop(vec![a.uid.clone()], targets).await.unwrap().connects;
+            }
+            connects
+        };
+        let denied = async {
+            for _ in 0..8 {
+                assert_eq!(lab.probe(&a, c.ips[0], 80, "tcp").await, "dropped");
+            }
+        };
+        let probes = async { tokio::join!(allowed, denied).0 };
+        let mut state = lab.state.clone();
+        let mut changes = 0;
+        let change = async {
+            loop {
+                state.policies.truncate(1);
+                if changes % 2 == 0 {
+                    let other = json!({"podSelector": {"matchLabels": {"pod": "b"}}, "ingress": [{}]});
+                    state.policies.push(json!({"metadata": {"name": "q", "namespace": "x"}, "spec": other}));
+                }
+                lab.node.sync(state.clone()).await.unwrap();
+                changes += 1;
+            }
+        };
+        tokio::select! {
+            connects = probes => assert_eq!(connects, 2000),
+            () = change => {}
+        }
+        assert!(changes > 10, "the table was only replaced {changes} times");
+        lab.stop().await;
+    });
+}
+
+fn toggles(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.add("x", "a", 0).await;
+        let b = lab.add("x", "b", 1).await;
         for round in 0..30 {
-            // Tables come and go under a stream of connects; none may slip through or be lost.
             lab.state.policies.clear();
             let denied = round % 2 == 0;
             if denied {
-                lab.policy("x", json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Ingress"]}));
+                lab.policy(
+                    "x",
+                    json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Ingress"]}),
+                );
             }
             lab.sync().await;
             let expected = if denied { "dropped" } else { "allowed" };
@@ -192,9 +244,11 @@ fn large(runtime: &Runtime) {
         let mut blocks: Vec<_> = (0..9000u32)
             .map(|n| json!({"ipBlock": {"cidr": format!("11.{}.{}.0/24", n >> 8, n & 255)}}))
             .collect();
-        blocks.extend(c.ips.iter().map(|ip| {
-            json!({"ipBlock": {"cidr": format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 })}})
-        }));
+        blocks.extend(
+            c.ips.iter().map(
+                |ip| json!({"ipBlock": {"cidr": format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 })}}),
+            ),
+        );
         lab.policy("x", json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": blocks}]}));
         for _ in 0..2 {
             lab.sync().await;

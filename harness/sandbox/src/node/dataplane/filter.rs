@@ -62,13 +62,8 @@ impl Side {
 
 /// Adds the isolation of one node's pods.
 pub(super) fn add(batch: &mut Batch, state: &State, isolation: &Isolation, node: u16) {
-    let mut filter = Filter {
-        batch,
-        isolation,
-        chains: HashMap::new(),
-        ports: HashMap::new(),
-        sets: HashMap::new(),
-    };
+    let mut filter =
+        Filter { batch, isolation, chains: HashMap::new(), ports: HashMap::new(), sets: HashMap::new() };
     let protocols = [6, 17, 132].map(|protocol: u8| Element { key: vec![protocol], data: () });
     filter.batch.keys(PROTOCOLS, 1, protocols.into());
     filter.side(state, node, Side::Egress, &isolation.egress, 0);

@@ -79,8 +79,8 @@ pub(super) fn resolve(state: &State) -> Result<Isolation, String> {
         return Ok(resolver.isolation);
     }
     for value in &state.policies {
-        let policy: NetworkPolicy =
-            serde_json::from_value(value.clone()).map_err(|error| format!("a NetworkPolicy cannot be read: {error}"))?;
+        let policy: NetworkPolicy = serde_json::from_value(value.clone())
+            .map_err(|error| format!("a NetworkPolicy cannot be read: {error}"))?;
         let name = || {
             let part = |part: &Option<String>| part.clone().unwrap_or_default();
             format!("NetworkPolicy {}/{}", part(&policy.metadata.namespace), part(&policy.metadata.name))
@@ -174,10 +174,13 @@ impl Resolver<'_> {
                     self.state.namespaces.get(&pod.namespace).is_some_and(|labels| selects(selector, labels))
                 }
             };
-            let selected =
-                |pod: &PodState| peer.pod_selector.as_ref().is_none_or(|selector| selects(selector, &pod.labels));
+            let selected = |pod: &PodState| {
+                peer.pod_selector.as_ref().is_none_or(|selector| selects(selector, &pod.labels))
+            };
             pods.extend(
-                self.own_networks().filter(|(_, pod)| in_namespace(pod) && selected(pod)).map(|(index, _)| index),
+                self.own_networks()
+                    .filter(|(_, pod)| in_namespace(pod) && selected(pod))
+                    .map(|(index, _)| index),
             );
         }
         Ok(Resolved { pods: Some(pods), ranges })
@@ -245,7 +248,11 @@ fn ingress_ports(ports: &[NetworkPolicyPort], pod: &PodState) -> Result<Option<B
         let (name, number) = protocol(port)?;
         match &port.port {
             Some(IntOrString::String(wanted)) => {
-                all.extend(named_port(pod, wanted, name).map(|port| Ports { protocol: number, low: port, high: port }));
+                all.extend(named_port(pod, wanted, name).map(|port| Ports {
+                    protocol: number,
+                    low: port,
+                    high: port,
+                }));
             }
             _ => {
                 all.insert(numbers(port, number)?);
@@ -319,7 +326,10 @@ mod tests {
                         Peers::Any => "any".to_owned(),
                         Peers::Only { pods, ranges } => format!("{pods:?}{}", ranges.len()),
                     };
-                    let ports = allow.ports.as_ref().map(|ports| ports.iter().map(port).collect::<Vec<_>>().join(","));
+                    let ports = allow
+                        .ports
+                        .as_ref()
+                        .map(|ports| ports.iter().map(port).collect::<Vec<_>>().join(","));
                     format!(" {peers}:{}", ports.unwrap_or("all".into()))
                 });
                 format!("{pod}{}", allows.collect::<String>())
@@ -343,27 +353,36 @@ mod tests {
     #[test]
     fn peers_are_and_within_an_element_and_or_between_elements() {
         let both = json!({"namespaceSelector": {"matchLabels": {"ns": "y"}}, "podSelector": {}});
-        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": [both]}]}));
+        let isolation =
+            resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": [both]}]}));
         assert_eq!(text(&isolation, &isolation.ingress), ["0 {10.0.0.3}0:all"]);
         let either = json!([{"namespaceSelector": {"matchLabels": {"ns": "y"}}}, {"podSelector": {}}]);
-        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": either}]}));
+        let isolation =
+            resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": either}]}));
         assert_eq!(text(&isolation, &isolation.ingress), ["0 {10.0.0.1, 10.0.0.2, 10.0.0.3}0:all"]);
         let nobody = json!([{"podSelector": {"matchLabels": {"pod": "none"}}}]);
-        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": nobody}]}));
+        let isolation =
+            resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": nobody}]}));
         assert_eq!(text(&isolation, &isolation.ingress), ["0 {}0:all"]);
     }
 
     #[test]
     fn a_named_port_is_each_destinations_own() {
-        let ports = json!([{"port": "web"}, {"port": 5, "endPort": 7, "protocol": "UDP"}, {"protocol": "SCTP"}]);
+        let ports =
+            json!([{"port": "web"}, {"port": 5, "endPort": 7, "protocol": "UDP"}, {"protocol": "SCTP"}]);
         let isolation = resolved(json!({"podSelector": {}, "ingress": [{"ports": ports}]}));
         let rest = "17/5-7,132/0-65535";
-        assert_eq!(text(&isolation, &isolation.ingress), [format!("0 any:6/80-80,{rest}"), format!("1 any:{rest}")]);
+        assert_eq!(
+            text(&isolation, &isolation.ingress),
+            [format!("0 any:6/80-80,{rest}"), format!("1 any:{rest}")]
+        );
 
-        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
+        let isolation =
+            resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
             "egress": [{"ports": [{"port": "web"}]}]}));
         assert_eq!(text(&isolation, &isolation.egress), ["1 {10.0.0.1}0:6/80-80 {10.0.0.3}0:6/8080-8080"]);
-        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
+        let isolation =
+            resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
             "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/24", "except": ["10.0.0.3/32"]}}],
                 "ports": [{"port": "web"}]}]}));
         assert_eq!(text(&isolation, &isolation.egress), ["1 {10.0.0.1}0:6/80-80"]);

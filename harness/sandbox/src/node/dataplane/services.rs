@@ -133,16 +133,15 @@ impl Family<'_> {
     fn local_entry(&mut self, entry: &str, all: &str, backends: &[Backend]) {
         let to_all = Verdict::Goto(all.to_owned());
         let inside = || Expr::new().load_source(0, self.v6);
-        for node in 0..plan::NODES {
-            let pods = plan::pod_cidrs(node).into_iter().filter_map(|cidr| cidr.parse::<ipnet::IpNet>().ok());
-            for net in pods.filter(|net| net.addr().is_ipv6() == self.v6) {
-                let pods = inside().between(0, &bytes(net.network()), &bytes(net.broadcast()));
-                self.batch.rule(entry, pods.verdict(&to_all));
-            }
+        let pods = plan::POD_CIDRS.iter().filter_map(|cidr| cidr.parse::<ipnet::IpNet>().ok());
+        for net in pods.filter(|net| net.addr().is_ipv6() == self.v6) {
+            let pods = inside().between(0, &bytes(net.network()), &bytes(net.broadcast()));
+            self.batch.rule(entry, pods.verdict(&to_all));
         }
         let own = inside().equal(0, &bytes(self.own)).set_mark(MASQUERADE);
         self.batch.rule(entry, own.verdict(&to_all));
-        let local: Vec<Backend> = backends.iter().copied().filter(|(_, _, node)| *node == self.node).collect();
+        let local: Vec<Backend> =
+            backends.iter().copied().filter(|(_, _, node)| *node == self.node).collect();
         if local.is_empty() {
             self.batch.rule(entry, Expr::new().verdict(&Verdict::Drop));
         } else {

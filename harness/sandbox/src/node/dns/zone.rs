@@ -130,8 +130,10 @@ mod tests {
 
     #[test]
     fn services_headless_services_and_holes() {
-        let services =
-            vec![service("a", &["10.96.0.1", "fd00::1"], &[]), service("h", &[], &["10.244.0.5", "10.244.0.6"])];
+        let services = vec![
+            service("a", &["10.96.0.1", "fd00::1"], &[]),
+            service("h", &[], &["10.244.0.5", "10.244.0.6"]),
+        ];
         let zone = Zone::new(&State { services, ..State::default() });
         let addresses = |name: &str| match zone.look(name) {
             Answer::Records(records) => records.addresses.iter().map(ToString::to_string).collect(),

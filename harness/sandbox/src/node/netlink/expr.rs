@@ -28,7 +28,6 @@ const NAT_DNAT: u32 = 1;
 pub(crate) enum Verdict {
     Accept,
     Drop,
-    Return,
     Jump(String),
     Goto(String),
 }
@@ -38,7 +37,6 @@ impl Verdict {
         (match self {
             Verdict::Accept => VerdictCode::Accept,
             Verdict::Drop => VerdictCode::Drop,
-            Verdict::Return => VerdictCode::Return,
             Verdict::Jump(_) => VerdictCode::Jump,
             Verdict::Goto(_) => VerdictCode::Goto,
         }) as u32

@@ -8,13 +8,14 @@ use std::{
 use netlink_bindings::{
     builtin::Nlmsghdr,
     nftables::{
-        Chained, Nfgenmsg, PushSetelemAttrs, PushSetelemListAttrs, PushSetelemListElemAttrs, SetFlags, TableFlags,
-        VerdictCode,
+        Chained, Nfgenmsg, PushSetelemAttrs, PushSetelemListAttrs, PushSetelemListElemAttrs, SetFlags,
+        TableFlags, VerdictCode,
     },
     traits::Pusher,
 };
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, getsockopt, recv, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, getsockopt, recv, send, setsockopt, socket,
+    sockopt,
 };
 
 use super::{Expr, Hook, Verdict};
@@ -133,7 +134,8 @@ struct Encoder<'a> {
 }
 
 /// Attributes of an element, inside of a message.
-type ElementAttributes<'a> = PushSetelemAttrs<PushSetelemListElemAttrs<PushSetelemListAttrs<&'a mut Vec<u8>>>>;
+type ElementAttributes<'a> =
+    PushSetelemAttrs<PushSetelemListElemAttrs<PushSetelemListAttrs<&'a mut Vec<u8>>>>;
 
 impl Encoder<'_> {
     fn chain(&mut self, name: &str, hook: Option<Hook>) {
@@ -297,7 +299,8 @@ impl Nft {
             at += length;
         }
         let what = || format!("load {} bytes of rules into nf_tables", buffer.len());
-        send(self.socket.as_raw_fd(), &buffer, MsgFlags::empty()).map_err(|error| doing(what(), error.into()))?;
+        send(self.socket.as_raw_fd(), &buffer, MsgFlags::empty())
+            .map_err(|error| doing(what(), error.into()))?;
         self.answer(&types)
     }
 
@@ -311,7 +314,9 @@ impl Nft {
                 Ok(got) => got,
                 Err(nix::errno::Errno::EAGAIN) => break,
                 Err(nix::errno::Errno::EINTR) => continue,
-                Err(error) => return Err(refused.unwrap_or_else(|| doing("read nf_tables' answer", error.into()))),
+                Err(error) => {
+                    return Err(refused.unwrap_or_else(|| doing("read nf_tables' answer", error.into())));
+                }
             };
             let mut at = 0;
             for length in lengths(&buffer[..got]).collect::<Vec<_>>() {
@@ -320,7 +325,8 @@ impl Nft {
                 if message.len() < HEADER + 4 || u16::from_ne_bytes([message[4], message[5]]) != NLMSG_ERROR {
                     continue;
                 }
-                let sequence = u32::from_ne_bytes([message[8], message[9], message[10], message[11]]) as usize;
+                let sequence =
+                    u32::from_ne_bytes([message[8], message[9], message[10], message[11]]) as usize;
                 let code = -i32::from_ne_bytes([message[16], message[17], message[18], message[19]]);
                 if code == 0 {
                     acknowledged = true;

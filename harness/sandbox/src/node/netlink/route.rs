@@ -29,8 +29,10 @@ const NUD_PERMANENT: u16 = 0x80;
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_STATIC: u8 = 4;
 const RT_SCOPE_LINK: u8 = 253;
+const RT_SCOPE_NOWHERE: u8 = 255;
 const RTN_UNICAST: u8 = 1;
 const RTNH_F_ONLINK: u32 = 4;
+/// Number of the loopback device of every namespace.
 const LOOPBACK: u32 = 1;
 
 /// Sends requests into one namespace.
@@ -177,8 +179,14 @@ impl Route {
 
     /// Removes the route to one address over one link.
     pub(crate) fn unroute(&mut self, to: IpAddr, link: u32) -> io::Result<()> {
-        let header =
-            Rtmsg { rtm_family: family(to), rtm_dst_len: bits(to), rtm_table: RT_TABLE_MAIN, ..Default::default() };
+        let header = Rtmsg {
+            rtm_family: family(to),
+            rtm_dst_len: bits(to),
+            rtm_table: RT_TABLE_MAIN,
+            // Of whatever scope.
+            rtm_scope: RT_SCOPE_NOWHERE,
+            ..Default::default()
+        };
         let mut request = rt_route::Request::new().op_delroute_do(&header);
         request.encode().push_dst(to).push_oif(link);
         self.ask(|| format!("remove the route to {to}"), &request)
