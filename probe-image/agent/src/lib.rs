@@ -50,6 +50,14 @@ usage:
 exit codes: 0 allowed, or done; 1 dropped or rejected; 2 usage; 3 error, nothing proved
 ";
 
+/// Whether this machine's kernel has SCTP sockets; otherwise the reason why not.
+///
+/// # Errors
+/// What the kernel answered.
+pub fn sctp_available() -> Result<(), String> {
+    engine::Engine::sctp()
+}
+
 /// Runs a verb. `args` are the arguments without the program's name. Returns the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let mut args = args.into_iter();

@@ -139,17 +139,18 @@ impl Engine {
 
     /// A name server was of no help: asks the next one now, and fails when there was a second try already.
     fn try_elsewhere(&mut self, key: Key, talk: Option<Key>, why: &str) {
-        let server = talk.and_then(|talk| self.talks.remove(talk)).map(|talk| talk.to);
-        let Some(active) = self.probes.get_mut(key) else { return };
-        for slot in &mut active.talks {
-            if *slot == talk {
-                *slot = None;
-            }
+        if let Some(talk) = talk {
+            self.talks.remove(talk);
         }
-        let why =
-            server.map_or_else(|| format!("DNS query {why}"), |to| format!("DNS query to {} {why}", to.ip()));
-        if let Phase::Resolving { last, .. } = &mut active.phase {
-            *last = Some(why.clone());
+        let Some(active) = self.probes.get_mut(key) else { return };
+        let Phase::Resolving { servers, last } = &mut active.phase else { return };
+        // Without a conversation it is the socket that was opened last which could not be.
+        let at = active.talks.iter().position(|slot| slot.is_some() && *slot == talk);
+        let server = servers[at.unwrap_or(usize::from(active.sockets) - 1) % servers.len()];
+        let why = format!("DNS query to {} {why}", server.ip());
+        *last = Some(why.clone());
+        if let Some(at) = at {
+            active.talks[at] = None;
         }
         if active.hasten() {
             self.open(key, Instant::now());

@@ -50,10 +50,10 @@ pub(super) fn of_family(name: &str, family: u8, random: &mut Random) -> Result<V
 impl Question {
     fn new(name: &str, kind: RecordType, random: &mut Random) -> Result<Self, String> {
         let wrong = |why: String| format!("`{name}` is no domain name: {why}");
-        let mut parsed = Name::from_ascii(name).map_err(|e| wrong(e.to_string()))?;
-        if parsed.is_root() {
+        if name.is_empty() {
             return Err(wrong("it is empty".into()));
         }
+        let mut parsed = Name::from_ascii(name).map_err(|e| wrong(e.to_string()))?;
         // No search list: names are asked for as they are.
         parsed.set_fqdn(true);
         let id = random.next() as u16;
