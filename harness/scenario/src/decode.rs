@@ -10,11 +10,16 @@ use crate::{
     yaml::{Kind, Node, Value},
 };
 
+/// Findings that are kept of one document; the others are only counted.
+const MOST_KEPT: usize = 200;
+
 /// Collects the findings of one document.
 #[derive(Default)]
 pub(crate) struct Findings {
     list: Vec<Finding>,
     errors: usize,
+    /// Findings that were not kept.
+    dropped: usize,
     /// Inside an object of the Kubernetes API, where a plain `y` is a boolean.
     pub(crate) in_object: bool,
 }
@@ -22,15 +27,35 @@ pub(crate) struct Findings {
 impl Findings {
     pub(crate) fn push(&mut self, finding: Finding) {
         self.errors += usize::from(finding.is_error());
-        self.list.push(finding);
+        if self.is_full() {
+            self.dropped += 1;
+        } else {
+            self.list.push(finding);
+        }
+    }
+
+    /// Adds an error whose advice is costly to find; it is not looked for when nobody would see it.
+    pub(crate) fn push_error(&mut self, make: impl FnOnce() -> Finding) {
+        if self.is_full() {
+            self.errors += 1;
+            self.dropped += 1;
+        } else {
+            self.push(make());
+        }
+    }
+
+    /// Whether further findings are only counted, and need no advice.
+    fn is_full(&self) -> bool {
+        self.list.len() >= MOST_KEPT
     }
 
     pub(crate) fn errors(&self) -> usize {
         self.errors
     }
 
-    pub(crate) fn into_vec(self) -> Vec<Finding> {
-        self.list
+    /// The findings, and how many more there were.
+    pub(crate) fn into_parts(self) -> (Vec<Finding>, usize) {
+        (self.list, self.dropped)
     }
 }
 
@@ -216,7 +241,10 @@ impl schemars::JsonSchema for Port {
 
 impl FromNode for At<Port> {
     fn from_node(node: &Node, findings: &mut Findings) -> Option<Self> {
-        if let Value::Scalar(text, Kind::Int) = &node.value {
+        // Readers disagree about leading zeros: an octal integer, a decimal one, or a float.
+        if let Value::Scalar(text, Kind::Int | Kind::Float) = &node.value
+            && !text.contains(['.', 'e', 'E'])
+        {
             let plain = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
             if let Some(port) = text.parse().ok().filter(|port: &u16| plain && *port > 0) {
                 return Some(Self::new(Port(port), node.span));
@@ -337,54 +365,59 @@ fn entries<'n>(node: &'n Node, expected: &str, findings: &mut Findings) -> Optio
     Some(out)
 }
 
-/// The entries of a mapping with fixed keys; reports the ones that are not known.
+/// The fields of a mapping with fixed keys.
+pub(crate) struct Fields<'n> {
+    known: Vec<(&'n str, &'n Node)>,
+    unknown: Vec<&'n str>,
+}
+
+/// Reads a mapping with fixed keys; reports the keys that are not known.
 pub(crate) fn fields<'n>(
     node: &'n Node,
     what: &str,
     known: &[&'static str],
     findings: &mut Findings,
-) -> Option<Vec<(&'n str, &'n Node)>> {
+) -> Option<Fields<'n>> {
     let entries = entries(node, &format!("{what} (a mapping)"), findings)?;
-    let mut out = Vec::with_capacity(entries.len());
+    let mut fields = Fields { known: Vec::with_capacity(entries.len()), unknown: Vec::new() };
     for (key, value) in entries {
         let name = key.text().unwrap_or_default();
         if known.contains(&name) {
-            out.push((name, value));
-        } else {
-            findings.push(
-                Finding::error(
-                    "scenario/unknown-field",
-                    key.span,
-                    format!("{what} has no field `{}`", clean::word(name)),
-                )
-                .maybe_help(suggest::help(name, "known fields", known.iter().copied())),
-            );
+            fields.known.push((name, value));
+            continue;
         }
+        fields.unknown.push(name);
+        let message = format!("{what} has no field `{}`", clean::word(name));
+        findings.push(Finding::error("scenario/unknown-field", key.span, message).maybe_help(suggest::help(
+            name,
+            "known fields",
+            known.iter().copied(),
+        )));
     }
-    Some(out)
+    Some(fields)
 }
 
-/// Reads one field of a mapping, or reports that it is missing.
+/// Reads one field of a mapping, or reports that it is missing, unless a misspelt one was reported already.
 pub(crate) fn field<T: FromNode>(
-    entries: &[(&str, &Node)],
+    fields: &Fields<'_>,
     name: &'static str,
     (what, span): (&str, Span),
     findings: &mut Findings,
 ) -> Option<T> {
-    match entries.iter().find(|(key, _)| *key == name) {
-        Some((_, node)) => T::from_node(node, findings),
-        None => {
-            let missing = T::missing();
-            if missing.is_none() {
-                findings.push(Finding::error(
-                    "scenario/missing-field",
-                    span,
-                    format!("{what} needs the field `{name}`"),
-                ));
-            }
-            missing
-        }
+    if let Some((_, node)) = fields.known.iter().find(|(key, _)| *key == name) {
+        return T::from_node(node, findings);
     }
+    let missing = T::missing();
+    if missing.is_none()
+        && !fields.unknown.iter().take(MOST_KEPT).any(|unknown| suggest::nearest(unknown, [name]).is_some())
+    {
+        findings.push(Finding::error(
+            "scenario/missing-field",
+            span,
+            format!("{what} needs the field `{name}`"),
+        ));
+    }
+    missing
 }
 
 /// Declares a struct that is read from a mapping with fixed keys, strictly.
@@ -416,8 +449,8 @@ macro_rules! read_fields {
     ($name:ident, $what:literal, $($field:ident = $key:literal),*) => {
         impl $crate::decode::FromNode for $name {
             fn from_node(node: &$crate::yaml::Node, findings: &mut $crate::decode::Findings) -> Option<Self> {
-                let entries = $crate::decode::fields(node, $what, &[$($key),*], findings)?;
-                $(let $field = $crate::decode::field(&entries, $key, ($what, node.span), findings);)*
+                let fields = $crate::decode::fields(node, $what, &[$($key),*], findings)?;
+                $(let $field = $crate::decode::field(&fields, $key, ($what, node.span), findings);)*
                 Some(Self { $($field: $field?),* })
             }
         }

@@ -44,6 +44,8 @@ pub(crate) struct File<'s> {
     source: &'s Source,
     documents: Vec<Document>,
     findings: Vec<Finding>,
+    /// Findings that were only counted.
+    dropped: usize,
 }
 
 struct Document {
@@ -62,7 +64,7 @@ enum DocumentKind {
 impl<'s> File<'s> {
     /// Parses the text and tells its documents apart.
     pub(crate) fn open(source: &'s Source) -> Self {
-        let mut file = Self { source, documents: Vec::new(), findings: Vec::new() };
+        let mut file = Self { source, documents: Vec::new(), findings: Vec::new(), dropped: 0 };
         if source.text.len() > LARGEST_FILE {
             file.findings.push(
                 Finding::error(
@@ -85,7 +87,7 @@ impl<'s> File<'s> {
                 for node in nodes {
                     let mut findings = Findings::default();
                     let kind = document_kind(&node, &mut findings);
-                    file.findings.extend(findings.into_vec());
+                    file.take(findings);
                     file.documents.push(Document { node, kind });
                 }
             }
@@ -96,6 +98,7 @@ impl<'s> File<'s> {
     /// The file's shared topologies, with the places of their names.
     pub(crate) fn topologies(&mut self) -> Vec<(String, Span, verdikt_model::Topology)> {
         let mut out: Vec<(String, Span, verdikt_model::Topology)> = Vec::new();
+        let mut all = Vec::new();
         for document in self.documents.iter().filter(|d| d.kind == DocumentKind::Topology) {
             let mut findings = Findings::default();
             if let Some(raw) = RawTopologyDocument::from_node(&document.node, &mut findings) {
@@ -110,14 +113,16 @@ impl<'s> File<'s> {
                     out.push((name.value.clone(), name.span, topology));
                 }
             }
-            self.findings.extend(findings.into_vec());
+            all.push(findings);
         }
+        all.into_iter().for_each(|findings| self.take(findings));
         out
     }
 
     /// The file's scenarios without errors, with the places of their names.
     pub(crate) fn scenarios(&mut self, topologies: &Topologies) -> Vec<(Scenario, Span)> {
         let mut out: Vec<(Scenario, Span)> = Vec::new();
+        let mut all = Vec::new();
         for document in self.documents.iter().filter(|d| d.kind == DocumentKind::Scenario) {
             let mut findings = Findings::default();
             let raw =
@@ -135,9 +140,16 @@ impl<'s> File<'s> {
                     out.push((converted.scenario, converted.name));
                 }
             }
-            self.findings.extend(findings.into_vec());
+            all.push(findings);
         }
+        all.into_iter().for_each(|findings| self.take(findings));
         out
+    }
+
+    fn take(&mut self, findings: Findings) {
+        let (list, dropped) = findings.into_parts();
+        self.findings.extend(list);
+        self.dropped += dropped;
     }
 
     /// Adds a finding about this file.
@@ -150,7 +162,7 @@ impl<'s> File<'s> {
         self.findings.sort_by_key(Finding::start);
         // Errors come first when there are too many to show them all.
         if self.findings.len() > MOST_FINDINGS {
-            let more = self.findings.len() - MOST_FINDINGS;
+            let more = self.findings.len() - MOST_FINDINGS + self.dropped;
             self.findings.sort_by_key(|finding| !finding.is_error());
             self.findings.truncate(MOST_FINDINGS);
             self.findings.sort_by_key(Finding::start);

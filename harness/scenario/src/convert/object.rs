@@ -50,7 +50,9 @@ pub(crate) fn object(
     let (api, kind_word) = (api_version.text().unwrap_or_default(), kind.text().unwrap_or_default());
     findings.in_object = true;
     let read = if api == NETWORKING && kind_word == "NetworkPolicy" {
+        let errors = findings.errors();
         RawNetworkPolicy::from_node(node, findings)
+            .filter(|_| findings.errors() == errors)
             .and_then(|raw| policy::policy(&raw, around, findings))
             .map(|policy| PolicyObject::NetworkPolicy(Box::new(policy)))
     } else {
@@ -124,11 +126,20 @@ fn unknown_kind(api: &str, api_span: Span, kind: &str, kind_span: Span, crds: &[
             Finding::error(code, kind_span, format!("`{kind}` of `{api}` is not known; {required}")).help(
                 format!(
                     "say what the cluster must have, so that the scenario is skipped elsewhere: \
-                 `requires: {{crd: {}s.{group}}}`",
-                    kind.to_lowercase()
+                 `requires: {{crd: {}.{group}}}`",
+                    plural(&kind)
                 ),
             )
         }
+    }
+}
+
+/// The plural that a custom resource definition of this kind most likely has.
+fn plural(kind: &str) -> String {
+    let kind = kind.to_lowercase();
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{kind}s"),
     }
 }
 
@@ -143,26 +154,23 @@ pub(crate) fn check_namespace(
     if topology.namespaces.contains_key(name) {
         return;
     }
-    let own: Vec<&str> = topology.namespaces.keys().map(String::as_str).collect();
-    let finding = if name == "default" || is_reserved(name) {
-        Finding::error(
-            "scenario/foreign-namespace",
-            namespace.span,
-            format!("{what} is for namespace `{name}`, which the scenario does not own"),
-        )
-        .help(format!(
-            "verdikt changes nothing outside the scenario's own namespaces: {}",
-            suggest::list(own.iter().copied())
+    findings.push_error(|| {
+        let own: Vec<&str> = topology.namespaces.keys().map(String::as_str).collect();
+        if name == "default" || is_reserved(name) {
+            let message = format!("{what} is for namespace `{name}`, which the scenario does not own");
+            return Finding::error("scenario/foreign-namespace", namespace.span, message).help(format!(
+                "verdikt changes nothing outside the scenario's own namespaces: {}",
+                suggest::list(own.iter().copied())
+            ));
+        }
+        let message =
+            format!("{what} is for namespace `{}`, which the topology does not have", clean::word(name));
+        Finding::error("scenario/unknown-namespace", namespace.span, message).maybe_help(suggest::help(
+            name,
+            "namespaces",
+            own.iter().copied(),
         ))
-    } else {
-        Finding::error(
-            "scenario/unknown-namespace",
-            namespace.span,
-            format!("{what} is for namespace `{}`, which the topology does not have", clean::word(name)),
-        )
-        .maybe_help(suggest::help(name, "namespaces", own.iter().copied()))
-    };
-    findings.push(finding);
+    });
 }
 
 /// Reports variables that cannot be filled in.
@@ -171,7 +179,7 @@ fn check_variables(node: &Node, around: &Surroundings<'_>, findings: &mut Findin
     match &node.value {
         Value::Scalar(text, _) if text.contains("${") => {
             if let Err(error) = substitute_value(&mut serde_json::Value::String(text.clone()), world) {
-                findings.push(variable(&error, node.span, world));
+                findings.push_error(|| variable(&error, node.span, world));
             }
         }
         Value::Scalar(..) => {}

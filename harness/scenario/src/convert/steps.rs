@@ -62,7 +62,7 @@ pub(crate) fn steps(
         for raw in &raw.delete {
             let reference = reference(raw, around, findings);
             if standing.remove(&reference).is_none() && complete {
-                findings.push(never_applied(raw, &reference, &standing));
+                findings.push_error(|| never_applied(raw, &reference, &standing));
             }
             actions.push(Action::Delete(reference));
         }
@@ -166,20 +166,16 @@ fn label(raw: &RawLabel, around: &Surroundings<'_>, actions: &mut Vec<Action>, f
         if let Some((namespace, pod)) = found {
             actions.push(Action::LabelPod { namespace: namespace.into(), pod: pod.into(), labels });
         } else {
-            let pods: Vec<String> =
-                topology.pods().map(|(namespace, pod, _)| format!("{namespace}/{pod}")).collect();
-            findings.push(
-                Finding::error(
-                    "scenario/unknown-pod",
-                    name.span,
-                    format!("there is no pod `{}` to label", clean::word(&name.value)),
-                )
-                .maybe_help(suggest::help(
+            findings.push_error(|| {
+                let pods: Vec<String> =
+                    topology.pods().map(|(namespace, pod, _)| format!("{namespace}/{pod}")).collect();
+                let message = format!("there is no pod `{}` to label", clean::word(&name.value));
+                Finding::error("scenario/unknown-pod", name.span, message).maybe_help(suggest::help(
                     &name.value,
                     "pods",
                     pods.iter().map(String::as_str),
-                )),
-            );
+                ))
+            });
         }
     }
     for (name, changes) in raw.namespaces.iter() {

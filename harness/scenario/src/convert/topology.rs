@@ -21,6 +21,8 @@ use crate::{
 
 /// Pods in one scenario at most; the sandbox's address plan has room for so many on one node.
 const MOST_PODS: usize = 4000;
+/// Ports of one Service at most.
+const MOST_SERVICE_PORTS: usize = 100;
 /// External hosts that a scenario may use.
 const EXTERNAL_HOSTS: u16 = 2;
 /// Nodes that a scenario may use without `requires.nodes`.
@@ -51,9 +53,17 @@ pub(crate) fn topology(raw: &RawTopology, nodes: u16, at: Span, findings: &mut F
         );
     } else if pods > MOST_PODS {
         findings.push(Finding::error(
-            "scenario/too-many-pods",
+            "scenario/too-many-endpoints",
             at,
             format!("the topology has {pods} pods; at most {MOST_PODS} are possible"),
+        ));
+    }
+    let services = topology.services().count();
+    if services > MOST_PODS {
+        findings.push(Finding::error(
+            "scenario/too-many-endpoints",
+            at,
+            format!("the topology has {services} services; at most {MOST_PODS} are possible"),
         ));
     }
     placements(raw, &mut topology, nodes.max(DEFAULT_NODES), findings);
@@ -248,7 +258,7 @@ fn placement(
     };
     if !names.contains(target) || target == own {
         let others = names.iter().map(String::as_str).filter(|name| *name != own);
-        findings.push(
+        findings.push_error(|| {
             Finding::error(
                 "scenario/unknown-pod",
                 text.span,
@@ -258,8 +268,8 @@ fn placement(
                     format!("there is no pod `{}` to place `{own}` by", clean::word(target))
                 },
             )
-            .maybe_help(suggest::help(target, "pods", others)),
-        );
+            .maybe_help(suggest::help(target, "pods", others))
+        });
         return None;
     }
     let (namespace, name) = target.split_once('/')?;
@@ -287,7 +297,7 @@ fn service(name: &At<String>, raw: &RawService, findings: &mut Findings) -> Serv
         }
     };
     let mut ports: Vec<ServicePortSpec> = Vec::new();
-    for port in &raw.ports {
+    for port in raw.ports.iter().take(MOST_SERVICE_PORTS) {
         let Some(protocol) = protocol(port.protocol.as_ref(), findings) else { continue };
         let number = PortProtocol { port: port.port.value.0, protocol };
         if ports.iter().any(|have| have.port == number) {
@@ -307,6 +317,13 @@ fn service(name: &At<String>, raw: &RawService, findings: &mut Findings) -> Serv
             }
         };
         ports.push(ServicePortSpec { port: number, target });
+    }
+    if raw.ports.len() > MOST_SERVICE_PORTS {
+        findings.push(Finding::error(
+            "scenario/too-many-endpoints",
+            name.span,
+            format!("service `{}` has more than {MOST_SERVICE_PORTS} ports", clean::word(&name.value)),
+        ));
     }
     if raw.ports.is_empty() {
         findings.push(

@@ -1,0 +1,447 @@
+//! Every mistake has a place, a snippet, a code and advice. One snapshot a mistake.
+
+use verdikt_scenario::{Severity, Source, Topologies, parse, render};
+
+/// A good scenario; each case replaces one part of it.
+const GOOD: &str = r#"apiVersion: verdikt.dev/v1alpha1
+kind: Scenario
+metadata:
+  name: area/title
+  labels: {feature: test, level: core}
+spec:
+  summary: One sentence
+  clauses: [N10]
+  topology:
+    namespaces:
+      x:
+        labels: {env: prod}
+        pods:
+          a: {labels: {app: web}, serve: {tcp: [80, 8080], names: {http: 8080/tcp}}}
+          b: {}
+        services:
+          web: {selector: {app: web}, ports: [{port: 80, targetPort: http}], via: [cluster-ip, dns]}
+      payments:
+        pods:
+          a: {node: same-as x/a}
+    serve: {tcp: [80], udp: [53]}
+    endpoints: {external: {}}
+  steps:
+    - name: deny
+      apply:
+        - apiVersion: networking.k8s.io/v1
+          kind: NetworkPolicy
+          metadata: {name: p, namespace: x}
+          spec:
+            podSelector: {matchLabels: {app: web}}
+            policyTypes: [Ingress]
+            ingress:
+              - from:
+                  - ipBlock: {cidr: 192.168.0.0/16, except: [192.168.1.0/24]}
+                  - namespaceSelector: {matchExpressions: [{key: env, operator: In, values: [prod]}]}
+                ports: [{protocol: TCP, port: 80, endPort: 90}]
+      expect:
+        deny: ["payments/a -> x/a"]
+    - delete: [{kind: NetworkPolicy, namespace: x, name: p}]
+      label: {pods: {x/a: {app: db}}, namespaces: {x: {env: null}}}
+      expect:
+        allow: ["payments/a -> x/a:80/tcp"]
+"#;
+
+fn findings(text: &str) -> (usize, Vec<verdikt_scenario::Diagnostic>) {
+    let source = Source { name: "bad.yaml".into(), text: text.into() };
+    let (scenarios, diagnostics) = parse(&source, &Topologies::builtin());
+    (scenarios.len(), diagnostics)
+}
+
+#[test]
+fn a_good_scenario_has_no_findings() {
+    let (scenarios, diagnostics) = findings(GOOD);
+    assert_eq!(scenarios, 1);
+    assert!(diagnostics.is_empty(), "{}", render(&diagnostics, false, 100));
+}
+
+/// Replaces one part of the good scenario, checks codes and renders.
+fn case(name: &str, replace: &str, by: &str, codes: &[&str]) {
+    assert_eq!(GOOD.matches(replace).count(), 1, "{name}: the part must be there once");
+    whole(name, &GOOD.replace(replace, by), codes);
+}
+
+fn whole(name: &str, text: &str, codes: &[&str]) {
+    let (scenarios, diagnostics) = findings(text);
+    let rendered = render(&diagnostics, false, 100);
+    let found: Vec<&str> = diagnostics.iter().map(|d| d.code).collect();
+    assert_eq!(found, codes, "{name}\n{rendered}");
+    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    assert_eq!(scenarios == 0, errors > 0, "{name}: errors keep a scenario out, warnings do not");
+    for d in &diagnostics {
+        let before = &text[..d.span.start];
+        assert_eq!(d.line, before.matches('\n').count() + 1, "{name}");
+        assert_eq!(d.column, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1, "{name}");
+        assert!(rendered.contains(&format!("bad.yaml:{}:{}", d.line, d.column)), "{name}: {rendered}");
+    }
+    insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(name, rendered);
+    });
+}
+
+#[test]
+fn structure() {
+    case("unknown-field", "  summary: One", "  sumary: One", &["scenario/unknown-field"]);
+    case("unknown-field-far", "  clauses: [N10]", "  replicas: 3", &["scenario/unknown-field"]);
+    case(
+        "duplicate-key",
+        "  clauses: [N10]",
+        "  clauses: [N10]\n  clauses: [N11]",
+        &["scenario/duplicate-key"],
+    );
+    case("duplicate-label", "{env: prod}", "{env: prod, env: test}", &["scenario/duplicate-key"]);
+    case("wrong-type", "steps:\n    - name: deny", "steps:\n    - name: [deny]", &["scenario/wrong-type"]);
+    case(
+        "wrong-type-list",
+        "    - name: deny\n      apply:\n        - api",
+        "    - name: deny\n      apply:\n          api",
+        &["scenario/wrong-type"],
+    );
+    case("unquoted-yes", "{env: prod}", "{env: yes}", &["scenario/unquoted-string"]);
+    case("unquoted-on-key", "{env: prod}", "{on: prod}", &["scenario/unquoted-string"]);
+    case("unquoted-octal", "{env: prod}", "{env: 010}", &["scenario/unquoted-string"]);
+    case("unquoted-version", "{env: prod}", "{env: 1.0}", &["scenario/unquoted-string"]);
+    case(
+        "unquoted-letter",
+        "namespace: x}\n          spec",
+        "namespace: x, labels: {a: y}}\n          spec",
+        &["scenario/ambiguous-string"],
+    );
+    case(
+        "unquoted-bool",
+        "    - delete:",
+        "    - name: x\n      expect: {derived: yes}\n    - delete:",
+        &["scenario/wrong-type"],
+    );
+    case(
+        "empty-namespace-value",
+        "metadata: {name: p, namespace: x}",
+        "metadata: {name: p, namespace: }",
+        &["scenario/missing-namespace"],
+    );
+    whole(
+        "syntax",
+        "apiVersion: verdikt.dev/v1alpha1\nkind: Scenario\nmetadata: {name: a\nspec: [\n",
+        &["scenario/syntax"],
+    );
+    whole(
+        "tab",
+        "apiVersion: verdikt.dev/v1alpha1\nkind: Scenario\nmetadata:\n\tname: a\n",
+        &["scenario/syntax"],
+    );
+}
+
+#[test]
+fn documents() {
+    whole("empty-file", "", &["scenario/empty"]);
+    whole("only-comments", "# nothing\n---\n# here\n", &["scenario/empty"]);
+    whole("scalar-document", "hello\n", &["scenario/no-scenario"]);
+    whole("no-kind", "apiVersion: verdikt.dev/v1alpha1\n", &["scenario/no-scenario"]);
+    whole(
+        "foreign-document",
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\n",
+        &["scenario/foreign-document"],
+    );
+    case("kind-typo", "kind: Scenario", "kind: Scenaro", &["scenario/foreign-document"]);
+    case("unknown-version", "verdikt.dev/v1alpha1", "verdikt.dev/v1", &["scenario/unknown-version"]);
+    // The first of two scenarios with one name is kept.
+    let (scenarios, diagnostics) = findings(&format!(
+        "{GOOD}---
+{GOOD}"
+    ));
+    assert_eq!(scenarios, 1);
+    assert_eq!(
+        diagnostics.iter().map(|d| (d.code, d.line)).collect::<Vec<_>>(),
+        [("scenario/duplicate-name", 47)]
+    );
+    assert!(diagnostics[0].help.as_ref().is_some_and(|help| help.contains("line 4")), "{diagnostics:?}");
+}
+
+#[test]
+fn metadata() {
+    case("bad-scenario-name", "name: area/title", "name: Area/My Title", &["scenario/invalid-name"]);
+    case("unknown-level", "level: core", "level: cores", &["scenario/unknown-level"]);
+    case(
+        "unknown-clause",
+        "[N10]",
+        "[N10, N44, n3]",
+        &["scenario/unknown-clause", "scenario/unknown-clause"],
+    );
+    case("bad-crd", "  clauses: [N10]", "  requires: {crd: cilium}", &["scenario/invalid-name"]);
+}
+
+#[test]
+fn topology() {
+    case(
+        "unknown-topology-field",
+        "    serve: {tcp: [80], udp: [53]}",
+        "    server: {tcp: [80], udp: [53]}",
+        &["scenario/unknown-field"],
+    );
+    case("port-too-large", "serve: {tcp: [80], udp", "serve: {tcp: [70000], udp", &["scenario/invalid-port"]);
+    case("port-octal", "serve: {tcp: [80], udp", "serve: {tcp: [0080], udp", &["scenario/invalid-port"]);
+    case(
+        "port-name-not-served",
+        "http: 8080/tcp",
+        "http: 8081/tcp",
+        &["scenario/named-port-not-served", "scenario/named-port-not-served"],
+    );
+    case("target-port-name", "targetPort: http", "targetPort: htp", &["scenario/named-port-not-served"]);
+    case("target-port-number", "targetPort: http", "targetPort: 8081", &["scenario/target-port-not-served"]);
+    case(
+        "service-without-pods",
+        "{selector: {app: web}",
+        "{selector: {app: wbe}",
+        &["scenario/service-without-pods"],
+    );
+    case("service-path", "via: [cluster-ip, dns]", "via: [cluster-ip, nodeport]", &["scenario/service-path"]);
+    case(
+        "service-kind",
+        "via: [cluster-ip, dns]",
+        "headless: true, nodePort: true",
+        &["scenario/service-kind"],
+    );
+    case(
+        "service-policy",
+        "via: [cluster-ip, dns]",
+        "externalTrafficPolicy: Local",
+        &["scenario/service-kind"],
+    );
+    case("pod-name", "          b: {}", "          B_b: {}", &["scenario/invalid-name"]);
+    case("service-name", "          web: {sel", "          0web: {sel", &["scenario/invalid-name"]);
+    case(
+        "reserved-namespace",
+        "      payments:\n        pods:\n          a: {node",
+        "      node:\n        pods:\n          a: {node",
+        &["scenario/invalid-name"],
+    );
+    case(
+        "kube-namespace",
+        "      payments:\n        pods:\n          a: {node",
+        "      kube-system:\n        pods:\n          a: {node",
+        &["scenario/invalid-name"],
+    );
+    case("placement-unknown", "same-as x/a", "same-as x/c", &["scenario/unknown-pod"]);
+    case("placement-words", "same-as x/a", "near x/a", &["scenario/invalid-placement"]);
+    case("placement-node", "node: same-as x/a", "node: 3", &["scenario/invalid-placement"]);
+    case("unknown-endpoint", "{external: {}}", "{externl: {}}", &["scenario/unknown-endpoint"]);
+    case(
+        "metadata-name-label",
+        "{env: prod}",
+        "{kubernetes.io/metadata.name: y1}",
+        &["scenario/reserved-label"],
+    );
+    case("label-key", "{env: prod}", "{-env: prod}", &["scenario/invalid-label"]);
+    case("label-value", "{env: prod}", "{env: prod team}", &["scenario/invalid-label"]);
+    let head =
+        "apiVersion: verdikt.dev/v1alpha1\nkind: Scenario\nmetadata: {name: a/b}\nspec:\n  summary: s\n";
+    whole(
+        "unknown-topology",
+        &format!("{head}  topology: three-by-thre\n  steps: [{{}}]\n"),
+        &["scenario/unknown-topology"],
+    );
+    whole(
+        "no-pods",
+        &format!("{head}  topology: {{namespaces: {{x: }}}}\n  steps: [{{}}]\n"),
+        &["scenario/no-pods"],
+    );
+    whole("no-steps", &format!("{head}  topology: two-by-two\n  steps: []\n"), &["scenario/no-steps"]);
+    whole(
+        "no-port",
+        &format!(
+            "{head}  topology: {{namespaces: {{x: {{pods: {{a: , b: }}}}}}, serve: {{}}}}\n  steps: [{{}}]\n"
+        ),
+        &["scenario/no-port"],
+    );
+}
+
+#[test]
+fn policies() {
+    case(
+        "policy-typo",
+        "            podSelector: {match",
+        "            podSelectors: {match",
+        &["scenario/unknown-field"],
+    );
+    case("rule-typo", "            ingress:\n", "            ingres:\n", &["scenario/unknown-field"]);
+    case(
+        "selector-typo",
+        "podSelector: {matchLabels",
+        "podSelector: {matchLabel",
+        &["scenario/unknown-field"],
+    );
+    case("policy-port-too-large", "port: 80, endPort: 90", "port: 70000", &["scenario/invalid-port"]);
+    case("end-port-before-port", "endPort: 90", "endPort: 79", &["scenario/end-port-before-port"]);
+    case(
+        "end-port-named",
+        "port: 80, endPort: 90",
+        "port: http, endPort: 90",
+        &["scenario/end-port-with-named-port"],
+    );
+    case("end-port-alone", "port: 80, endPort: 90", "endPort: 90", &["scenario/end-port-without-port"]);
+    case("except-outside", "192.168.1.0/24", "172.16.0.0/16", &["scenario/except-outside-cidr"]);
+    case("except-other-family", "192.168.1.0/24", "\"fd00::/64\"", &["scenario/except-outside-cidr"]);
+    case("except-equal", "192.168.1.0/24", "192.168.0.0/16", &["scenario/except-equals-cidr"]);
+    case("invalid-cidr", "cidr: 192.168.0.0/16", "cidr: 192.168.0/16", &["scenario/invalid-cidr"]);
+    case(
+        "bare-address",
+        "{cidr: 192.168.0.0/16, except: [192.168.1.0/24]}",
+        "{cidr: 198.51.100.10}",
+        &["scenario/invalid-cidr"],
+    );
+    case("host-bits", "cidr: 192.168.0.0/16", "cidr: 192.168.3.4/16", &["scenario/host-bits"]);
+    case(
+        "ip-block-beside-selector",
+        "[192.168.1.0/24]}\n",
+        "[192.168.1.0/24]}\n                    podSelector: {}\n",
+        &["scenario/ip-block-with-selector"],
+    );
+    case(
+        "empty-peer",
+        "ipBlock: {cidr: 192.168.0.0/16, except: [192.168.1.0/24]}",
+        "podSelector:",
+        &["scenario/empty-peer"],
+    );
+    case("protocol", "protocol: TCP", "protocol: tcp", &["scenario/unknown-protocol"]);
+    case("operator", "operator: In,", "operator: Is,", &["scenario/unknown-operator"]);
+    case("in-without-values", "operator: In, values: [prod]", "operator: In", &["scenario/selector-values"]);
+    case("exists-with-values", "operator: In,", "operator: Exists,", &["scenario/selector-values"]);
+    case("policy-type", "policyTypes: [Ingress]", "policyTypes: [ingress]", &["scenario/unknown-word"]);
+    case(
+        "policy-namespace-unknown",
+        "namespace: x}\n",
+        "namespace: paymnts}\n",
+        &["scenario/unknown-namespace"],
+    );
+    case(
+        "policy-namespace-foreign",
+        "namespace: x}\n",
+        "namespace: kube-system}\n",
+        &["scenario/foreign-namespace"],
+    );
+    case(
+        "policy-namespace-default",
+        "namespace: x}\n",
+        "namespace: default}\n",
+        &["scenario/foreign-namespace"],
+    );
+    case(
+        "policy-namespace-missing",
+        "{name: p, namespace: x}\n",
+        "{name: p}\n",
+        &["scenario/missing-namespace"],
+    );
+    case(
+        "namespace-name-unknown",
+        "key: env, operator: In, values: [prod]",
+        "key: kubernetes.io/metadata.name, operator: In, values: [payment]",
+        &["scenario/unknown-namespace-name"],
+    );
+    case(
+        "server-fields",
+        "{name: p, namespace: x}\n",
+        "{name: p, namespace: x, creationTimestamp: null, uid: 1}\n",
+        &["scenario/ignored-field"],
+    );
+    case("port-name-unknown", "port: 80, endPort: 90", "port: htpp", &["scenario/unknown-port-name"]);
+    case("variable-unknown", "192.168.1.0/24", "\"${pod.x/q.ip}/32\"", &["scenario/unknown-variable"]);
+    case("variable-open", "192.168.1.0/24", "\"${pod.x/a.ip/32\"", &["scenario/unknown-variable"]);
+    case(
+        "unknown-kind",
+        "networking.k8s.io/v1\n          kind: NetworkPolicy",
+        "cilium.io/v2\n          kind: CiliumNetworkPolicy",
+        &["scenario/unknown-kind"],
+    );
+    case(
+        "old-version",
+        "networking.k8s.io/v1\n          kind: NetworkPolicy",
+        "extensions/v1beta1\n          kind: NetworkPolicy",
+        &["scenario/unknown-kind"],
+    );
+    case(
+        "pod-in-apply",
+        "networking.k8s.io/v1\n          kind: NetworkPolicy",
+        "v1\n          kind: Pod",
+        &["scenario/unknown-kind"],
+    );
+}
+
+#[test]
+fn steps() {
+    case("duplicate-step", "    - delete:", "    - name: deny\n      delete:", &["scenario/duplicate-step"]);
+    case(
+        "delete-unknown",
+        "namespace: x, name: p}]",
+        "namespace: x, name: q}]",
+        &["scenario/delete-unknown"],
+    );
+    case("label-unknown-pod", "x/a: {app: db}", "x/aa: {app: db}", &["scenario/unknown-pod"]);
+    case(
+        "label-unknown-namespace",
+        "namespaces: {x: {env: null}}",
+        "namespaces: {payment: {env: null}}",
+        &["scenario/unknown-namespace"],
+    );
+    case(
+        "label-metadata-name",
+        "x: {env: null}",
+        "x: {kubernetes.io/metadata.name: null}",
+        &["scenario/reserved-label"],
+    );
+    case("pattern-syntax", "payments/a -> x/a\"", "payments/a => x/a\"", &["scenario/invalid-pattern"]);
+    case("pattern-port", "x/a:80/tcp", "x/a:70000/tcp", &["scenario/invalid-pattern"]);
+    case(
+        "pattern-from",
+        "[\"payments/a -> x/a\"]",
+        "[\"payment/a -> x/a\"]",
+        &["scenario/pattern-without-cells"],
+    );
+    case(
+        "pattern-to",
+        "[\"payments/a -> x/a\"]",
+        "[\"payments/a -> x/q\"]",
+        &["scenario/pattern-without-cells"],
+    );
+    case("pattern-unserved", "x/a:80/tcp", "x/a:443/tcp", &["scenario/pattern-without-cells"]);
+    case(
+        "pattern-service-path",
+        "[\"payments/a -> x/a\"]",
+        "[\"payments/a -> x/web\"]",
+        &["scenario/pattern-without-cells"],
+    );
+    case(
+        "pattern-service-source",
+        "[\"payments/a -> x/a\"]",
+        "[\"x/web -> x/a\"]",
+        &["scenario/pattern-without-cells"],
+    );
+    case(
+        "pattern-external-service",
+        "[\"payments/a -> x/a\"]",
+        "[\"external -> x/web via cluster-ip\"]",
+        &["scenario/pattern-without-cells"],
+    );
+    case(
+        "contradictory",
+        "deny: [\"payments/a -> x/a\"]",
+        "deny: [\"payments/a -> x/a\"]\n        allow: [\"*/a -> x/b\", \"* -> x/a\"]",
+        &["scenario/contradictory-expectations", "scenario/against-oracle"],
+    );
+    case(
+        "against-oracle",
+        "allow: [\"payments/a -> x/a:80/tcp\"]",
+        "deny: [\"payments/a -> x/a:80/tcp\"]",
+        &["scenario/against-oracle"],
+    );
+    case(
+        "no-expectation",
+        "allow: [\"payments/a -> x/a:80/tcp\"]",
+        "derived: false",
+        &["scenario/no-expectation"],
+    );
+}
