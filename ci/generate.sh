@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Writes the files that are generated from code: the JSON Schemas in docs/schema/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p docs/schema
+for schema in scenario record; do
+  cargo run --quiet --locked -p verdikt -- schema "$schema" >"docs/schema/$schema.json"
+done

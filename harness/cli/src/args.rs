@@ -1,0 +1,427 @@
+//! The command line. Names follow kubectl and cargo-nextest; every option that a CI job may want to set has
+//! an environment twin `VERDIKT_…`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{
+    Args, Parser, Subcommand, ValueEnum, ValueHint,
+    builder::styling::{AnsiColor, Effects, Styles},
+};
+use verdikt_model::{CellPattern, Family};
+use verdikt_report::Format;
+use verdikt_sandbox::Profile;
+use verdikt_scenario::{LabelSelector, Partition};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Measure what a Kubernetes network really allows, and diff it against what NetworkPolicy says.
+#[derive(Debug, Parser)]
+#[command(
+    name = "verdikt",
+    version,
+    styles = STYLES,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 as expected, 1 differences, 2 usage, 3 set-up, 4 nothing selected, \
+                  5 inconclusive, 70 bug in verdikt, 130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Colour in what is printed; NO_COLOR and CLICOLOR_FORCE are obeyed too.
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "VERDIKT_COLOR", value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Print results only: no progress, no remarks.
+    #[arg(short, long, global = true, env = "VERDIKT_QUIET")]
+    pub(crate) quiet: bool,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run scenarios with real packets and report where observed and expected differ.
+    Run(Box<Run>),
+    /// List scenarios.
+    List(List),
+    /// Check scenario files without touching a cluster.
+    Lint(Lint),
+    /// Print the matrix that the specification expects, with no cluster.
+    Expect(Expect),
+    /// Print why the specification expects what it does for one cell, with no cluster.
+    Explain(Explain),
+    /// Measure verdikt itself on the embedded sandbox and print ratios.
+    Bench(Bench),
+    /// Start, stop and inspect an embedded cluster for use with kubectl.
+    Sandbox(Sandbox),
+    /// Remove what earlier runs left in a cluster.
+    Clean(Clean),
+    /// Say what this machine, or a cluster, lacks for verdikt to work, and how to mend it.
+    Doctor(Doctor),
+    /// Print a JSON Schema.
+    Schema(Schema),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages.
+    Man {
+        /// Folder to write them to; it is made if need be.
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+}
+
+/// Where scenarios come from, and which.
+#[derive(Debug, Args)]
+pub(crate) struct Choice {
+    /// Scenarios whose name contains this; a name that ends in `/`, `.yaml` or `.yml` is a path instead.
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Scenario file or folder, `-` for standard input; instead of the built-in catalogue.
+    #[arg(short = 'f', long = "filename", value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Only scenarios with these labels: `feature=ipblock,level!=core`, `feature in (dns,ports)`.
+    #[arg(short = 'l', long = "selector", value_name = "LABELS", env = "VERDIKT_SELECTOR")]
+    pub(crate) labels: Option<LabelSelector>,
+    /// Take NAMEs as whole names.
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Leave out scenarios whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) skip: Vec<String>,
+    /// Only the i-th of n parts; every scenario is in exactly one part.
+    #[arg(long, value_name = "I/N", env = "VERDIKT_PARTITION")]
+    pub(crate) partition: Option<Partition>,
+}
+
+/// `verdikt run`
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Only these cells: `x/a -> y/b:80/tcp`; may be given more than once.
+    #[arg(long = "cell", value_name = "PATTERN", help_heading = "Probing")]
+    pub(crate) cells: Vec<CellPattern>,
+    /// IP families to probe; by default all that the cluster has.
+    #[arg(long = "ip-family", value_name = "FAMILY", help_heading = "Probing", env = "VERDIKT_IP_FAMILY", value_delimiter = ',')]
+    pub(crate) families: Vec<Family>,
+    /// Scenarios at once.
+    #[arg(long, value_name = "N", help_heading = "Probing", env = "VERDIKT_LANES", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) lanes: Option<u16>,
+    /// How long silence must last to count as dropped: `auto` (from measured round trips) or a duration.
+    #[arg(long, value_name = "auto|DUR", default_value = "auto", help_heading = "Probing", env = "VERDIKT_DEADLINE", value_parser = deadline)]
+    pub(crate) deadline: Deadline,
+    /// How long a step may take until the matrix is as expected; a limit, not a sleep.
+    #[arg(long, value_name = "DUR", default_value = "15s", help_heading = "Probing", env = "VERDIKT_SETTLE", value_parser = duration)]
+    pub(crate) settle: Duration,
+    /// How often a scenario with wrong or unmeasured cells is tried again.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Probing", env = "VERDIKT_RETRIES")]
+    pub(crate) retries: u32,
+    /// Stop at the first scenario that is not as expected.
+    #[arg(long, help_heading = "Probing", env = "VERDIKT_FAIL_FAST")]
+    pub(crate) fail_fast: bool,
+    /// Form of the results on standard output: human, wide, json, jsonl or libtest.
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "human", help_heading = "Reports", env = "VERDIKT_OUTPUT", value_parser = format)]
+    pub(crate) output: Format,
+    /// Write the record of the run (JSON, every cell) to this file; it is complete up to the last scenario
+    /// that ended at every moment.
+    #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_RECORD", value_hint = ValueHint::FilePath)]
+    pub(crate) record: Option<PathBuf>,
+    /// Write a JUnit report to this file.
+    #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_EXPORT_JUNIT", value_hint = ValueHint::FilePath)]
+    pub(crate) export_junit: Option<PathBuf>,
+}
+
+/// The cluster to work on: the embedded sandbox unless a real one is named.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct Target {
+    /// The embedded sandbox, with this behaviour (the default target).
+    #[arg(long, value_name = "PROFILE", num_args = 0..=1, default_missing_value = "reference", env = "VERDIKT_SANDBOX", value_parser = profile, conflicts_with_all = ["context", "in_cluster"])]
+    pub(crate) sandbox: Option<Profile>,
+    /// The real cluster of this kubeconfig context. The current context is never used by itself.
+    #[arg(long, value_name = "NAME", env = "VERDIKT_CONTEXT", conflicts_with = "in_cluster")]
+    pub(crate) context: Option<String>,
+    /// The cluster in which this process runs as a pod.
+    #[arg(long, env = "VERDIKT_IN_CLUSTER")]
+    pub(crate) in_cluster: bool,
+    /// Kubeconfig file, for --context; else $KUBECONFIG, else ~/.kube/config.
+    #[arg(long, value_name = "FILE", env = "VERDIKT_KUBECONFIG", requires = "context", value_hint = ValueHint::FilePath)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// First word of the names of disposable namespaces.
+    #[arg(long, value_name = "PREFIX", default_value = "verdikt", env = "VERDIKT_NAMESPACE_PREFIX")]
+    pub(crate) namespace_prefix: String,
+    /// Image of the probe pods.
+    #[arg(long, value_name = "REF", env = "VERDIKT_IMAGE")]
+    pub(crate) image: Option<String>,
+    /// When to leave namespaces behind for inspection.
+    #[arg(long, value_enum, default_value = "never", env = "VERDIKT_KEEP", value_name = "WHEN")]
+    pub(crate) keep: Keep,
+}
+
+/// When to leave namespaces behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keep {
+    Never,
+    OnFailure,
+    Always,
+}
+
+/// `--deadline`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    Auto,
+    Fixed(Duration),
+}
+
+/// `verdikt list`
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Form: human, json or name.
+    #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(crate) output: ListFormat,
+}
+
+/// Form of `verdikt list`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    Human,
+    Json,
+    Name,
+}
+
+/// Form of `verdikt expect` and other short answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShortFormat {
+    Human,
+    Json,
+}
+
+/// `verdikt lint`
+#[derive(Debug, Args)]
+pub(crate) struct Lint {
+    /// Scenario files or folders, `-` for standard input; by default the built-in catalogue.
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The same as PATH, as in the other verbs.
+    #[arg(short = 'f', long = "filename", value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Form: human or json.
+    #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(crate) output: ShortFormat,
+}
+
+/// `verdikt expect`
+#[derive(Debug, Args)]
+pub(crate) struct Expect {
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Form: human or json.
+    #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(crate) output: ShortFormat,
+}
+
+/// `verdikt explain`
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// The cell: `x/a -> y/b:80/tcp`.
+    #[arg(long = "cell", value_name = "PATTERN", required = true)]
+    pub(crate) cell: CellPattern,
+    /// Only this step; by default all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) step: Option<String>,
+    /// Form: human or json.
+    #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(crate) output: ShortFormat,
+}
+
+/// `verdikt bench`
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Pods of the large matrix; it has the square of it cells.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub(crate) pods: u16,
+    /// How often each measurement is repeated; the median counts.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) repeat: u16,
+    /// Form: human or json.
+    #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(crate) output: ShortFormat,
+}
+
+/// `verdikt sandbox`
+#[derive(Debug, Args)]
+pub(crate) struct Sandbox {
+    #[command(subcommand)]
+    pub(crate) verb: SandboxVerb,
+}
+
+/// `verdikt sandbox …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum SandboxVerb {
+    /// Start a sandbox in the background and say how kubectl reaches it.
+    Up {
+        /// Its behaviour.
+        #[arg(default_value = "reference", value_parser = profile)]
+        profile: Profile,
+    },
+    /// Stop it.
+    Down,
+    /// Say whether one is running.
+    Status,
+    /// Print its kubeconfig.
+    Kubeconfig,
+    /// Serve in the foreground; `up` starts this.
+    #[command(hide = true)]
+    Serve {
+        #[arg(value_parser = profile)]
+        profile: Profile,
+    },
+}
+
+/// `verdikt clean`
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    #[command(flatten)]
+    pub(crate) cluster: RealCluster,
+    /// Only this run.
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
+    /// Only runs that started longer ago than this.
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub(crate) older_than: Option<Duration>,
+    /// Say what would be removed and remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// A real cluster, named on purpose.
+#[derive(Debug, Args)]
+pub(crate) struct RealCluster {
+    /// Kubeconfig context.
+    #[arg(long, value_name = "NAME", env = "VERDIKT_CONTEXT", conflicts_with = "in_cluster")]
+    pub(crate) context: Option<String>,
+    /// The cluster in which this process runs as a pod.
+    #[arg(long, env = "VERDIKT_IN_CLUSTER")]
+    pub(crate) in_cluster: bool,
+    /// Kubeconfig file; else $KUBECONFIG, else ~/.kube/config.
+    #[arg(long, value_name = "FILE", env = "VERDIKT_KUBECONFIG", value_hint = ValueHint::FilePath)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+/// `verdikt doctor`
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) cluster: RealCluster,
+    /// Form: human or json.
+    #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(crate) output: ShortFormat,
+}
+
+/// `verdikt schema`
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Of what.
+    #[arg(value_enum)]
+    pub(crate) of: SchemaOf,
+}
+
+/// What a schema can be of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// Scenario files.
+    Scenario,
+    /// The record of a run.
+    Record,
+}
+
+/// A duration such as `300ms`, `15s`, `2m` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let bad = || format!("`{text}` is no duration; expected a number and ms, s, m or h, such as 300ms or 15s");
+    let number: f64 = number.parse().map_err(|_| bad())?;
+    let seconds = match unit {
+        "ms" => number / 1e3,
+        "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(bad()),
+    };
+    // A day bounds every limit of verdikt; more is a slip of the keyboard.
+    if seconds > 86_400.0 {
+        return Err(format!("`{text}` is more than a day"));
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| bad())
+}
+
+fn deadline(text: &str) -> Result<Deadline, String> {
+    if text == "auto" {
+        return Ok(Deadline::Auto);
+    }
+    let deadline = duration(text)?;
+    if deadline < Duration::from_millis(10) {
+        return Err(format!("`{text}` is too short to prove anything; the least is 10ms"));
+    }
+    Ok(Deadline::Fixed(deadline))
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    text.parse().map_err(|e| format!("{e}"))
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    text.parse().map_err(|e| format!("{e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "5", "s", "-1s", "1d", "99h", "1e3s"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!(deadline("auto"), Ok(Deadline::Auto));
+        assert!(deadline("1ms").is_err());
+    }
+}

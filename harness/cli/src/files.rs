@@ -1,0 +1,82 @@
+//! From the user's choice to scenarios: paths or the catalogue, diagnostics shown, selection applied.
+
+use std::path::PathBuf;
+
+use verdikt_model::{ExitCode, Scenario};
+use verdikt_scenario::{Diagnostic, Loaded, Selection, Severity};
+
+use crate::{args::Choice, failure::Failure, verbs::Ui};
+
+/// The chosen scenarios. Every mistake in a chosen file is shown; an error in one stops everything, because a
+/// run that silently lacks a scenario looks like success.
+pub(crate) fn choose(choice: &Choice, ui: &Ui) -> Result<Vec<Scenario>, Failure> {
+    let (paths, names) = paths_and_names(choice);
+    let loaded = load(&paths)?;
+    show(&loaded.diagnostics, ui);
+    let errors = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    if errors > 0 {
+        return Err(Failure::usage(format!("{errors} error(s) in scenario files; nothing was run")));
+    }
+    let known = loaded.scenarios.len();
+    let selection = Selection {
+        names: names.clone(),
+        exact: choice.exact,
+        skip: choice.skip.clone(),
+        labels: choice.labels.iter().cloned().collect(),
+        partition: choice.partition,
+    };
+    let suggestion = nearest(&names, &loaded.scenarios);
+    let chosen = selection.apply(loaded.scenarios);
+    if chosen.is_empty() {
+        let hint = suggestion.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        return Err(Failure {
+            code: ExitCode::NothingSelected,
+            message: format!(
+                "nothing selected: none of {known} scenarios matches{hint}\n  help: `verdikt list` shows them all"
+            ),
+        });
+    }
+    Ok(chosen)
+}
+
+/// Loads paths, or the catalogue when there are none.
+pub(crate) fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
+    if paths.is_empty() {
+        return Ok(verdikt_scenario::catalogue());
+    }
+    verdikt_scenario::load(paths).map_err(Failure::usage)
+}
+
+/// Shows diagnostics on standard error.
+pub(crate) fn show(diagnostics: &[Diagnostic], ui: &Ui) {
+    if !diagnostics.is_empty() {
+        eprint!("{}", verdikt_scenario::render(diagnostics, ui.color_stderr, ui.width));
+    }
+}
+
+/// `verdikt run my-policies/` reads a folder: a NAME that can only be a path is one.
+fn paths_and_names(choice: &Choice) -> (Vec<PathBuf>, Vec<String>) {
+    let is_path = |name: &str| {
+        name == "-"
+            || name.starts_with('/')
+            || name.starts_with("./")
+            || name.starts_with("../")
+            || [".yaml", ".yml", "/"].iter().any(|end| name.ends_with(end))
+    };
+    let mut paths = choice.files.clone();
+    let mut names = Vec::new();
+    for name in &choice.names {
+        if is_path(name) { paths.push(name.into()) } else { names.push(name.clone()) }
+    }
+    (paths, names)
+}
+
+fn nearest(names: &[String], scenarios: &[Scenario]) -> Option<String> {
+    let name = names.first()?;
+    scenarios
+        .iter()
+        .map(|s| (strsim::jaro_winkler(name, &s.name), &s.name))
+        .filter(|(score, _)| *score > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name.clone())
+}

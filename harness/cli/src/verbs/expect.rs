@@ -1,0 +1,79 @@
+//! `verdikt expect`
+
+use std::io::Write;
+
+use verdikt_model::{Cell, ExitCode, Expectation, Family, Scenario, World, cells};
+use verdikt_oracle::Oracle;
+use verdikt_report::{ExpectScenario, ExpectStep};
+
+use super::Ui;
+use crate::{
+    args::{Expect, ShortFormat},
+    failure::{Failure, Outcome},
+    files,
+};
+
+pub(super) fn expect(args: &Expect, ui: &Ui) -> Outcome {
+    let scenarios =
+        files::choose(&args.choice, ui)?.iter().map(matrices).collect::<Result<Vec<_>, Failure>>()?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        ShortFormat::Human => {
+            for scenario in &scenarios {
+                write!(out, "{}", verdikt_report::expect_human(scenario, ui.width))?;
+            }
+        }
+        ShortFormat::Json => writeln!(out, "{}", verdikt_report::expect_json(&scenarios))?,
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn matrices(scenario: &Scenario) -> Result<ExpectScenario, Failure> {
+    let steps = worlds(scenario)?
+        .into_iter()
+        .zip(&scenario.steps)
+        .map(|(world, step)| {
+            let oracle = Oracle::new(&world);
+            let plan =
+                verdikt_oracle::plan(scenario.level, &step.expect, &world, &cells(&world, Family::ALL));
+            let reason = |cell: &Cell, written: Expectation| {
+                let answer = oracle.explain(cell);
+                let mut reasons = answer.reasons;
+                if written != answer.expectation {
+                    reasons.insert(0, format!("written by hand: {written}; the oracle says {}", answer.expectation));
+                }
+                reasons.join("; ")
+            };
+            ExpectStep {
+                name: step.name.clone(),
+                cells: plan.rows.iter().map(|(cell, word)| (*cell, *word, Some(reason(cell, *word)))).collect(),
+            }
+        })
+        .collect();
+    let world = World::synthetic(&scenario.topology);
+    Ok(ExpectScenario {
+        name: scenario.name.clone(),
+        level: scenario.level,
+        labels: scenario.labels.clone(),
+        clauses: scenario.clauses.clone(),
+        names: world.endpoints.iter().map(|e| e.name.to_string()).collect(),
+        steps,
+    })
+}
+
+/// The synthetic world after each step.
+pub(super) fn worlds(scenario: &Scenario) -> Result<Vec<World>, Failure> {
+    let mut world = World::synthetic(&scenario.topology);
+    scenario
+        .steps
+        .iter()
+        .map(|step| {
+            for action in &step.actions {
+                world
+                    .apply(action)
+                    .map_err(|e| Failure::usage(format!("{}: step {}: {e}", scenario.name, step.name)))?;
+            }
+            Ok(world.clone())
+        })
+        .collect()
+}

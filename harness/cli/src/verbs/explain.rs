@@ -1,0 +1,80 @@
+//! `verdikt explain`
+
+use std::io::Write;
+
+use serde_json::json;
+use verdikt_model::{Cell, ExitCode, Family, World, cells};
+use verdikt_oracle::Oracle;
+
+use super::{Ui, expect::worlds};
+use crate::{
+    args::{Explain, ShortFormat},
+    failure::{Failure, Outcome},
+    files,
+};
+
+pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {
+    let scenarios = files::choose(&args.choice, ui)?;
+    let mut out = anstream::stdout().lock();
+    let mut answers = Vec::new();
+    for scenario in &scenarios {
+        for (world, step) in worlds(scenario)?.iter().zip(&scenario.steps) {
+            if args.step.as_ref().is_some_and(|name| *name != step.name) {
+                continue;
+            }
+            let oracle = Oracle::new(world);
+            for cell in cells(world, Family::ALL).iter().filter(|cell| args.cell.matches(world, cell)) {
+                let answer = oracle.explain(cell);
+                if args.output == ShortFormat::Human {
+                    let title = describe(world, cell);
+                    let open = answer.statement.map(|s| format!(" ({s} leaves it open)")).unwrap_or_default();
+                    writeln!(out, "{} [{}] {title}: {}{open}", scenario.name, step.name, answer.expectation)?;
+                    for reason in &answer.reasons {
+                        writeln!(out, "    {reason}")?;
+                    }
+                }
+                answers.push(json!({
+                    "scenario": scenario.name, "step": step.name,
+                    "from": world.name(cell.from).to_string(), "to": world.name(cell.to).to_string(),
+                    "via": cell.via, "port": cell.port, "protocol": cell.protocol, "family": cell.family,
+                    "expected": answer.expectation, "statement": answer.statement, "reasons": answer.reasons,
+                }));
+            }
+        }
+    }
+    if answers.is_empty() {
+        let examples: Vec<String> = scenarios
+            .first()
+            .map(|scenario| {
+                let world = World::synthetic(&scenario.topology);
+                cells(&world, Family::ALL).iter().take(3).map(|cell| describe(&world, cell)).collect()
+            })
+            .unwrap_or_default();
+        return Err(Failure {
+            code: ExitCode::NothingSelected,
+            message: format!(
+                "no cell matches `{}`\n  help: cells of {} are, for example: {}",
+                args.cell,
+                scenarios.first().map_or("this scenario", |s| s.name.as_str()),
+                examples.join(", ")
+            ),
+        });
+    }
+    if args.output == ShortFormat::Json {
+        writeln!(out, "{:#}", serde_json::Value::from(answers))?;
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// A cell as the pattern that matches it alone.
+fn describe(world: &World, cell: &Cell) -> String {
+    verdikt_model::CellPattern {
+        from: world.name(cell.from).to_string(),
+        to: world.name(cell.to).to_string(),
+        port: Some(cell.port),
+        protocol: Some(cell.protocol),
+        via: cell.via,
+        family: Some(cell.family),
+    }
+    .to_string()
+}

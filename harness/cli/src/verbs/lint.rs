@@ -1,0 +1,44 @@
+//! `verdikt lint`
+
+use std::io::Write;
+
+use serde_json::json;
+use verdikt_model::ExitCode;
+use verdikt_scenario::Severity;
+
+use super::Ui;
+use crate::{
+    args::{Lint, ShortFormat},
+    failure::Outcome,
+    files,
+};
+
+pub(super) fn lint(args: &Lint, ui: &Ui) -> Outcome {
+    let paths: Vec<_> = args.paths.iter().chain(&args.files).cloned().collect();
+    let loaded = files::load(&paths)?;
+    let count = |severity| loaded.diagnostics.iter().filter(|d| d.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        ShortFormat::Human => {
+            write!(out, "{}", verdikt_scenario::render(&loaded.diagnostics, ui.color_stdout, ui.width))?;
+            ui.remark(&format!("{} scenarios, {errors} errors, {warnings} warnings", loaded.scenarios.len()));
+        }
+        ShortFormat::Json => {
+            let list: Vec<_> = loaded
+                .diagnostics
+                .iter()
+                .map(|d| {
+                    json!({
+                        "severity": if d.severity == Severity::Error { "error" } else { "warning" },
+                        "code": d.code, "message": d.message, "help": d.help,
+                        "file": d.file, "line": d.line, "column": d.column,
+                    })
+                })
+                .collect();
+            writeln!(out, "{:#}", json!({"scenarios": loaded.scenarios.len(), "diagnostics": list}))?;
+        }
+    }
+    // Exit code 2 would say that verdikt could not be used; a finding in a file is what lint is for.
+    Ok(if errors > 0 { ExitCode::Differences } else { ExitCode::Ok })
+}

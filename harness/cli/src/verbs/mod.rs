@@ -1,0 +1,117 @@
+//! One file a verb; this one chooses among them and turns their ends into exit codes.
+
+mod bench;
+mod clean;
+mod doctor;
+mod expect;
+mod explain;
+mod lint;
+mod list;
+mod man;
+mod run;
+mod sandbox;
+mod schema;
+
+use std::io::{IsTerminal, Write};
+
+use clap::{CommandFactory, Parser};
+use verdikt_model::ExitCode;
+
+use crate::{
+    args::{Cli, Color, Global, Verb},
+    failure::{Failure, Outcome},
+};
+
+/// How to speak to the user.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ui {
+    pub(crate) color_stdout: bool,
+    pub(crate) color_stderr: bool,
+    pub(crate) quiet: bool,
+    /// Columns of the terminal; 100 where there is none.
+    pub(crate) width: usize,
+}
+
+impl Ui {
+    fn new(global: &Global) -> Self {
+        let choice = match global.color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+        let colored = |choice| !matches!(choice, anstream::ColorChoice::Never);
+        let (_, columns) = console::Term::stderr().size();
+        Self {
+            color_stdout: colored(anstream::AutoStream::choice(&std::io::stdout())),
+            color_stderr: colored(anstream::AutoStream::choice(&std::io::stderr())),
+            quiet: global.quiet,
+            width: if std::io::stderr().is_terminal() { usize::from(columns).max(40) } else { 100 },
+        }
+    }
+
+    /// A remark on standard error, unless the user wants quiet.
+    pub(crate) fn remark(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// Reads the command line, does what it says, and ends with its exit code.
+pub(crate) fn main() -> std::process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Printing help is no failure; clap's own code for usage errors is 2, like ours.
+            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let ui = Ui::new(&cli.global);
+    let outcome = dispatch(cli.verb, &ui);
+    let _ = std::io::stdout().flush();
+    match outcome {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                let style = anstyle::AnsiColor::Red.on_default().bold();
+                anstream::eprintln!("{style}error{style:#}: {}", failure.message);
+            }
+            failure.code.into()
+        }
+    }
+}
+
+fn dispatch(verb: Verb, ui: &Ui) -> Outcome {
+    match verb {
+        Verb::Run(args) => block_on(run::run(*args, *ui)),
+        Verb::List(args) => list::list(&args, ui),
+        Verb::Lint(args) => lint::lint(&args, ui),
+        Verb::Expect(args) => expect::expect(&args, ui),
+        Verb::Explain(args) => explain::explain(&args, ui),
+        Verb::Bench(args) => block_on(bench::bench(args, *ui)),
+        Verb::Sandbox(args) => sandbox::sandbox(&args.verb, ui),
+        Verb::Clean(args) => block_on(clean::clean(args, *ui)),
+        Verb::Doctor(args) => block_on(doctor::doctor(args, *ui)),
+        Verb::Schema(args) => schema::schema(args.of),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "verdikt", &mut std::io::stdout());
+            Ok(ExitCode::Ok)
+        }
+        Verb::Man { directory } => man::man(&directory),
+    }
+}
+
+/// Runs a verb that talks to a cluster.
+pub(crate) fn block_on(verb: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::setup(format!("cannot start the async runtime: {e}")))?;
+    let outcome = runtime.block_on(verb);
+    // Whatever still runs (a stuck DNS lookup, say) must not hold up the end of the process.
+    runtime.shutdown_background();
+    outcome
+}

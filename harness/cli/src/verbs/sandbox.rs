@@ -1,0 +1,259 @@
+//! `verdikt sandbox up|down|status|kubeconfig`: a sandbox in the background, for kubectl.
+//!
+//! `up` starts `verdikt sandbox serve` in a session of its own. The server writes a state file when it is
+//! ready and removes it when it ends; the state file is the only tie between the two.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::{
+        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+        process::CommandExt,
+    },
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, Uid},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use verdikt_model::ExitCode;
+use verdikt_sandbox::Profile;
+
+use super::{Ui, block_on};
+use crate::{
+    args::SandboxVerb,
+    failure::{Failure, Outcome},
+    signals, target,
+};
+
+/// How long `up` waits for the server, and `down` for its end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a running server says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct State {
+    pid: i32,
+    /// Start time of the process in clock ticks, so that a reused pid is not mistaken for it.
+    start_ticks: u64,
+    profile: String,
+    url: String,
+    kubeconfig: String,
+}
+
+pub(super) fn sandbox(verb: &SandboxVerb, ui: &Ui) -> Outcome {
+    match verb {
+        SandboxVerb::Up { profile } => up(*profile, ui),
+        SandboxVerb::Down => down(ui),
+        SandboxVerb::Status => status(),
+        SandboxVerb::Kubeconfig => {
+            let state = running()?.ok_or_else(none_is_up)?;
+            write!(std::io::stdout(), "{}", state.kubeconfig)?;
+            Ok(ExitCode::Ok)
+        }
+        SandboxVerb::Serve { profile } => block_on(serve(*profile)),
+    }
+}
+
+fn up(profile: Profile, ui: &Ui) -> Outcome {
+    let folder = folder()?;
+    if let Some(state) = running()? {
+        if state.profile == profile.to_string() {
+            ui.remark(&format!("a sandbox with profile {} is already up", state.profile));
+            return announce(&state);
+        }
+        return Err(Failure::usage(format!(
+            "a sandbox with profile {} is up already\n  help: `verdikt sandbox down` first",
+            state.profile
+        )));
+    }
+    let log_path = folder.join("sandbox.log");
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&log_path)
+        .map_err(|e| Failure::setup(format!("cannot write {}: {e}", log_path.display())))?;
+    let exe = std::env::current_exe().map_err(|e| Failure::setup(format!("cannot find verdikt's executable: {e}")))?;
+    let mut command = Command::new(exe);
+    command
+        .args(["sandbox", "serve", &profile.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .process_group(0);
+    let mut child = command.spawn().map_err(|e| Failure::setup(format!("cannot start the sandbox: {e}")))?;
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        if let Some(state) = running()? {
+            return announce(&state);
+        }
+        let said = || fs::read_to_string(&log_path).unwrap_or_default();
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(Failure::setup(format!("the sandbox ended at its start ({status}): {}", said().trim())));
+        }
+        if Instant::now() > limit {
+            let _ = child.kill();
+            return Err(Failure::setup(format!("the sandbox was not ready within {PATIENCE:?}: {}", said().trim())));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn none_is_up() -> Failure {
+    Failure::setup("no sandbox is up\n  help: `verdikt sandbox up` starts one")
+}
+
+fn announce(state: &State) -> Outcome {
+    let path = folder()?.join("kubeconfig");
+    writeln!(
+        std::io::stdout(),
+        "sandbox is up: profile {} (emulated), {}, pid {}\nexport KUBECONFIG={}",
+        state.profile,
+        state.url,
+        state.pid,
+        path.display()
+    )?;
+    Ok(ExitCode::Ok)
+}
+
+fn down(ui: &Ui) -> Outcome {
+    let Some(state) = running()? else {
+        ui.remark("no sandbox is up");
+        return Ok(ExitCode::Ok);
+    };
+    let pid = Pid::from_raw(state.pid);
+    kill(pid, Signal::SIGTERM).map_err(|e| Failure::setup(format!("cannot stop pid {}: {e}", state.pid)))?;
+    let limit = Instant::now() + PATIENCE;
+    while start_ticks(state.pid) == Some(state.start_ticks) {
+        if Instant::now() > limit {
+            // Its node goes with it; nothing of the sandbox outlives the process.
+            kill(pid, Signal::SIGKILL).map_err(|e| Failure::setup(format!("cannot stop pid {}: {e}", state.pid)))?;
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    forget()?;
+    ui.remark("sandbox is down");
+    Ok(ExitCode::Ok)
+}
+
+fn status() -> Outcome {
+    match running()? {
+        Some(state) => announce(&state),
+        None => {
+            writeln!(std::io::stdout(), "no sandbox is up")?;
+            Ok(ExitCode::Setup)
+        }
+    }
+}
+
+/// The server: runs until it is told to end.
+async fn serve(profile: Profile) -> Outcome {
+    let (end, ended) = oneshot::channel::<()>();
+    signals::watch(move || drop(end), || "stopped at once".to_owned())
+        .map_err(|e| Failure::setup(format!("cannot watch for signals: {e}")))?;
+    let sandbox = target::start_sandbox(profile).await?;
+    let pid = i32::try_from(std::process::id()).map_err(Failure::internal)?;
+    let state = State {
+        pid,
+        start_ticks: start_ticks(pid).ok_or_else(|| Failure::setup("cannot read /proc/self/stat"))?,
+        profile: profile.to_string(),
+        url: sandbox.url(),
+        kubeconfig: sandbox.kubeconfig(),
+    };
+    let folder = folder()?;
+    write_private(&folder.join("kubeconfig"), state.kubeconfig.as_bytes())?;
+    write_private(&folder.join("state.json"), &serde_json::to_vec(&state).map_err(Failure::internal)?)?;
+    // The sender is dropped by the first signal, which ends this wait with an error: that is the message.
+    let _ = ended.await;
+    sandbox.stop().await;
+    forget()?;
+    Ok(ExitCode::Ok)
+}
+
+/// The running server, if there is one. A state file whose process is gone is removed.
+fn running() -> Result<Option<State>, Failure> {
+    let path = folder()?.join("state.json");
+    let Ok(text) = fs::read(&path) else { return Ok(None) };
+    let state: Option<State> = serde_json::from_slice(&text).ok();
+    match state {
+        Some(state) if start_ticks(state.pid) == Some(state.start_ticks) => Ok(Some(state)),
+        _ => {
+            forget()?;
+            Ok(None)
+        }
+    }
+}
+
+fn forget() -> Result<(), Failure> {
+    for name in ["state.json", "kubeconfig"] {
+        match fs::remove_file(folder()?.join(name)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::setup(format!("cannot remove the sandbox's {name}: {e}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A folder that only this user can read: it holds the token.
+fn folder() -> Result<PathBuf, Failure> {
+    let uid = Uid::effective();
+    let folder = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(runtime) if !runtime.is_empty() => PathBuf::from(runtime).join("verdikt"),
+        _ => std::env::temp_dir().join(format!("verdikt-{uid}")),
+    };
+    let cannot = |e: std::io::Error| Failure::setup(format!("cannot use {}: {e}", folder.display()));
+    match fs::DirBuilder::new().mode(0o700).create(&folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(cannot(e)),
+        _ => {}
+    }
+    // In a shared temporary folder somebody else may have made it first.
+    let meta = fs::symlink_metadata(&folder).map_err(cannot)?;
+    if !meta.is_dir() || meta.uid() != uid.as_raw() || meta.mode() & 0o077 != 0 {
+        return Err(Failure::setup(format!(
+            "{} is not a folder that only this user can read\n  help: remove it, or set XDG_RUNTIME_DIR",
+            folder.display()
+        )));
+    }
+    Ok(folder)
+}
+
+fn write_private(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
+    let cannot = |e: std::io::Error| Failure::setup(format!("cannot write {}: {e}", path.display()));
+    let folder = path.parent().ok_or_else(|| Failure::internal("a state file has no folder"))?;
+    // Renamed into place, so that nobody reads half of it; temporary files are made with mode 600.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(cannot)?;
+    file.write_all(bytes).map_err(cannot)?;
+    file.persist(path).map_err(|e| cannot(e.error))?;
+    Ok(())
+}
+
+/// Field 22 of /proc/PID/stat; `None` when there is no such process or it is a zombie.
+fn start_ticks(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in brackets, may hold anything.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_living_process_has_a_start_time() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(super::start_ticks(own).is_some());
+        assert_eq!(super::start_ticks(i32::MAX), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! `verdikt schema`
+
+use std::io::Write;
+
+use verdikt_model::ExitCode;
+
+use crate::{args::SchemaOf, failure::Outcome};
+
+pub(super) fn schema(of: SchemaOf) -> Outcome {
+    let schema = match of {
+        SchemaOf::Scenario => verdikt_scenario::scenario_schema(),
+        SchemaOf::Record => verdikt_report::record_schema(),
+    };
+    writeln!(std::io::stdout().lock(), "{schema:#}")?;
+    Ok(ExitCode::Ok)
+}

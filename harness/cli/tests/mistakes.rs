@@ -1,0 +1,226 @@
+//! Bad input: each mistake has its exit code, its place and a message that a user can act on; none panics.
+
+#[path = "support/binary.rs"]
+mod binary;
+
+use binary::{Said, file, run, said, scenario, verdikt};
+
+/// Runs `verdikt run -f` on a text.
+fn run_text(text: &str) -> Said {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "s.yaml", text);
+    run(&["run", "-f", path.to_str().unwrap()])
+}
+
+#[track_caller]
+fn refused(text: &str, code: i32, words: &[&str]) {
+    let said = run_text(text);
+    assert_eq!(said.code, code, "stdout: {}\nstderr: {}", said.stdout, said.stderr);
+    assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+    for word in words {
+        assert!(said.stderr.contains(word), "no `{word}` in:\n{}", said.stderr);
+    }
+}
+
+const INGRESS: &str = "ingress: []";
+
+#[test]
+fn an_unknown_field_is_named_with_a_suggestion() {
+    refused(&scenario("podSelector:", "podSelectors:"), 2, &["podSelectors", "s.yaml", "podSelector"]);
+}
+
+#[test]
+fn a_duplicate_key() {
+    refused(&scenario("  summary:", "  summary: Again\n  summary:"), 2, &["summary", "s.yaml:7"]);
+}
+
+#[test]
+fn a_port_out_of_range() {
+    refused(&scenario(INGRESS, "ingress: [{ports: [{port: 70000}]}]"), 2, &["70000", "65535", "s.yaml:22"]);
+}
+
+#[test]
+fn an_end_port_below_its_port() {
+    refused(&scenario(INGRESS, "ingress: [{ports: [{port: 90, endPort: 80}]}]"), 2, &["endPort", "s.yaml:22"]);
+}
+
+#[test]
+fn an_end_port_beside_a_name() {
+    refused(&scenario(INGRESS, "ingress: [{ports: [{port: web, endPort: 80}]}]"), 2, &["endPort", "web"]);
+}
+
+#[test]
+fn an_exception_outside_its_range() {
+    refused(
+        &scenario(INGRESS, "ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [192.168.0.0/16]}}]}]"),
+        2,
+        &["192.168.0.0/16", "10.0.0.0/8"],
+    );
+}
+
+#[test]
+fn an_ip_block_beside_a_selector() {
+    refused(
+        &scenario(INGRESS, "ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}]}]"),
+        2,
+        &["ipBlock", "podSelector"],
+    );
+}
+
+#[test]
+fn a_pattern_that_matches_nothing() {
+    refused(&scenario("x/b -> x/a:80/tcp", "x/b -> x/q:80/tcp"), 2, &["x/q", "matches nothing"]);
+}
+
+#[test]
+fn contradictory_expectations() {
+    refused(&scenario("        deny:", "        allow: [\"x/b -> x/a\"]\n        deny:"), 2, &["x/b -> x/a"]);
+}
+
+#[test]
+fn a_hand_written_cell_against_the_oracle() {
+    refused(&scenario("deny: [\"x/b -> x/a", "allow: [\"x/b -> x/a"), 2, &["x/b -> x/a", "isolates x/a"]);
+}
+
+#[test]
+fn an_unknown_namespace_in_a_policy() {
+    refused(&scenario("namespace: x}", "namespace: xx}"), 2, &["xx", "s.yaml:18"]);
+}
+
+#[test]
+fn a_policy_for_a_namespace_of_others() {
+    refused(&scenario("namespace: x}", "namespace: kube-system}"), 2, &["kube-system"]);
+}
+
+#[test]
+fn an_empty_file() {
+    refused("", 2, &["s.yaml"]);
+    refused("# nothing\n", 2, &["s.yaml"]);
+}
+
+#[test]
+fn a_scenario_without_pods() {
+    let text = scenario("        pods:\n          a: {labels: {app: a}}\n          b: {labels: {app: b}}", "        pods: {}");
+    refused(&text, 2, &["pod"]);
+}
+
+#[test]
+fn a_file_of_fifty_megabytes() {
+    let mut text = scenario("", "");
+    text.push_str(&"# padding\n".repeat(5_300_000));
+    let started = std::time::Instant::now();
+    refused(&text, 2, &["s.yaml", "MiB"]);
+    assert!(started.elapsed().as_secs() < 30, "it took {:?}", started.elapsed());
+}
+
+#[test]
+fn an_alias_bomb() {
+    let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for n in 1..12 {
+        let alias = format!("*a{}", n - 1);
+        text.push_str(&format!("a{n}: &a{n} [{}]\n", vec![alias; 9].join(", ")));
+    }
+    refused(&text, 2, &["s.yaml"]);
+}
+
+#[test]
+fn a_filter_that_selects_nothing() {
+    let said = run(&["run", "no-such-scenario"]);
+    assert_eq!(said.code, 4, "{}", said.stderr);
+    assert!(said.stderr.contains("verdikt list"), "{}", said.stderr);
+    assert_eq!(run(&["run", "-l", "feature=nosuch"]).code, 4);
+}
+
+#[test]
+fn an_unreachable_api_server() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let kubeconfig = file(
+        folder.path(),
+        "config",
+        &format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]\n\
+             users: [{{name: u, user: {{token: t}}}}]\ncontexts: [{{name: far, context: {{cluster: c, user: u}}}}]\n"
+        ),
+    );
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    let said = run(&["run", "--context", "far", "--kubeconfig", kubeconfig]);
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    assert!(said.stderr.contains(&format!("127.0.0.1:{port}")), "{}", said.stderr);
+
+    let said = run(&["run", "--context", "near", "--kubeconfig", kubeconfig]);
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    assert!(said.stderr.contains("near") && said.stderr.contains("far"), "{}", said.stderr);
+}
+
+#[test]
+fn no_user_namespaces() {
+    use std::os::unix::process::CommandExt;
+    let mut command = verdikt(&["run", "basics/default-deny-ingress"]);
+    // SAFETY: prctl and setrlimit-like calls only; nothing allocates between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            // An ordinary user that may not make user namespaces: a seccomp filter answers unshare(2) and
+            // clone of namespaces with EPERM, as container runtimes do.
+            deny_unshare()
+        });
+    }
+    let said = said(command.output().unwrap());
+    assert_eq!(said.code, 3, "stdout: {}\nstderr: {}", said.stdout, said.stderr);
+    assert!(said.stderr.contains("user namespaces"), "{}", said.stderr);
+    assert!(said.stderr.contains("help") || said.stderr.contains("sysctl"), "{}", said.stderr);
+}
+
+/// Installs a seccomp filter that fails unshare(2) with EPERM.
+fn deny_unshare() -> std::io::Result<()> {
+    #[repr(C)]
+    struct Filter {
+        code: u16,
+        jt: u8,
+        jf: u8,
+        k: u32,
+    }
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        filter: *const Filter,
+    }
+    const fn op(code: u16, jt: u8, jf: u8, k: u32) -> Filter {
+        Filter { code, jt, jf, k }
+    }
+    let program = [
+        op(0x20, 0, 0, 0),                                     // load the syscall number
+        op(0x15, 0, 1, nix::libc::SYS_unshare as u32),         // unshare?
+        op(0x06, 0, 0, 0x0005_0000 | nix::libc::EPERM as u32), // fail with EPERM
+        op(0x06, 0, 0, 0x7fff_0000),                           // allow
+    ];
+    let program = Program { len: 4, filter: program.as_ptr() };
+    // SAFETY: both calls take plain integers and one pointer to a structure that outlives the call.
+    let done = unsafe {
+        nix::libc::prctl(nix::libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && nix::libc::prctl(nix::libc::PR_SET_SECCOMP, 2, std::ptr::from_ref(&program)) == 0
+    };
+    if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+#[test]
+fn a_missing_file_and_a_bad_flag() {
+    let said = run(&["run", "-f", "/nonexistent/s.yaml"]);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(said.stderr.contains("/nonexistent/s.yaml"), "{}", said.stderr);
+    assert_eq!(run(&["run", "--lanes", "0"]).code, 2);
+    assert_eq!(run(&["run", "--deadline", "soon"]).code, 2);
+    assert_eq!(run(&["run", "--sandbox", "nosuch"]).code, 2);
+    assert_eq!(run(&[]).code, 2);
+}
+
+#[test]
+fn lint_finds_and_exits_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "s.yaml", &scenario(INGRESS, "ingress: [{ports: [{port: 70000}]}]"));
+    let said = run(&["lint", path.to_str().unwrap()]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(said.stdout.contains("70000"), "{}", said.stdout);
+    assert_eq!(run(&["lint"]).code, 0, "the catalogue is clean");
+}

@@ -1,0 +1,268 @@
+//! The binary as a user meets it: outputs, exit codes, interrupts, and what is left afterwards.
+
+#[path = "support/binary.rs"]
+mod binary;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use binary::{file, run, said, scenario, verdikt};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+#[test]
+fn a_run_is_recorded_as_its_schema_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "s.yaml", &scenario("", ""));
+    let (record, junit) = (folder.path().join("r.json"), folder.path().join("j.xml"));
+    let said = run(&[
+        "run", "-f", path.to_str().unwrap(), "-o", "json",
+        "--record", record.to_str().unwrap(), "--export-junit", junit.to_str().unwrap(),
+    ]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let printed = json(&said.stdout);
+    let schema = json(&run(&["schema", "record"]).stdout);
+    if let Err(error) = jsonschema::validate(&schema, &printed) {
+        panic!("{error}");
+    }
+    assert_eq!(json(&std::fs::read_to_string(record).unwrap()), printed);
+    assert_eq!(printed["schema"], "verdikt.dev/record/v1");
+    assert_eq!(printed["environment"]["dataplane"]["emulated"], true);
+    assert_eq!(printed["summary"]["scenarios"]["passed"], 1);
+    let cells = printed["scenarios"][0]["steps"][0]["cells"].as_array().unwrap();
+    let denied: Vec<&Value> = cells.iter().filter(|c| c["from"] == "x/b" && c["to"] == "x/a").collect();
+    assert_eq!(denied.len(), 2, "one of each IP family");
+    for cell in denied {
+        assert_eq!((cell["expected"].as_str(), cell["observed"].as_str()), (Some("deny"), Some("dropped")));
+    }
+    assert!(std::fs::read_to_string(junit).unwrap().contains("testcase name=\"test/one\""));
+}
+
+#[test]
+fn a_dataplane_that_enforces_nothing_is_found_out() {
+    let said = run(&["run", "--sandbox", "flannel", "-o", "json"]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    let record = json(&said.stdout);
+    assert_eq!(record["environment"]["dataplane"]["name"], "flannel");
+    let mut failed = 0;
+    for scenario in record["scenarios"].as_array().unwrap() {
+        let denials = scenario["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|step| step["cells"].as_array().unwrap())
+            .filter(|cell| ["deny", "drop", "reject"].contains(&cell["expected"].as_str().unwrap()))
+            .filter(|cell| cell["outcome"] != "skipped")
+            .count();
+        if scenario["outcome"] == "skipped" {
+            continue;
+        }
+        let expected = if denials > 0 { "failed" } else { "passed" };
+        assert_eq!(scenario["outcome"], expected, "{}: {denials} denied cells", scenario["name"]);
+        failed += usize::from(denials > 0);
+    }
+    assert!(failed >= 20, "only {failed} scenarios have a denied cell");
+}
+
+#[test]
+fn a_wrong_cell_is_a_sentence_with_a_reason_and_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "s.yaml", &scenario("", ""));
+    let said = run(&["run", "--sandbox", "flannel", "--settle", "300ms", "-f", path.to_str().unwrap()]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    for word in ["x/b -> x/a", "expected deny", "observed allowed", "isolates x/a", "verdikt run", "--cell"] {
+        assert!(said.stdout.contains(word), "no `{word}` in:\n{}", said.stdout);
+    }
+    // The command that it prints repeats that probe.
+    let line = said.stdout.lines().find(|l| l.contains("verdikt run") && l.contains("--cell")).unwrap();
+    let command = &line[line.find("verdikt run").unwrap()..];
+    let shell = format!("exec {}{}", env!("CARGO_BIN_EXE_verdikt"), command.strip_prefix("verdikt").unwrap());
+    let again = std::process::Command::new("/bin/sh").args(["-c", &shell]).output().unwrap();
+    let again = binary::said(again);
+    assert_eq!(again.code, 1, "{shell}\n{}\n{}", again.stdout, again.stderr);
+}
+
+#[test]
+fn expect_and_explain_need_no_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "s.yaml", &scenario("", ""));
+    let path = path.to_str().unwrap();
+    let said = run(&["expect", "-f", path, "-o", "json"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let cells = json(&said.stdout)["scenarios"][0]["steps"][0]["cells"].clone();
+    let cell = cells.as_array().unwrap().iter().find(|c| c["from"] == "x/b" && c["to"] == "x/a").unwrap().clone();
+    assert_eq!(cell["expected"], "deny");
+    assert!(cell.get("observed").is_none_or(Value::is_null));
+    let said = run(&["explain", "-f", path, "--cell", "x/b -> x/a:80/tcp"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains("policy x/deny isolates x/a"), "{}", said.stdout);
+    assert_eq!(run(&["explain", "-f", path, "--cell", "x/b -> x/q:80/tcp"]).code, 4);
+}
+
+#[test]
+fn list_schema_completions_and_man() {
+    let names = run(&["list", "-o", "name"]);
+    assert_eq!(names.code, 0);
+    assert!(names.stdout.lines().count() >= 30, "{}", names.stdout);
+    let listed = json(&run(&["list", "-o", "json"]).stdout);
+    assert_eq!(listed.as_array().unwrap().len(), names.stdout.lines().count());
+    let schema = json(&run(&["schema", "scenario"]).stdout);
+    jsonschema::meta::validate(&schema).unwrap_or_else(|e| panic!("{e}"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(run(&["completions", shell]).stdout.contains("verdikt"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&["man", folder.path().to_str().unwrap()]).code, 0);
+    assert!(folder.path().join("verdikt-run.1").exists());
+}
+
+#[test]
+fn libtest_and_jsonl_are_lines_of_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "s.yaml", &scenario("", ""));
+    for format in ["libtest", "jsonl"] {
+        let said = run(&["run", "-f", path.to_str().unwrap(), "-o", format]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert!(said.stdout.lines().count() >= 3, "{}", said.stdout);
+        for line in said.stdout.lines() {
+            json(line);
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_user_can_run_it() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("this test already runs as an ordinary user; the others show it");
+        return;
+    }
+    // The build folder may not be readable for others.
+    let folder = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+    let binary = folder.path().join("verdikt");
+    std::fs::copy(env!("CARGO_BIN_EXE_verdikt"), &binary).unwrap();
+    let path = file(folder.path(), "s.yaml", &scenario("", ""));
+    let said = said(
+        std::process::Command::new(&binary)
+            .args(["run", "-f", path.to_str().unwrap()])
+            .env_clear()
+            .env("PATH", "/nonexistent")
+            .current_dir("/")
+            .uid(65534)
+            .gid(65534)
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+}
+
+/// Processes whose command line names a path, so only those of one test.
+fn processes(marker: &str) -> Vec<i32> {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid: &i32| {
+            // Processes of the sandbox are found by their environment, which they take over.
+            std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+                String::from_utf8_lossy(&environ).contains(marker)
+            })
+        })
+        .collect()
+}
+
+fn interfaces() -> usize {
+    std::fs::read_dir("/sys/class/net").unwrap().count()
+}
+
+#[track_caller]
+fn nothing_is_left(marker: &str, temp: &Path, interfaces_before: usize) {
+    let limit = Instant::now() + Duration::from_secs(10);
+    while !processes(marker).is_empty() && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(processes(marker), Vec::<i32>::new(), "processes are left");
+    assert_eq!(interfaces(), interfaces_before, "interfaces are left");
+    let outside: Vec<_> = std::fs::read_dir(temp)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with("verdikt-sandbox-"))
+        .collect();
+    assert_eq!(outside, Vec::<String>::new(), "files outside the sandbox's temporary folder are left");
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_nothing() {
+    let before = interfaces();
+    for (round, after) in [0, 20, 60, 120, 250, 500, 900, 1500].into_iter().enumerate() {
+        let temp = tempfile::tempdir().unwrap();
+        let marker = format!("VERDIKT_TEST_MARK={}-{round}", std::process::id());
+        let (name, value) = marker.split_once('=').unwrap();
+        let mut child = verdikt(&["run", "basics/"])
+            .args(["-l", "feature"])
+            .env("TMPDIR", temp.path())
+            .env(name, value)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        nothing_is_left(&marker, temp.path(), before);
+        // The next start sweeps what a killed one could not remove.
+        let path = file(temp.path(), "s.yaml", &scenario("", ""));
+        let said = said(verdikt(&["run", "-f", path.to_str().unwrap()]).env("TMPDIR", temp.path()).output().unwrap());
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let left: Vec<_> = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["s.yaml"], "killed after {after} ms");
+    }
+}
+
+#[test]
+fn an_interrupt_in_any_phase_cleans_up_and_exits_130() {
+    let before = interfaces();
+    for (round, after) in [30, 100, 200, 400, 800, 1600].into_iter().enumerate() {
+        let temp = tempfile::tempdir().unwrap();
+        let marker = format!("VERDIKT_TEST_MARK=i{}-{round}", std::process::id());
+        let (name, value) = marker.split_once('=').unwrap();
+        let child = verdikt(&["run", "--sandbox", "flannel", "--settle", "60s", "--lanes", "2"])
+            .env("TMPDIR", temp.path())
+            .env(name, value)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        let started = Instant::now();
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        let said = said(child.wait_with_output().unwrap());
+        // Before the handler stands (the very first milliseconds) the signal ends the process by itself.
+        assert!(said.code == 130 || (after < 100 && said.code == -1), "after {after} ms: {} {}", said.code, said.stderr);
+        assert!(started.elapsed() < Duration::from_secs(5), "after {after} ms it took {:?}", started.elapsed());
+        nothing_is_left(&marker, temp.path(), before);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let mut child = verdikt(&["list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    drop(reader);
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert!(child.wait().unwrap().success(), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
