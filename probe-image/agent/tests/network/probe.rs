@@ -140,6 +140,24 @@ impl Agent {
         self.probe(deadline_ms, vec![probe]).remove(0)
     }
 
+    /// Stops the process; it has stopped when this returns.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        while !std::fs::read_to_string(&stat).expect("it exists").contains(") T ") {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Lets it run again.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
+    }
+
     /// Closes stdin and waits: the exit code.
     pub(crate) fn end(mut self) -> Option<i32> {
         self.stdin = None;

@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -29,6 +29,7 @@ pub(crate) const TESTS: &[Test] = tests![
     silence_is_dropped,
     silence_needs_two_sockets,
     an_answer_to_the_second_socket_counts,
+    time_in_which_the_agent_did_not_run_is_no_silence,
     another_identity_is_an_error,
     peers_that_are_no_servers_prove_nothing,
     a_reset_after_the_handshake_rejects,
@@ -140,6 +141,38 @@ fn an_answer_to_the_second_socket_counts(_: &Lab) {
     });
     let result = Agent::start().one(900, udp("127.0.0.1", 80));
     assert_eq!((result.verdict, result.sockets), (Allowed, 2), "{result:?}");
+}
+
+/// Stopped across its deadline, as on a machine that is overloaded.
+fn time_in_which_the_agent_did_not_run_is_no_silence(_: &Lab) {
+    for answer_while_stopped in [true, false] {
+        let port = 80 + u16::from(answer_while_stopped);
+        let (asked, was_asked) = mpsc::channel();
+        let (answer, may_answer) = mpsc::channel::<()>();
+        udp_peer(port, move |n, request, _| {
+            // The second request is the second socket's.
+            if n == 1 {
+                asked.send(()).unwrap();
+                may_answer.recv().unwrap();
+            }
+            if n == 0 || n == 1 && !answer_while_stopped {
+                return Vec::new();
+            }
+            vec![greeting("x/a", udp_nonce(request).expect("a request"))]
+        });
+        let mut agent = Agent::start();
+        agent.ask(1, 500, vec![udp("127.0.0.1", port)]);
+        was_asked.recv().unwrap();
+        let asked = Instant::now();
+        agent.stop();
+        answer.send(()).unwrap();
+        while asked.elapsed() < Duration::from_millis(800) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        agent.resume();
+        let result = &agent.results(1)[0];
+        assert_eq!(result.verdict, Allowed, "{result:?}, answered while stopped: {answer_while_stopped}");
+    }
 }
 
 fn greeting(id: &str, nonce: &str) -> Vec<u8> {
