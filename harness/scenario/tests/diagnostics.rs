@@ -85,6 +85,40 @@ fn whole(name: &str, text: &str, codes: &[&str]) {
 }
 
 #[test]
+fn every_code_is_documented() {
+    fn walk(dir: &std::path::Path, codes: &mut std::collections::BTreeSet<String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, codes);
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
+            let quoted = text.split('"').filter(|part| part.starts_with("scenario/"));
+            codes.extend(quoted.map(str::to_owned));
+        }
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut codes = std::collections::BTreeSet::new();
+    walk(&root.join("src"), &mut codes);
+    assert!(codes.len() > 50, "{codes:?}");
+    let page = std::fs::read_to_string(root.join("../../docs/scenario-format.md")).unwrap();
+    let missing: Vec<_> = codes.iter().filter(|code| !page.contains(&format!("`{code}`"))).collect();
+    assert!(missing.is_empty(), "not in docs/scenario-format.md: {missing:?}");
+}
+
+/// Other handlers than the one of `render` find place, snippet and advice too.
+#[test]
+fn diagnostics_are_miette_diagnostics() {
+    let (_, diagnostics) = findings(&GOOD.replace("endPort: 90", "endPort: 79"));
+    let mut text = String::new();
+    miette::NarratableReportHandler::new().render_report(&mut text, &diagnostics[0]).unwrap();
+    for part in ["scenario/end-port-before-port", "bad.yaml", "line 36", "a range goes from"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
 fn structure() {
     case("unknown-field", "  summary: One", "  sumary: One", &["scenario/unknown-field"]);
     case("unknown-field-far", "  clauses: [N10]", "  replicas: 3", &["scenario/unknown-field"]);

@@ -7,8 +7,11 @@
 
 mod names;
 mod object;
+mod placement;
 mod policy;
 mod scenario;
+mod selector;
+mod service;
 mod steps;
 mod topology;
 
