@@ -44,12 +44,11 @@ fn sources(prefix: &str) -> Vec<Source> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Severity, render};
+    use crate::render;
 
     #[test]
-    fn the_catalogue_has_no_errors() {
-        let mut loaded = catalogue();
-        loaded.diagnostics.retain(|diagnostic| diagnostic.severity == Severity::Error);
+    fn the_catalogue_has_no_findings() {
+        let loaded = catalogue();
         assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics, false, 120));
         assert!(!loaded.scenarios.is_empty());
         assert!(loaded.scenarios.iter().all(|s| s.source.starts_with("catalogue:")));
