@@ -12,12 +12,15 @@ use std::{
 
 use super::slab::Key;
 
-/// Probes in the open.
+/// Most probes in the open, and fewest: where answers take longer than [`PROMPT`], there are as many fewer as they
+/// take longer. Hundreds of agents on one machine slow each other down so, and not their servers.
 const WINDOW: usize = 32;
+const NARROWEST: usize = 4;
+const PROMPT: Duration = Duration::from_millis(5);
 
 /// How long a probe counts: twice the usual time of an answer, within these bounds.
 const SHORTEST: Duration = Duration::from_millis(2);
-const LONGEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(50);
 
 /// The pace of an engine.
 pub(super) struct Pace {
@@ -37,7 +40,12 @@ impl Pace {
 
     /// Whether one more may start.
     pub(super) fn has_room(&self) -> bool {
-        self.open.len() - self.ended < WINDOW
+        self.open.len() - self.ended < self.window()
+    }
+
+    fn window(&self) -> usize {
+        let usual = self.usual.max(PROMPT).as_micros() as usize;
+        (WINDOW * PROMPT.as_micros() as usize / usual).max(NARROWEST)
     }
 
     /// One has started.
@@ -74,6 +82,16 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slow_answers_narrow_the_window() {
+        let mut pace = Pace::new();
+        let widths = [0, 5, 20, 1000].map(|ms| {
+            pace.usual = Duration::from_millis(ms);
+            pace.window()
+        });
+        assert_eq!(widths, [WINDOW, WINDOW, WINDOW / 4, NARROWEST]);
+    }
 
     #[test]
     fn answers_and_time_make_room() {
