@@ -11,7 +11,7 @@ use crate::{
     Failure,
     arguments::{Arguments, duration, unknown, usage},
     engine::{Answer, Engine, Job, Outcome},
-    resolv, system,
+    resolv, say, system,
 };
 
 /// Options that both verbs have.
@@ -136,24 +136,22 @@ fn run(probe: Probe, options: &Options, allowed: impl Fn(&Outcome) -> String) ->
     };
     if options.json {
         let result = serde_json::to_string(&outcome.result(0)).map_err(|e| Failure::Fatal(e.to_string()))?;
-        println!("{result}");
+        say(&(result + "\n"));
     } else {
         let detail = || outcome.detail.clone().unwrap_or_default();
-        println!(
-            "{}",
-            match outcome.verdict {
-                ProbeVerdict::Allowed => format!("allowed: {}", allowed(&outcome)),
-                ProbeVerdict::Dropped => {
-                    format!(
-                        "dropped: silence on {} sockets for {} ms",
-                        outcome.sockets,
-                        options.deadline.as_millis()
-                    )
-                }
-                ProbeVerdict::Rejected => format!("rejected: {}", detail()),
-                ProbeVerdict::Error => format!("error: {}", detail()),
+        let sentence = match outcome.verdict {
+            ProbeVerdict::Allowed => format!("allowed: {}", allowed(&outcome)),
+            ProbeVerdict::Dropped => {
+                format!(
+                    "dropped: silence on {} sockets for {} ms",
+                    outcome.sockets,
+                    options.deadline.as_millis()
+                )
             }
-        );
+            ProbeVerdict::Rejected => format!("rejected: {}", detail()),
+            ProbeVerdict::Error => format!("error: {}", detail()),
+        };
+        say(&(sentence + "\n"));
     }
     Ok(code)
 }

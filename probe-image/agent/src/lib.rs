@@ -18,7 +18,7 @@ mod serve;
 mod session;
 mod system;
 
-use std::ffi::OsString;
+use std::{ffi::OsString, io::Write};
 
 use arguments::Arguments;
 
@@ -69,11 +69,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Some("connect") => hand::connect(arguments),
         Some("query") => hand::query(arguments),
         Some("version" | "--version" | "-V") => {
-            println!("verdikt-probe {} (protocol {})", env!("CARGO_PKG_VERSION"), verdikt_protocol::VERSION);
+            say(&format!(
+                "verdikt-probe {} (protocol {})\n",
+                env!("CARGO_PKG_VERSION"),
+                verdikt_protocol::VERSION
+            ));
             Ok(0)
         }
         Some("help" | "--help" | "-h") => {
-            print!("{USAGE}");
+            say(USAGE);
             Ok(0)
         }
         Some(other) => Err(Failure::Usage(format!("there is no verb `{other}`"))),
@@ -82,12 +86,23 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     match done {
         Ok(code) => code,
         Err(Failure::Usage(why)) => {
-            eprintln!("verdikt-probe: {why}\n\n{USAGE}");
+            complain(&format!("{why}\n\n{USAGE}"));
             2
         }
         Err(Failure::Fatal(why)) => {
-            eprintln!("verdikt-probe: {why}");
+            complain(&why);
             3
         }
     }
+}
+
+/// Writes to stdout. A reader that has gone away misses it; the exit code tells the same (`println!` would panic).
+pub(crate) fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes to stderr, likewise.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "verdikt-probe: {text}");
 }

@@ -18,7 +18,7 @@ use verdikt_protocol::{IDENTITY_VARIABLE, Transport};
 use crate::{
     Failure,
     arguments::{Arguments, ports, unknown, usage},
-    system,
+    complain, system,
 };
 
 /// Ports by transport.
@@ -58,7 +58,7 @@ pub(crate) fn run(mut args: Arguments) -> Result<u8, Failure> {
     wanted.sctp.retain(|&port| match listen::streams(Transport::Sctp, port) {
         Ok(socket) => server.add_streams(socket).is_ok(),
         Err(Failure::Usage(why) | Failure::Fatal(why)) => {
-            eprintln!("verdikt-probe: warning: {why}; SCTP is not served");
+            complain(&format!("warning: {why}; SCTP is not served"));
             false
         }
     });
