@@ -127,7 +127,6 @@ impl NodeHandle {
     }
 
     /// Whether the kernel has IPv6. Without it, IPv6 addresses of pods are ignored by the node.
-    #[expect(dead_code, reason = "the API server still gives every pod both families")]
     pub(crate) fn ipv6(&self) -> bool {
         self.shared.ipv6
     }

@@ -248,7 +248,7 @@ impl Node {
         // A command that was just being started may slip in once: `leaving` lets no other follow.
         let end = std::time::Instant::now() + REAP;
         loop {
-            self.processes.kill(|owner| owner.uid == uid);
+            self.processes.kill_pod(uid);
             if self.processes.wait_gone(uid, Duration::from_millis(200)) {
                 break;
             }

@@ -1,7 +1,7 @@
 //! Processes: the one command that exists in the sandbox, and PID 1's duty to reap.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::File,
     io,
     os::{
@@ -52,8 +52,15 @@ pub(crate) struct Processes {
     /// Held for reading from before a process exists until it is registered; the reaper takes it for writing once
     /// before it asks whose a process is.
     births: RwLock<()>,
-    living: Mutex<HashMap<Pid, Owner>>,
+    living: Mutex<Living>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct Living {
+    processes: HashMap<Pid, Owner>,
+    /// Execs that were to be killed before they had started.
+    stillborn: HashSet<u64>,
 }
 
 impl Processes {
@@ -70,7 +77,7 @@ impl Processes {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Pid, Owner>> {
+    fn lock(&self) -> MutexGuard<'_, Living> {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,16 +111,36 @@ impl Processes {
             .stderr(Stdio::from(stderr));
         let _birth = self.births.read().unwrap_or_else(PoisonError::into_inner);
         let child = command.spawn().map_err(|error| format!("exec: {name:?}: {error}"))?;
-        self.lock().insert(Pid::from_raw(child.id() as i32), owner);
+        let pid = Pid::from_raw(child.id() as i32);
+        let mut living = self.lock();
+        if let Job::Exec(id) = owner.job
+            && living.stillborn.remove(&id)
+        {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        living.processes.insert(pid, owner);
         self.changed.notify_all();
         Ok(())
     }
 
-    /// Kills the processes of a pod, or one exec.
-    pub(crate) fn kill(&self, which: impl Fn(&Owner) -> bool) {
+    /// Kills the processes of a pod.
+    pub(crate) fn kill_pod(&self, uid: &str) {
         // Under the lock nobody is reaped, so no pid can have become another process's.
-        for (pid, _) in self.lock().iter().filter(|(_, owner)| which(owner)) {
+        for (pid, _) in self.lock().processes.iter().filter(|(_, owner)| owner.uid == uid) {
             let _ = kill(*pid, Signal::SIGKILL);
+        }
+    }
+
+    /// Kills an exec, even if it is only about to start.
+    pub(crate) fn kill_exec(&self, id: u64) {
+        let mut living = self.lock();
+        match living.processes.iter().find(|(_, owner)| owner.job == Job::Exec(id)) {
+            Some((pid, _)) => {
+                let _ = kill(*pid, Signal::SIGKILL);
+            }
+            None => {
+                living.stillborn.insert(id);
+            }
         }
     }
 
@@ -121,7 +148,7 @@ impl Processes {
     pub(crate) fn wait_gone(&self, uid: &str, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         let mut living = self.lock();
-        while living.values().any(|owner| owner.uid == uid) {
+        while living.processes.values().any(|owner| owner.uid == uid) {
             let Some(left) = end.checked_duration_since(Instant::now()) else { return false };
             living = self.changed.wait_timeout(living, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -142,7 +169,7 @@ impl Processes {
                         // Reaped by whoever started it in vain.
                         _ => continue,
                     };
-                    let owner = living.remove(&pid);
+                    let owner = living.processes.remove(&pid);
                     self.changed.notify_all();
                     drop(living);
                     if let Some(owner) = owner {
@@ -151,7 +178,7 @@ impl Processes {
                 }
                 Err(Errno::ECHILD) => {
                     let living = self.lock();
-                    if living.is_empty() {
+                    if living.processes.is_empty() {
                         // Until there is a child again.
                         drop(self.changed.wait(living).unwrap_or_else(PoisonError::into_inner));
                     }

@@ -196,7 +196,7 @@ fn listen(node: &Arc<Node>, syncs: &Syncs, channel: &mut Blocking) -> u8 {
                     node.say(&FromNode::Exited { id, code: Err(why) });
                 }
             },
-            ToNode::Kill { id } => node.processes.kill(|owner| owner.job == super::process::Job::Exec(id)),
+            ToNode::Kill { id } => node.processes.kill_exec(id),
             ToNode::Sync { generation, state } => {
                 if syncs.send((generation, state)).is_err() {
                     let error = Some("the dataplane's thread has ended; see the node's log".into());

@@ -140,6 +140,15 @@ fn killed(runtime: &Runtime) {
         exec.kill();
         assert_eq!(exec.wait().await, Ok(137));
         drop(keep);
+        for _ in 0..20 {
+            // At once: most likely before it has started.
+            let (stdin, keep) = nix::unistd::pipe().unwrap();
+            let argv = vec!["verdikt-probe".into(), "agent".into()];
+            let mut exec = lab.node.exec(&a.uid, argv, BTreeMap::new(), [stdin, null(), null()]).unwrap();
+            exec.kill();
+            assert_eq!(exec.wait().await, Ok(137));
+            drop(keep);
+        }
         assert!(exits.try_recv().is_err(), "an exec is not the pod");
         lab.expect(&a, &a, 80, "allowed").await;
         lab.stop().await;
