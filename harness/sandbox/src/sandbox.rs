@@ -83,7 +83,9 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// The API server would be reachable from elsewhere.
-    #[error("the sandbox's API server speaks plain HTTP and listens on loopback only, not on {listen}; use 127.0.0.1 or ::1")]
+    #[error(
+        "the sandbox's API server speaks plain HTTP and listens on loopback only, not on {listen}; use 127.0.0.1 or ::1"
+    )]
     NotLoopback {
         /// What was asked for.
         listen: SocketAddr,
@@ -158,7 +160,7 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    fn with_node(
+    pub(crate) fn with_node(
         node: Arc<dyn NodeApi>,
         profile: Profile,
         token: String,
@@ -170,6 +172,12 @@ impl Sandbox {
         controllers::start(&cluster);
         let server = server::serve(cluster.clone(), listener);
         Self { cluster, address, server, _scratch: scratch }
+    }
+
+    /// What the server works on, for tests.
+    #[cfg(test)]
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Waits until the DNS pod runs.
@@ -234,11 +242,9 @@ impl Sandbox {
         targets: &[(IpAddr, u16)],
     ) -> Result<ConnectLoop, ConnectLoopError> {
         let uid = |(namespace, name): &(String, String)| {
-            self.cluster
-                .store
-                .get(Kind::Pod, namespace, name)
-                .map(|pod| pod.uid().to_owned())
-                .ok_or_else(|| ConnectLoopError::NoSuchPod { namespace: namespace.clone(), name: name.clone() })
+            self.cluster.store.get(Kind::Pod, namespace, name).map(|pod| pod.uid().to_owned()).ok_or_else(
+                || ConnectLoopError::NoSuchPod { namespace: namespace.clone(), name: name.clone() },
+            )
         };
         let uids = sources.iter().map(uid).collect::<Result<Vec<_>, _>>()?;
         let (connects, time) =

@@ -46,7 +46,7 @@ impl Cluster {
     /// A cluster with its nodes and first namespaces; its controllers do not run yet.
     pub(crate) fn new(node: Arc<dyn NodeApi>, profile: Profile, token: String, logs: PathBuf) -> Arc<Self> {
         let cluster = Arc::new(Self {
-            store: Arc::new(Store::new()),
+            store: Arc::new(Store::new(node.ipv6())),
             node,
             syncer: Syncer::new(),
             pods: Pods::new(),
@@ -132,6 +132,11 @@ impl Cluster {
         let _ = self.create(Kind::ServiceAccount, namespace, account);
     }
 
+    /// How many IP families the cluster has: IPv4, and IPv6 if the kernel has it.
+    pub(crate) fn families(&self) -> usize {
+        if self.store.dual_stack { 2 } else { 1 }
+    }
+
     fn node_object(&self, number: u16) -> Value {
         let name = plan::NODE_NAMES[usize::from(number)];
         let time = now();
@@ -141,9 +146,10 @@ impl Cluster {
                 "lastHeartbeatTime": time, "lastTransitionTime": time,
             })
         };
-        let cidrs = plan::pod_cidrs(number);
+        let families = self.families();
+        let cidrs = &plan::pod_cidrs(number)[..families];
         let capacity = json!({"cpu": "64", "memory": "64Gi", "pods": "4094"});
-        let mut addresses: Vec<Value> = plan::node_ips(number)
+        let mut addresses: Vec<Value> = plan::node_ips(number)[..families]
             .iter()
             .map(|ip| json!({"type": "InternalIP", "address": ip.to_string()}))
             .collect();

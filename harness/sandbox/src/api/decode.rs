@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     kinds::{Facts, Kind, VERSION},
+    protobuf,
     status::ApiError,
 };
 
@@ -45,18 +46,23 @@ impl FieldValidation {
     }
 }
 
-/// Reads a body that is JSON, or YAML when its content type says so.
+/// Reads a body that is JSON, or YAML or protobuf when its content type says so.
 ///
 /// # Errors
-/// 400 for bad syntax, 415 for protobuf and other types.
+/// 400 for bad syntax, 415 for other types and for what cannot be read of protobuf.
 pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
     let content = headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or("application/json");
     let media = content.split(';').next().unwrap_or_default().trim();
     match media {
         "" | "*/*" | "application/json" => json(body),
         "application/yaml" => yaml(body),
-        _ => Err(ApiError::unsupported_media_type("application/json, application/yaml")),
+        "application/vnd.kubernetes.protobuf" => protobuf::read(body).ok_or_else(unsupported),
+        _ => Err(unsupported()),
     }
+}
+
+fn unsupported() -> ApiError {
+    ApiError::unsupported_media_type("application/json, application/yaml")
 }
 
 /// Reads JSON.
@@ -64,8 +70,9 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> 
 /// # Errors
 /// 400 for bad syntax.
 pub(crate) fn json(body: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(body)
-        .map_err(|e| ApiError::bad_request(format!("the object provided is unrecognized (must be of type JSON): {e}")))
+    serde_json::from_slice(body).map_err(|e| {
+        ApiError::bad_request(format!("the object provided is unrecognized (must be of type JSON): {e}"))
+    })
 }
 
 /// Reads YAML, of which JSON is a part.
@@ -76,7 +83,8 @@ pub(crate) fn yaml(body: &[u8]) -> Result<Value, ApiError> {
     if body.trim_ascii_start().starts_with(b"{") {
         return json(body);
     }
-    let text = std::str::from_utf8(body).map_err(|e| ApiError::bad_request(format!("error parsing YAML: {e}")))?;
+    let text =
+        std::str::from_utf8(body).map_err(|e| ApiError::bad_request(format!("error parsing YAML: {e}")))?;
     serde_yaml::from_str(text).map_err(|e| ApiError::bad_request(format!("error parsing YAML: {e}")))
 }
 
@@ -117,7 +125,9 @@ pub(crate) fn canonical(
 /// `apiVersion` and `kind` must fit the URL; typed clients may leave them out.
 fn check_type(facts: &Facts, value: &mut Value) -> Result<(), ApiError> {
     let Some(map) = value.as_object_mut() else {
-        return Err(ApiError::bad_request("the object provided is unrecognized (must be of type JSON object)"));
+        return Err(ApiError::bad_request(
+            "the object provided is unrecognized (must be of type JSON object)",
+        ));
     };
     for (key, wanted) in [("apiVersion", facts.api_version()), ("kind", facts.kind.to_owned())] {
         match map.get(key).and_then(Value::as_str).unwrap_or_default() {
@@ -133,7 +143,10 @@ fn check_type(facts: &Facts, value: &mut Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn through<T: Serialize + DeserializeOwned>(facts: &Facts, value: Value) -> Result<(Value, Vec<String>), ApiError> {
+fn through<T: Serialize + DeserializeOwned>(
+    facts: &Facts,
+    value: Value,
+) -> Result<(Value, Vec<String>), ApiError> {
     let refuse = |e: serde_json::Error| {
         ApiError::bad_request(format!(
             "{} in version {VERSION:?} cannot be handled as a {}: {e}",
@@ -190,7 +203,10 @@ mod tests {
         let facts = Kind::NetworkPolicy.facts();
         let given = policy(json!({"podSelector": {}, "ingress": [{"form": []}]}));
         let error = canonical(facts, given.clone(), FieldValidation::Strict).unwrap_err().json().to_string();
-        assert!(error.contains(r#"strict decoding error: unknown field \"spec.ingress[0].form\""#), "{error}");
+        assert!(
+            error.contains(r#"strict decoding error: unknown field \"spec.ingress[0].form\""#),
+            "{error}"
+        );
         let (kept, warnings) = canonical(facts, given.clone(), FieldValidation::Warn).unwrap();
         assert_eq!(warnings, ["unknown field \"spec.ingress[0].form\""]);
         assert_eq!(kept["spec"]["ingress"], json!([{}]));
@@ -213,7 +229,8 @@ mod tests {
     #[test]
     fn numbers_and_nulls_are_not_unknown_fields() {
         let facts = Kind::NetworkPolicy.facts();
-        let given = policy(json!({"podSelector": {}, "egress": null, "ingress": [{"ports": [{"port": 80}]}]}));
+        let given =
+            policy(json!({"podSelector": {}, "egress": null, "ingress": [{"ports": [{"port": 80}]}]}));
         assert!(canonical(facts, given, FieldValidation::Strict).is_ok());
     }
 }

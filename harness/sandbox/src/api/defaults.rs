@@ -150,16 +150,23 @@ fn cluster_ips(tx: &Transaction<'_>, spec: &mut Value, old: Option<&Value>) -> R
             }
         }
     }
-    let single = text(spec, "/ipFamilyPolicy") == "SingleStack";
+    let single = !tx.dual_stack || text(spec, "/ipFamilyPolicy") == "SingleStack";
     let mut families: Vec<String> =
         items(spec, "/ipFamilies").iter().filter_map(|f| Some(f.as_str()?.to_owned())).collect();
+    if !tx.dual_stack {
+        families.retain(|family| family == "IPv4");
+    }
     if families.is_empty() {
         families.push("IPv4".into());
     }
     if families.len() == 1 && !single {
         families.push(if families[0] == "IPv4" { "IPv6".into() } else { "IPv4".into() });
     }
-    default(spec, "ipFamilyPolicy", json!(if families.len() == 2 { "PreferDualStack" } else { "SingleStack" }));
+    default(
+        spec,
+        "ipFamilyPolicy",
+        json!(if families.len() == 2 { "PreferDualStack" } else { "SingleStack" }),
+    );
     spec["ipFamilies"] = json!(families);
 
     let wanted = text(spec, "/clusterIP").to_owned();
@@ -186,9 +193,15 @@ fn cluster_ips(tx: &Transaction<'_>, spec: &mut Value, old: Option<&Value>) -> R
             let why = if number.is_some() {
                 "provided IP is already allocated".to_owned()
             } else {
-                format!("provided IP is not in the valid range. The range of valid IPs is {}", plan::SERVICE_CIDRS[0])
+                format!(
+                    "provided IP is not in the valid range. The range of valid IPs is {}",
+                    plan::SERVICE_CIDRS[0]
+                )
             };
-            return Err(invalid_service("spec.clusterIPs", format!("Invalid value: [{wanted:?}]: failed to allocate IP {wanted}: {why}")));
+            return Err(invalid_service(
+                "spec.clusterIPs",
+                format!("Invalid value: [{wanted:?}]: failed to allocate IP {wanted}: {why}"),
+            ));
         }
         number
     };
@@ -204,7 +217,8 @@ fn cluster_ips(tx: &Transaction<'_>, spec: &mut Value, old: Option<&Value>) -> R
 
 fn node_ports(tx: &Transaction<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), ApiError> {
     let me = (text(object, "/metadata/namespace").to_owned(), text(object, "/metadata/name").to_owned());
-    let number = |port: &Value| port.get("nodePort").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
+    let number =
+        |port: &Value| port.get("nodePort").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
     let mut taken: BTreeSet<u16> = tx
         .list(Kind::Service, None)
         .iter()
@@ -225,13 +239,18 @@ fn node_ports(tx: &Transaction<'_>, object: &mut Value, old: Option<&Value>) -> 
                 ));
             }
             Some(wanted) if !taken.insert(wanted) => {
-                return Err(invalid_service(path, format!("Invalid value: {wanted}: provided port is already allocated")));
+                return Err(invalid_service(
+                    path,
+                    format!("Invalid value: {wanted}: provided port is already allocated"),
+                ));
             }
             Some(_) => {}
             None => {
-                let kept = before.iter().find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"]);
+                let kept =
+                    before.iter().find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"]);
                 let free = kept.and_then(number).or_else(|| NODE_PORTS.clone().find(|n| !taken.contains(n)));
-                let free = free.ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
+                let free =
+                    free.ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
                 taken.insert(free);
                 port["nodePort"] = json!(free);
             }
@@ -251,13 +270,15 @@ mod tests {
     use crate::api::store::Store;
 
     fn filled(kind: Kind, mut object: Value) -> Value {
-        Store::new().write(|tx| fill(tx, kind, &mut object, None)).unwrap();
+        Store::new(true).write(|tx| fill(tx, kind, &mut object, None)).unwrap();
         object
     }
 
     #[test]
     fn policy_types_follow_from_the_rules() {
-        let types = |spec: Value| filled(Kind::NetworkPolicy, json!({"metadata": {}, "spec": spec}))["spec"]["policyTypes"].clone();
+        let types = |spec: Value| {
+            filled(Kind::NetworkPolicy, json!({"metadata": {}, "spec": spec}))["spec"]["policyTypes"].clone()
+        };
         assert_eq!(types(json!({"podSelector": {}})), json!(["Ingress"]));
         assert_eq!(types(json!({"egress": []})), json!(["Ingress"]));
         assert_eq!(types(json!({"egress": [{}]})), json!(["Ingress", "Egress"]));
@@ -266,13 +287,18 @@ mod tests {
 
     #[test]
     fn services_get_addresses_of_both_families_and_node_ports() {
-        let object = json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
+        let object =
+            json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
         let spec = &filled(Kind::Service, object)["spec"];
         assert_eq!(spec["clusterIPs"], json!(["10.96.0.100", "fd00:10:96::64"]));
-        assert_eq!(spec["ports"][0], json!({"port": 80, "protocol": "TCP", "targetPort": 80, "nodePort": 30000}));
+        assert_eq!(
+            spec["ports"][0],
+            json!({"port": 80, "protocol": "TCP", "targetPort": 80, "nodePort": 30000})
+        );
         let headless = filled(Kind::Service, json!({"metadata": {}, "spec": {"clusterIP": "None"}}));
         assert_eq!(headless["spec"]["clusterIPs"], json!(["None"]));
-        let single = json!({"metadata": {}, "spec": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}});
+        let single =
+            json!({"metadata": {}, "spec": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}});
         assert_eq!(filled(Kind::Service, single)["spec"]["clusterIPs"], json!(["fd00:10:96::64"]));
     }
 

@@ -9,26 +9,24 @@ use serde_json::{Value, json};
 
 use super::{
     kinds::{Facts, KINDS, VERBS, VERSION},
+    reviews::{REVIEWS, Review},
     status::{ApiError, json_response},
 };
 
 /// Version that the server claims; its objects are those of Kubernetes 1.33.
 pub(crate) const KUBERNETES: &str = "v1.33.0";
 
-/// Kinds that can only be created, and are answered at once: (group, plural, singular, kind).
-const REVIEWS: [(&str, &str, &str, &str); 2] = [
-    ("authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview"),
-];
-
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-const GROUPS: [&str; 3] = ["authorization.k8s.io", "discovery.k8s.io", "networking.k8s.io"];
+const GROUPS: [&str; 4] =
+    ["authentication.k8s.io", "authorization.k8s.io", "discovery.k8s.io", "networking.k8s.io"];
 
 /// Answers discovery paths; `None` for any other path.
 pub(crate) fn respond(segments: &[&str], headers: &HeaderMap) -> Option<Result<Response<Body>, ApiError>> {
     let body = match segments {
-        [] => json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}),
+        [] => {
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
+        }
         ["version"] => version(),
         ["api"] if aggregated(headers) => return Some(Ok(aggregated_response(&[""]))),
         ["apis"] if aggregated(headers) => return Some(Ok(aggregated_response(&GROUPS))),
@@ -81,8 +79,8 @@ fn kinds(group: &str) -> impl Iterator<Item = &'static Facts> {
     KINDS.iter().filter(move |f| f.group == group)
 }
 
-fn reviews(group: &str) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    REVIEWS.iter().filter(move |(g, ..)| *g == group).map(|(_, plural, singular, kind)| (*plural, *singular, *kind))
+fn reviews(group: &str) -> impl Iterator<Item = &'static Review> {
+    REVIEWS.iter().filter(move |review| review.group == group)
 }
 
 fn resources(group: &str) -> Value {
@@ -112,19 +110,22 @@ fn resources(group: &str) -> Value {
             }));
         }
     }
-    for (plural, singular, kind) in reviews(group) {
+    for review in reviews(group) {
         list.push(json!({
-            "name": plural, "singularName": singular, "namespaced": false, "kind": kind, "verbs": ["create"],
+            "name": review.plural,
+            "singularName": review.singular,
+            "namespaced": false,
+            "kind": review.kind,
+            "verbs": ["create"],
         }));
     }
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version(group), "resources": list})
 }
 
 fn aggregated(headers: &HeaderMap) -> bool {
-    headers
-        .get("accept")
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|accept| accept.split(',').any(|m| m.contains("as=APIGroupDiscoveryList") && m.contains("v=v2;")))
+    headers.get("accept").and_then(|v| v.to_str().ok()).is_some_and(|accept| {
+        accept.split(',').any(|m| m.contains("as=APIGroupDiscoveryList") && m.contains("v=v2;"))
+    })
 }
 
 fn aggregated_response(groups: &[&str]) -> Response<Body> {
@@ -170,10 +171,13 @@ fn aggregated_resources(group: &str) -> Vec<Value> {
             })
         })
         .collect();
-    list.extend(reviews(group).map(|(plural, singular, kind)| {
+    list.extend(reviews(group).map(|review| {
         json!({
-            "resource": plural, "responseKind": response_kind(kind), "scope": "Cluster",
-            "singularResource": singular, "verbs": ["create"],
+            "resource": review.plural,
+            "responseKind": response_kind(review.kind),
+            "scope": "Cluster",
+            "singularResource": review.singular,
+            "verbs": ["create"],
         })
     }));
     list
@@ -194,11 +198,13 @@ fn openapi_index() -> Value {
 /// Only the paths: that PATCH and POST take `fieldValidation` is all that `kubectl apply` looks for. It has the merge
 /// keys of these kinds built in.
 fn openapi(group: &str) -> Value {
-    let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+    let parameter =
+        |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
     let parameters = ["dryRun", "fieldManager", "fieldValidation"].map(parameter);
     let mut paths = serde_json::Map::new();
     for facts in kinds(group) {
-        let root = if group.is_empty() { format!("/api/{VERSION}") } else { format!("/apis/{group}/{VERSION}") };
+        let root =
+            if group.is_empty() { format!("/api/{VERSION}") } else { format!("/apis/{group}/{VERSION}") };
         let scope = if facts.namespaced { "/namespaces/{namespace}" } else { "" };
         let collection = format!("{root}{scope}/{}", facts.plural);
         let operation = |action: &str| {
@@ -209,7 +215,10 @@ fn openapi(group: &str) -> Value {
                 "x-kubernetes-group-version-kind": {"group": facts.group, "version": VERSION, "kind": facts.kind},
             })
         };
-        paths.insert(format!("{collection}/{{name}}"), json!({"patch": operation("patch"), "put": operation("put")}));
+        paths.insert(
+            format!("{collection}/{{name}}"),
+            json!({"patch": operation("patch"), "put": operation("put")}),
+        );
         paths.insert(collection, json!({"post": operation("post")}));
     }
     json!({

@@ -13,7 +13,7 @@ use axum::{
     body::Body,
     extract::{
         FromRequestParts,
-        ws::{Message, WebSocket, WebSocketUpgrade},
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code},
     },
     http::{Response, request::Parts},
     response::IntoResponse,
@@ -89,15 +89,23 @@ pub(crate) async fn respond(
     if let Some(container) = params.get("container").filter(|c| !c.is_empty())
         && items(&pod.value, "/spec/containers").iter().all(|c| text(c, "/name") != container)
     {
-        return Err(ApiError::bad_request(format!("container {container} is not valid for pod {}", pod.name())));
+        return Err(ApiError::bad_request(format!(
+            "container {container} is not valid for pod {}",
+            pod.name()
+        )));
     }
     can_exec(&pod.value).map_err(ApiError::bad_request)?;
     let tty = params.flag("tty");
     // A terminal has no stderr of its own.
-    let wanted =
-        Wanted { stdin: params.flag("stdin"), stdout: params.flag("stdout"), stderr: params.flag("stderr") && !tty };
+    let wanted = Wanted {
+        stdin: params.flag("stdin"),
+        stdout: params.flag("stdout"),
+        stderr: params.flag("stderr") && !tty,
+    };
     let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|e| {
-        ApiError::bad_request(format!("Upgrade request required: exec needs a WebSocket with {V5} or {V4}: {e}"))
+        ApiError::bad_request(format!(
+            "Upgrade request required: exec needs a WebSocket with {V5} or {V4}: {e}"
+        ))
     })?;
     let offered: Vec<&str> = parts
         .headers
@@ -107,7 +115,9 @@ pub(crate) async fn respond(
         .flat_map(|v| v.split(',').map(str::trim))
         .collect();
     if !offered.iter().any(|p| [V5, V4].contains(p)) {
-        return Err(ApiError::bad_request(format!("unable to upgrade: none of {offered:?} is supported; use {V5} or {V4}")));
+        return Err(ApiError::bad_request(format!(
+            "unable to upgrade: none of {offered:?} is supported; use {V5} or {V4}"
+        )));
     }
     let cluster = cluster.clone();
     let uid = pod.uid().to_owned();
@@ -119,13 +129,22 @@ pub(crate) async fn respond(
         .into_response())
 }
 
-async fn session(cluster: &Cluster, uid: &str, argv: Vec<String>, wanted: Wanted, tty: bool, socket: WebSocket) {
+async fn session(
+    cluster: &Cluster,
+    uid: &str,
+    argv: Vec<String>,
+    wanted: Wanted,
+    tty: bool,
+    socket: WebSocket,
+) {
     let v5 = socket.protocol().is_some_and(|p| p == V5);
     let (mut sender, receiver) = socket.split();
-    let begun = pipes(wanted, tty).map_err(|e| format!("no pipes for the command: {e}")).and_then(|(ours, theirs)| {
-        let exec = cluster.node.exec(uid, argv, std::collections::BTreeMap::new(), theirs)?;
-        Ok((ours, exec))
-    });
+    let begun = pipes(wanted, tty).map_err(|e| format!("no pipes for the command: {e}")).and_then(
+        |(ours, theirs)| {
+            let exec = cluster.node.exec(uid, argv, std::collections::BTreeMap::new(), theirs)?;
+            Ok((ours, exec))
+        },
+    );
     let status = match begun {
         Err(why) => failure(&why),
         Ok((Pipes { stdin, stdout, stderr }, exec)) => {
@@ -145,7 +164,8 @@ async fn session(cluster: &Cluster, uid: &str, argv: Vec<String>, wanted: Wanted
     frame.extend_from_slice(status.to_string().as_bytes());
     // The client may have gone; then there is nobody left to tell.
     let _ = sender.send(Message::Binary(frame.into())).await;
-    let _ = sender.send(Message::Close(None)).await;
+    let close = CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::default() };
+    let _ = sender.send(Message::Close(Some(close))).await;
     let _ = sender.close().await;
 }
 
@@ -285,8 +305,5 @@ fn failure(why: &str) -> Value {
 /// # Errors
 /// 404 when there is none.
 pub(crate) fn pod(cluster: &Cluster, namespace: &str, name: &str) -> Result<Shared, ApiError> {
-    cluster
-        .store
-        .get(Kind::Pod, namespace, name)
-        .ok_or_else(|| ApiError::not_found(Kind::Pod.facts(), name))
+    cluster.store.get(Kind::Pod, namespace, name).ok_or_else(|| ApiError::not_found(Kind::Pod.facts(), name))
 }

@@ -70,7 +70,11 @@ impl Write {
     ///
     /// # Errors
     /// As [`Write::create`].
-    pub(crate) fn create_applied(&self, tx: &mut Transaction<'_>, object: Value) -> Result<Written, ApiError> {
+    pub(crate) fn create_applied(
+        &self,
+        tx: &mut Transaction<'_>,
+        object: Value,
+    ) -> Result<Written, ApiError> {
         self.make(tx, object, true)
     }
 
@@ -159,7 +163,9 @@ impl Write {
             [(&options.uid, object.uid(), "UID"), (&options.version, &version, "ResourceVersion")]
         {
             if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
-                let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+                let why = format!(
+                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                );
                 return Err(ApiError::conflict(self.facts, name, &why));
             }
         }
@@ -194,7 +200,9 @@ impl Write {
 
     /// Seconds that a pod gets; none when it has not been given to a node.
     fn grace(&self, pod: &Value, options: &DeleteOptions) -> i64 {
-        if text(pod, "/spec/nodeName").is_empty() || matches!(text(pod, "/status/phase"), "Failed" | "Succeeded") {
+        if text(pod, "/spec/nodeName").is_empty()
+            || matches!(text(pod, "/status/phase"), "Failed" | "Succeeded")
+        {
             return 0;
         }
         let own = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
@@ -262,7 +270,8 @@ impl Write {
         }
         let uid = text(new, "/metadata/uid");
         if !uid.is_empty() && uid != old.uid() {
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.uid());
+            let why =
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.uid());
             return Err(ApiError::conflict(facts, old.name(), &why));
         }
         let before = &old.value;
@@ -294,11 +303,16 @@ impl Write {
         if facts.id == Kind::Namespace && self.subresource.is_empty() {
             carry(before, new, "spec");
         }
-        if facts.id == Kind::Pod && text(new, "/spec/nodeName").is_empty() && !text(before, "/spec/nodeName").is_empty() {
+        if facts.id == Kind::Pod
+            && text(new, "/spec/nodeName").is_empty()
+            && !text(before, "/spec/nodeName").is_empty()
+        {
             // A client that applies a manifest again does not know where its pod runs.
             new["spec"]["nodeName"] = before["spec"]["nodeName"].clone();
         }
-        let (Some(before), Some(metadata)) = (before.get("metadata"), new.get_mut("metadata")) else { return Ok(()) };
+        let (Some(before), Some(metadata)) = (before.get("metadata"), new.get_mut("metadata")) else {
+            return Ok(());
+        };
         for key in [
             "uid",
             "creationTimestamp",
@@ -340,7 +354,9 @@ fn carry(from: &Value, to: &mut Value, key: &str) {
 fn same(old: &Value, new: &Value) -> bool {
     let timeless = |value: &Value| {
         let mut value = value.clone();
-        for entry in value.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
+        for entry in
+            value.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut).into_iter().flatten()
+        {
             entry.as_object_mut().map(|entry| entry.remove("time"));
         }
         value

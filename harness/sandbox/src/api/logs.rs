@@ -33,7 +33,9 @@ pub(crate) async fn respond(
 ) -> Result<Response<Body>, ApiError> {
     let name = pod.name();
     if params.flag("previous") {
-        return Err(ApiError::bad_request(format!("previous terminated container in pod {name:?} not found")));
+        return Err(ApiError::bad_request(format!(
+            "previous terminated container in pod {name:?} not found"
+        )));
     }
     let containers = items(&pod.value, "/spec/containers");
     if let Some(container) = params.get("container").filter(|c| !c.is_empty())
@@ -132,13 +134,9 @@ impl Follow {
     }
 
     fn running(&self) -> bool {
-        self.cluster
-            .store
-            .get(Kind::Pod, self.pod.namespace(), self.pod.name())
-            .is_some_and(|pod| {
-                pod.uid() == self.pod.uid()
-                    && matches!(text(&pod.value, "/status/phase"), "Pending" | "Running")
-            })
+        self.cluster.store.get(Kind::Pod, self.pod.namespace(), self.pod.name()).is_some_and(|pod| {
+            pod.uid() == self.pod.uid() && matches!(text(&pod.value, "/status/phase"), "Pending" | "Running")
+        })
     }
 }
 

@@ -19,6 +19,7 @@ mod logs;
 pub(crate) mod node_api;
 pub(crate) mod object;
 mod patch;
+mod protobuf;
 mod query;
 mod render;
 mod rest;
@@ -28,5 +29,7 @@ pub(crate) mod server;
 mod status;
 mod store;
 mod table;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod watching;

@@ -35,6 +35,8 @@ pub(crate) type Connects = (u64, Duration);
 pub(crate) trait NodeApi: Send + Sync + 'static {
     /// Release of its kernel.
     fn kernel(&self) -> String;
+    /// Whether its kernel has IPv6.
+    fn ipv6(&self) -> bool;
     /// Makes a pod and starts its command; ready when it is `Ok`.
     fn add_pod(&self, pod: NewPod) -> BoxFuture<'_, Result<(), String>>;
     /// Ends a pod.
@@ -65,6 +67,10 @@ pub(crate) trait NodeApi: Send + Sync + 'static {
 impl NodeApi for NodeHandle {
     fn kernel(&self) -> String {
         Self::kernel(self).to_owned()
+    }
+
+    fn ipv6(&self) -> bool {
+        Self::ipv6(self)
     }
 
     fn add_pod(&self, pod: NewPod) -> BoxFuture<'_, Result<(), String>> {

@@ -126,7 +126,8 @@ impl Filter {
         self.namespace.as_deref().is_none_or(|ns| ns == object.namespace())
             && self.name.as_deref().is_none_or(|name| name == object.name())
             && self.fields.matches(&object.value)
-            && (self.labels.is_empty() || self.labels.matches(&super::object::strings(&object.value, "/metadata/labels")))
+            && (self.labels.is_empty()
+                || self.labels.matches(&super::object::strings(&object.value, "/metadata/labels")))
     }
 }
 

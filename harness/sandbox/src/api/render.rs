@@ -52,7 +52,8 @@ impl Form {
     /// # Errors
     /// 406 when there is none.
     pub(crate) fn accepted(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let Some(accept) = headers.get("accept").and_then(|v| v.to_str().ok()).filter(|a| !a.is_empty()) else {
+        let Some(accept) = headers.get("accept").and_then(|v| v.to_str().ok()).filter(|a| !a.is_empty())
+        else {
             return Ok(Self::Json);
         };
         for media in accept.split(',') {
@@ -148,7 +149,10 @@ mod tests {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         assert_eq!(accepted(kubectl), Ok(Form::Table));
         assert_eq!(accepted("application/vnd.kubernetes.protobuf,application/json"), Ok(Form::Json));
-        assert_eq!(accepted("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"), Ok(Form::Metadata));
+        assert_eq!(
+            accepted("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+            Ok(Form::Metadata)
+        );
         assert_eq!(accepted("application/vnd.kubernetes.protobuf").unwrap_err().code(), 406);
     }
 }

@@ -40,7 +40,12 @@ struct Call<'a> {
 ///
 /// # Errors
 /// As the API has them.
-pub(crate) async fn respond(cluster: &Arc<Cluster>, target: &Target, parts: &mut Parts, body: Bytes) -> Answer {
+pub(crate) async fn respond(
+    cluster: &Arc<Cluster>,
+    target: &Target,
+    parts: &mut Parts,
+    body: Bytes,
+) -> Answer {
     let params = Params::parse(&parts.uri)?;
     let Some(facts) = Facts::of(&target.group, &target.resource) else {
         return review(target, &parts.method, &parts.headers, &body);
@@ -81,11 +86,8 @@ fn review(target: &Target, method: &Method, headers: &HeaderMap, body: &Bytes) -
     if *method != Method::POST {
         return Err(ApiError::no_such_path());
     }
-    let known = || reviews::respond(&target.group, &target.resource, &decode::read(headers, body).ok()?);
-    match known() {
-        Some(answer) => Ok(json_response(201, &answer?)),
-        None => Err(ApiError::no_such_path()),
-    }
+    let body = if body.is_empty() { json!({}) } else { decode::read(headers, body)? };
+    Ok(json_response(201, &reviews::respond(&target.group, &target.resource, &body)?))
 }
 
 impl Call<'_> {
@@ -223,7 +225,11 @@ impl Call<'_> {
                 "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
             ));
         }
-        if config.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+        if config
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array)
+            .is_some_and(|list| !list.is_empty())
+        {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
         // Checks types and unknown fields of what the client wrote, and drops nulls.
@@ -253,7 +259,8 @@ impl Call<'_> {
 
     fn delete_options(&self, body: &Bytes) -> Result<(DeleteOptions, bool), ApiError> {
         let options = if body.is_empty() { json!({}) } else { decode::read(self.headers, body)? };
-        let optional = |pointer: &str| Some(text(&options, pointer)).filter(|t| !t.is_empty()).map(str::to_owned);
+        let optional =
+            |pointer: &str| Some(text(&options, pointer)).filter(|t| !t.is_empty()).map(str::to_owned);
         let grace = options.get("gracePeriodSeconds").and_then(Value::as_i64);
         let grace = match self.params.number("gracePeriodSeconds")? {
             Some(grace) => i64::try_from(grace).ok(),
@@ -278,7 +285,9 @@ impl Call<'_> {
             write.delete(tx, &object, &options)
         })?;
         let object = match deleted {
-            Deleted::Gone(object) if !matches!(self.facts.id, Kind::Pod | Kind::Service | Kind::ServiceAccount) => {
+            Deleted::Gone(object)
+                if !matches!(self.facts.id, Kind::Pod | Kind::Service | Kind::ServiceAccount) =>
+            {
                 let mut details = json!({"name": name, "kind": self.facts.plural, "uid": object.uid()});
                 if !self.facts.group.is_empty() {
                     details["group"] = json!(self.facts.group);

@@ -41,7 +41,9 @@ impl LabelSelector {
     /// 400 with what could not be read.
     pub(crate) fn parse(query: &str) -> Result<Self, ApiError> {
         let bad = |part: &str| {
-            ApiError::bad_request(format!("unable to parse requirement: found '{part}' in label selector '{query}'"))
+            ApiError::bad_request(format!(
+                "unable to parse requirement: found '{part}' in label selector '{query}'"
+            ))
         };
         split(query)
             .into_iter()
@@ -94,7 +96,11 @@ impl Requirement {
     fn parse(part: &str) -> Option<Self> {
         let new = |key: &str, operator, values: Vec<String>| {
             let key = key.trim();
-            (is_key(key) && values.iter().all(|v| is_value(v))).then(|| Self { key: key.to_owned(), operator, values })
+            (is_key(key) && values.iter().all(|v| is_value(v))).then(|| Self {
+                key: key.to_owned(),
+                operator,
+                values,
+            })
         };
         if let Some(key) = part.strip_prefix('!') {
             return new(key, Operator::DoesNotExist, vec![]);
@@ -158,7 +164,11 @@ impl FieldSelector {
                 Some((key, value)) => (key, value, false),
                 None => match part.split_once('=') {
                     Some((key, value)) => (key, value.trim_start_matches('='), true),
-                    None => return Err(ApiError::bad_request(format!("invalid selector: '{query}'; can't understand '{part}'"))),
+                    None => {
+                        return Err(ApiError::bad_request(format!(
+                            "invalid selector: '{query}'; can't understand '{part}'"
+                        )));
+                    }
                 },
             };
             let pointer = pointer(facts, key.trim()).ok_or_else(|| {
@@ -186,7 +196,10 @@ impl FieldSelector {
 
     /// The name that an object must have, if the selector says one.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.0.iter().find(|(pointer, _, equal)| *equal && *pointer == "/metadata/name").map(|(_, name, _)| &**name)
+        self.0
+            .iter()
+            .find(|(pointer, _, equal)| *equal && *pointer == "/metadata/name")
+            .map(|(_, name, _)| &**name)
     }
 }
 

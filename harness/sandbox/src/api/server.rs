@@ -42,7 +42,10 @@ async fn entry(State(cluster): State<Arc<Cluster>>, request: Request) -> Respons
     };
     let id = HeaderValue::from_str(&new_uid()).expect("a UUID is a valid header value");
     response.headers_mut().insert("audit-id", id);
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-cache, private"));
     response
 }
 

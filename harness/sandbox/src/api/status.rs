@@ -53,7 +53,8 @@ impl ApiError {
 
     /// 409: the name is taken.
     pub(crate) fn already_exists(facts: &Facts, name: &str) -> Self {
-        Self::new(409, "AlreadyExists", format!("{} {name:?} already exists", facts.qualified())).about(facts, name)
+        Self::new(409, "AlreadyExists", format!("{} {name:?} already exists", facts.qualified()))
+            .about(facts, name)
     }
 
     /// 409: somebody else was faster, or a precondition does not hold.
@@ -75,9 +76,13 @@ impl ApiError {
     pub(crate) fn apply_conflict(causes: Vec<Cause>) -> Self {
         let list: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.message, c.field)).collect();
         let plural = if causes.len() == 1 { "" } else { "s" };
-        let text = if list.len() == 1 { list.join("") } else { format!("conflicts with {}", list.join("\n- ")) };
-        let mut error =
-            Self::new(409, "Conflict", format!("Apply failed with {} conflict{plural}: {text}", causes.len()));
+        let text =
+            if list.len() == 1 { list.join("") } else { format!("conflicts with {}", list.join("\n- ")) };
+        let mut error = Self::new(
+            409,
+            "Conflict",
+            format!("Apply failed with {} conflict{plural}: {text}", causes.len()),
+        );
         error.details = json!({"causes": causes.iter().map(Cause::json).collect::<Vec<_>>()});
         error
     }
@@ -86,8 +91,13 @@ impl ApiError {
     pub(crate) fn invalid(facts: &Facts, name: &str, causes: &[Cause]) -> Self {
         let list: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
         let text = if list.len() == 1 { list.join("") } else { format!("[{}]", list.join(", ")) };
-        let kind = if facts.group.is_empty() { facts.kind.to_owned() } else { format!("{}.{}", facts.kind, facts.group) };
-        let mut error = Self::new(422, "Invalid", format!("{kind} {name:?} is invalid: {text}")).about(facts, name);
+        let kind = if facts.group.is_empty() {
+            facts.kind.to_owned()
+        } else {
+            format!("{}.{}", facts.kind, facts.group)
+        };
+        let mut error =
+            Self::new(422, "Invalid", format!("{kind} {name:?} is invalid: {text}")).about(facts, name);
         error.details["kind"] = json!(facts.kind);
         error.details["causes"] = causes.iter().map(Cause::json).collect();
         error
@@ -110,9 +120,11 @@ impl ApiError {
 
     /// 403: nothing new in a namespace that is being deleted.
     pub(crate) fn terminating(facts: &Facts, name: &str, namespace: &str) -> Self {
-        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
         let mut error =
-            Self::new(403, "Forbidden", format!("{} {name:?} is forbidden: {why}", facts.qualified())).about(facts, name);
+            Self::new(403, "Forbidden", format!("{} {name:?} is forbidden: {why}", facts.qualified()))
+                .about(facts, name);
         error.details["causes"] = json!([{
             "reason": "NamespaceTerminating",
             "message": format!("namespace {namespace} is being terminated"),
@@ -123,7 +135,8 @@ impl ApiError {
 
     /// 403 for other reasons.
     pub(crate) fn forbidden(facts: &Facts, name: &str, why: &str) -> Self {
-        Self::new(403, "Forbidden", format!("{} {name:?} is forbidden: {why}", facts.qualified())).about(facts, name)
+        Self::new(403, "Forbidden", format!("{} {name:?} is forbidden: {why}", facts.qualified()))
+            .about(facts, name)
     }
 
     /// 405
@@ -148,8 +161,9 @@ impl ApiError {
 
     /// 415
     pub(crate) fn unsupported_media_type(types: &str) -> Self {
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {types}");
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {types}"
+        );
         Self::new(415, "UnsupportedMediaType", message)
     }
 
@@ -201,7 +215,8 @@ pub(crate) fn json_response(code: u16, body: &Value) -> Response<Body> {
 /// A response with a body that is already JSON.
 pub(crate) fn bytes_response(code: u16, body: axum::body::Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::from_u16(code).expect("only codes written in this crate reach this place");
+    *response.status_mut() =
+        StatusCode::from_u16(code).expect("only codes written in this crate reach this place");
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

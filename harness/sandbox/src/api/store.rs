@@ -18,6 +18,8 @@ const HISTORY: usize = 8192;
 
 /// The store.
 pub(crate) struct Store {
+    /// Whether the cluster has IPv6 beside IPv4.
+    pub(crate) dual_stack: bool,
     inner: Mutex<Inner>,
     /// Version of the newest change of each kind.
     changed: Vec<watch::Sender<u64>>,
@@ -58,17 +60,19 @@ pub(crate) struct Forgotten {
 
 /// A write in progress; nobody else sees or changes anything meanwhile.
 pub(crate) struct Transaction<'a> {
+    /// Whether the cluster has IPv6 beside IPv4.
+    pub(crate) dual_stack: bool,
     inner: &'a mut Inner,
     touched: [bool; KINDS.len()],
 }
 
 impl Store {
     /// An empty store.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(dual_stack: bool) -> Self {
         let tables = KINDS.iter().map(|_| Table::default()).collect();
         let changed = KINDS.iter().map(|_| watch::Sender::new(0)).collect();
         // Version 0 means "any" in the API, so counting starts above it.
-        Self { inner: Mutex::new(Inner { version: 1, tables }), changed }
+        Self { dual_stack, inner: Mutex::new(Inner { version: 1, tables }), changed }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -79,7 +83,8 @@ impl Store {
     /// Reads and writes, atomically.
     pub(crate) fn write<T>(&self, f: impl FnOnce(&mut Transaction<'_>) -> T) -> T {
         let mut inner = self.lock();
-        let mut transaction = Transaction { inner: &mut inner, touched: [false; KINDS.len()] };
+        let mut transaction =
+            Transaction { dual_stack: self.dual_stack, inner: &mut inner, touched: [false; KINDS.len()] };
         let result = f(&mut transaction);
         let touched = transaction.touched;
         let version = inner.version;
@@ -224,7 +229,7 @@ mod tests {
 
     #[test]
     fn versions_grow_and_changes_are_told_in_order() {
-        let store = Store::new();
+        let store = Store::new(true);
         let first = store.write(|tx| tx.put(Kind::ConfigMap, config("a")));
         store.write(|tx| tx.put(Kind::ConfigMap, config("a")));
         store.write(|tx| tx.remove(Kind::ConfigMap, "x", "a"));
@@ -238,7 +243,7 @@ mod tests {
 
     #[test]
     fn forgotten_history_is_an_error_not_a_gap() {
-        let store = Store::new();
+        let store = Store::new(true);
         for _ in 0..=HISTORY {
             store.write(|tx| tx.put(Kind::ConfigMap, config("a")));
         }
@@ -248,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_namespace_is_listed_without_its_neighbours() {
-        let store = Store::new();
+        let store = Store::new(true);
         for ns in ["x", "x-2", "y"] {
             store.write(|tx| tx.put(Kind::ConfigMap, json!({"metadata": {"namespace": ns, "name": "a"}})));
         }

@@ -63,7 +63,8 @@ pub(crate) fn respond(
     stop: CancellationToken,
 ) -> Result<Response<Body>, ApiError> {
     let from = params.number("resourceVersion")?.unwrap_or_default();
-    let timeout = params.number("timeoutSeconds")?.filter(|s| *s > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+    let timeout =
+        params.number("timeoutSeconds")?.filter(|s| *s > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     // Before the list, so that no change falls between.
     let changed = store.subscribe(facts.id);
     let now = Instant::now();
@@ -133,7 +134,10 @@ impl Watch {
                     }
                 }
                 Err(gone) => {
-                    let error = ApiError::expired(format!("too old resource version: {} ({})", self.seen, gone.oldest));
+                    let error = ApiError::expired(format!(
+                        "too old resource version: {} ({})",
+                        self.seen, gone.oldest
+                    ));
                     self.push("ERROR", error.json().to_string().as_bytes());
                     self.over = true;
                     continue;
@@ -186,7 +190,8 @@ impl Watch {
     }
 
     fn bookmark(&mut self, initial_end: bool) {
-        let mut metadata = json!({"resourceVersion": self.seen.to_string(), "creationTimestamp": Value::Null});
+        let mut metadata =
+            json!({"resourceVersion": self.seen.to_string(), "creationTimestamp": Value::Null});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

@@ -23,7 +23,8 @@ impl Addresses {
     /// Takes a number on a node; `None` when all are in use.
     pub(crate) fn take(&mut self, node: u16) -> Option<(u16, [IpAddr; 2])> {
         let state = &mut self.nodes[usize::from(node)];
-        let number = (1..=LAST).map(|step| (state.newest + step - 1) % LAST + 1).find(|n| !state.used.contains(n))?;
+        let number =
+            (1..=LAST).map(|step| (state.newest + step - 1) % LAST + 1).find(|n| !state.used.contains(n))?;
         state.newest = number;
         state.used.insert(number);
         Some((number, plan::pod_ips(node, number)))

@@ -13,7 +13,7 @@ use crate::api::{
     store::Transaction,
 };
 
-/// Kinds that vanish when they are deleted, in the order in which they go; pods go first and take their time.
+/// The finaliser that stands for a namespace's contents.
 const FINALIZER: &str = "kubernetes";
 
 /// Runs until the cluster stops.
@@ -103,7 +103,8 @@ fn finish(tx: &mut Transaction<'_>, namespace: &Shared) {
     });
     let now = after.or_else(|| tx.get(Kind::Namespace, "", name));
     if now.is_some_and(|now| {
-        items(&now.value, "/spec/finalizers").is_empty() && items(&now.value, "/metadata/finalizers").is_empty()
+        items(&now.value, "/spec/finalizers").is_empty()
+            && items(&now.value, "/metadata/finalizers").is_empty()
     }) {
         tx.remove(Kind::Namespace, "", name);
     }

@@ -173,8 +173,7 @@ async fn schedule(cluster: &Arc<Cluster>, uid: &str, entry: &Entry) -> Option<Pl
         match cluster.store.write(|tx| assign(cluster, tx, uid, entry)) {
             Some(Ok(placed)) => {
                 let node = text(&placed.pod.value, "/spec/nodeName");
-                let message =
-                    format!("Successfully assigned {}/{} to {node}", entry.namespace, entry.name);
+                let message = format!("Successfully assigned {}/{} to {node}", entry.namespace, entry.name);
                 cluster.event(&placed.pod.value, "Normal", "Scheduled", &message, "default-scheduler");
                 return Some(placed);
             }
@@ -205,6 +204,7 @@ fn assign(
     entry: &Entry,
 ) -> Option<Result<Placed, String>> {
     let pod = tx.get(Kind::Pod, &entry.namespace, &entry.name).filter(|pod| pod.uid() == uid)?;
+    let families = cluster.families();
     Some(scheduler::choose(tx, &pod.value).and_then(|node| {
         let mut value = pod.value.clone();
         value["spec"]["nodeName"] = json!(plan::NODE_NAMES[usize::from(node)]);
@@ -222,23 +222,25 @@ fn assign(
             Place::External => (None, plan::external_ips(1)),
         };
         if place == Place::External {
-            let all: Vec<String> =
-                [1, 2].iter().flat_map(|n| plan::external_ips(*n)).map(|ip| ip.to_string()).collect();
+            let all: Vec<String> = [1, 2]
+                .iter()
+                .flat_map(|n| plan::external_ips(*n).into_iter().take(families))
+                .map(|ip| ip.to_string())
+                .collect();
             map_at(&mut value["metadata"], "annotations").insert(ADDRESSES.into(), json!(all.join(",")));
         }
-        set_addresses(&mut value, node, &ips);
+        set_addresses(&mut value, &plan::node_ips(node)[..families], &ips[..families]);
         set_condition(&mut value, "PodScheduled", true, "", "");
         Ok(Placed { pod: tx.put(Kind::Pod, value), place, number })
     }))
 }
 
-fn set_addresses(pod: &mut Value, node: u16, ips: &[IpAddr]) {
+fn set_addresses(pod: &mut Value, host: &[IpAddr], ips: &[IpAddr]) {
     let list = |ips: &[IpAddr]| ips.iter().map(|ip| json!({"ip": ip.to_string()})).collect::<Vec<_>>();
-    let host = plan::node_ips(node);
     let status = map_at(pod, "status");
     status.insert("startTime".into(), json!(now()));
     status.insert("hostIP".into(), json!(host[0].to_string()));
-    status.insert("hostIPs".into(), json!(list(&host)));
+    status.insert("hostIPs".into(), json!(list(host)));
     status.insert("podIP".into(), json!(ips[0].to_string()));
     status.insert("podIPs".into(), json!(list(ips)));
 }
@@ -247,11 +249,9 @@ fn set_addresses(pod: &mut Value, node: u16, ips: &[IpAddr]) {
 async fn start(cluster: &Cluster, uid: &str, placed: &Placed) -> Result<(), (&'static str, String)> {
     let pod = &placed.pod.value;
     let env = command_env(pod).map_err(|why| ("CreateContainerConfigError", why))?;
-    cluster
-        .syncer
-        .reached(placed.pod.version())
-        .await
-        .map_err(|why| ("FailedCreatePodSandBox", format!("the dataplane refused the cluster's state: {why}")))?;
+    cluster.syncer.reached(placed.pod.version()).await.map_err(|why| {
+        ("FailedCreatePodSandBox", format!("the dataplane refused the cluster's state: {why}"))
+    })?;
     let ips = if matches!(placed.place, Place::Pod(_)) { pod_ips(pod) } else { vec![] };
     cluster
         .node
@@ -260,12 +260,7 @@ async fn start(cluster: &Cluster, uid: &str, placed: &Placed) -> Result<(), (&'s
         .map_err(|why| ("RunContainerError", why))
 }
 
-fn report_start(
-    cluster: &Cluster,
-    uid: &str,
-    entry: &Entry,
-    started: Result<(), (&'static str, String)>,
-) {
+fn report_start(cluster: &Cluster, uid: &str, entry: &Entry, started: Result<(), (&'static str, String)>) {
     let pod = modify(cluster, uid, entry, |pod| match &started {
         Ok(()) => running(pod),
         Err((reason, why)) => failed(pod, reason, why),
@@ -302,12 +297,7 @@ async fn remove(cluster: &Cluster, uid: &str, entry: &Entry) {
     }
 }
 
-fn modify(
-    cluster: &Cluster,
-    uid: &str,
-    entry: &Entry,
-    f: impl FnOnce(&mut Value),
-) -> Option<Shared> {
+fn modify(cluster: &Cluster, uid: &str, entry: &Entry, f: impl FnOnce(&mut Value)) -> Option<Shared> {
     cluster.store.write(|tx| {
         tx.modify(Kind::Pod, &entry.namespace, &entry.name, |pod| {
             let same = text(pod, "/metadata/uid") == uid;
@@ -325,9 +315,8 @@ fn container_name(pod: &Value) -> &str {
 
 /// The command of the pod's container. The image's entry point is `verdikt-probe`, its default argument `serve`.
 fn argv(pod: &Value) -> Vec<String> {
-    let list = |pointer| {
-        items(pod, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
-    };
+    let list =
+        |pointer| items(pod, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
     let (mut argv, mut args) = (list("/spec/containers/0/command"), list("/spec/containers/0/args"));
     if argv.is_empty() {
         argv.push("verdikt-probe".into());
@@ -347,7 +336,9 @@ fn command_env(pod: &Value) -> Result<BTreeMap<String, String>, String> {
     if items(pod, "/spec/containers").len() > 1 || !items(pod, "/spec/initContainers").is_empty() {
         return Err("the sandbox runs one container in a pod, and no init containers".into());
     }
-    let mut env = BTreeMap::new();
+    // The probe's identity is by default its host name, which is the pod's name in a real cluster.
+    let mut env: BTreeMap<String, String> =
+        [(verdikt_protocol::IDENTITY_VARIABLE.to_owned(), text(pod, "/metadata/name").to_owned())].into();
     for variable in items(pod, "/spec/containers/0/env") {
         let name = text(variable, "/name");
         let value = match (variable.get("valueFrom"), text(variable, "/valueFrom/fieldRef/fieldPath")) {
@@ -467,7 +458,10 @@ mod tests {
     fn the_images_entry_point_is_the_probe() {
         let argv_of = |container: Value| argv(&json!({"spec": {"containers": [container]}}));
         assert_eq!(argv_of(json!({})), ["verdikt-probe", "serve"]);
-        assert_eq!(argv_of(json!({"args": ["serve", "--tcp", "80"]})), ["verdikt-probe", "serve", "--tcp", "80"]);
+        assert_eq!(
+            argv_of(json!({"args": ["serve", "--tcp", "80"]})),
+            ["verdikt-probe", "serve", "--tcp", "80"]
+        );
         assert_eq!(argv_of(json!({"command": ["kube-dns"]})), ["kube-dns"]);
     }
 

@@ -49,10 +49,12 @@ fn fits(pod: &Value, labels: &BTreeMap<String, String>, node: &Value) -> bool {
     if node["spec"]["unschedulable"] == json!(true) {
         return false;
     }
-    let selected = strings(pod, "/spec/nodeSelector").iter().all(|(key, value)| labels.get(key) == Some(value));
+    let selected =
+        strings(pod, "/spec/nodeSelector").iter().all(|(key, value)| labels.get(key) == Some(value));
     let terms = items(
         pod,
         "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms",
     );
-    selected && (terms.is_empty() || terms.iter().any(|term| LabelSelector::from_object(term).matches(labels)))
+    selected
+        && (terms.is_empty() || terms.iter().any(|term| LabelSelector::from_object(term).matches(labels)))
 }

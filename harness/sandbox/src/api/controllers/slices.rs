@@ -42,7 +42,9 @@ fn reconcile(store: &Store) {
         }
     }
     let ours = |slice: &&Shared| {
-        strings(&slice.value, "/metadata/labels").get("endpointslice.kubernetes.io/managed-by").is_some_and(|m| m == MANAGER)
+        strings(&slice.value, "/metadata/labels")
+            .get("endpointslice.kubernetes.io/managed-by")
+            .is_some_and(|m| m == MANAGER)
     };
     let gone: Vec<&Shared> = slices
         .iter()

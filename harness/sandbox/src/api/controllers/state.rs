@@ -23,13 +23,8 @@ pub(crate) const PLACE: &str = "sandbox.verdikt.dev/place";
 
 /// The state, and the store's version at which it was taken.
 pub(super) fn build(store: &Store, profile: Profile) -> (State, u64) {
-    let ([namespaces, pods, services, slices, policies], version) = store.snapshot([
-        Kind::Namespace,
-        Kind::Pod,
-        Kind::Service,
-        Kind::EndpointSlice,
-        Kind::NetworkPolicy,
-    ]);
+    let ([namespaces, pods, services, slices, policies], version) =
+        store.snapshot([Kind::Namespace, Kind::Pod, Kind::Service, Kind::EndpointSlice, Kind::NetworkPolicy]);
     let by_namespace = group(&pods);
     let state = State {
         enforce: profile.enforces(),
@@ -108,7 +103,9 @@ pub(super) fn pod_ips(pod: &Value) -> Vec<IpAddr> {
 /// Whether a pod stands behind Services.
 pub(super) fn is_ready(pod: &Shared) -> bool {
     !pod.terminating()
-        && items(&pod.value, "/status/conditions").iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+        && items(&pod.value, "/status/conditions")
+            .iter()
+            .any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
 /// Whether a Service's selector (not empty) selects a pod.
@@ -138,10 +135,8 @@ fn service(service: &Shared, pods: &[&Shared], slices: &[Shared]) -> ServiceStat
     let publish = value["spec"]["publishNotReadyAddresses"] == Value::Bool(true);
     let ready: Vec<&Shared> =
         pods.iter().copied().filter(|pod| selects(&selector, pod) && (publish || is_ready(pod))).collect();
-    let cluster_ips: Vec<IpAddr> = items(value, "/spec/clusterIPs")
-        .iter()
-        .filter_map(|ip| ip.as_str()?.parse().ok())
-        .collect();
+    let cluster_ips: Vec<IpAddr> =
+        items(value, "/spec/clusterIPs").iter().filter_map(|ip| ip.as_str()?.parse().ok()).collect();
     let number = |port: &Value, key: &str| port.get(key)?.as_u64().and_then(|n| u16::try_from(n).ok());
     let mut state = ServiceState {
         namespace: service.namespace().to_owned(),

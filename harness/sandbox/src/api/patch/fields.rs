@@ -25,10 +25,9 @@ fn is_identity(path: &[String]) -> bool {
     let mut names = path.iter().map(String::as_str);
     match (names.next(), names.next()) {
         (Some("f:apiVersion" | "f:kind"), _) => true,
-        (Some("f:metadata"), Some(name)) => !matches!(
-            name,
-            "f:labels" | "f:annotations" | "f:finalizers" | "f:ownerReferences"
-        ),
+        (Some("f:metadata"), Some(name)) => {
+            !matches!(name, "f:labels" | "f:annotations" | "f:finalizers" | "f:ownerReferences")
+        }
         (Some("f:metadata"), None) => true,
         _ => false,
     }
@@ -87,7 +86,8 @@ fn item_key(item: &Value, keys: &[&str]) -> String {
 /// Finds the item of a list that a path's part names.
 fn position(list: &[Value], part: &str) -> Option<usize> {
     if let Some(value) = part.strip_prefix("v:") {
-        return list.iter().position(|item| item.to_string() == value);
+        let value: Value = serde_json::from_str(value).ok()?;
+        return list.iter().position(|item| *item == value);
     }
     let keys: Map<String, Value> = serde_json::from_str(part.strip_prefix("k:")?).ok()?;
     list.iter().position(|item| keys.iter().all(|(key, value)| key_of(item, key) == *value))
@@ -187,7 +187,8 @@ pub(super) fn shown(path: &[String]) -> String {
             text.push_str(name);
         } else if let Some(value) = part.strip_prefix("v:") {
             text.push_str(&format!("[={value}]"));
-        } else if let Some(Ok(keys)) = part.strip_prefix("k:").map(serde_json::from_str::<Map<String, Value>>) {
+        } else if let Some(Ok(keys)) = part.strip_prefix("k:").map(serde_json::from_str::<Map<String, Value>>)
+        {
             let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
             text.push_str(&format!("[{}]", keys.join(",")));
         }

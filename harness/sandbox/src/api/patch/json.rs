@@ -28,10 +28,13 @@ pub(crate) fn merge_patch(target: &mut Value, patch: &Value) {
 /// # Errors
 /// 400 when the patch is no list of operations, 422 when an operation does not fit the object.
 pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
-    let operations = patch.as_array().ok_or_else(|| ApiError::bad_request("a JSON patch is a list of operations"))?;
+    let operations =
+        patch.as_array().ok_or_else(|| ApiError::bad_request("a JSON patch is a list of operations"))?;
     for operation in operations {
         one(target, operation).map_err(|why| {
-            ApiError::unprocessable(format!("the server rejected our request due to an error in our request: {why}"))
+            ApiError::unprocessable(format!(
+                "the server rejected our request due to an error in our request: {why}"
+            ))
         })?;
     }
     Ok(())
@@ -87,7 +90,8 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), String> {
             Ok(())
         }
         Some(Value::Array(list)) => {
-            let at = if key == "-" { Some(list.len()) } else { key.parse().ok().filter(|i| *i <= list.len()) };
+            let at =
+                if key == "-" { Some(list.len()) } else { key.parse().ok().filter(|i| *i <= list.len()) };
             list.insert(at.ok_or_else(|| gone("add", path))?, value);
             Ok(())
         }
@@ -100,7 +104,8 @@ fn remove(target: &mut Value, path: &str) -> Result<Value, String> {
     match target.pointer_mut(parent) {
         Some(Value::Object(map)) => map.remove(&key).ok_or_else(|| gone("remove", path)),
         Some(Value::Array(list)) => {
-            let at = key.parse().ok().filter(|i: &usize| *i < list.len()).ok_or_else(|| gone("remove", path))?;
+            let at =
+                key.parse().ok().filter(|i: &usize| *i < list.len()).ok_or_else(|| gone("remove", path))?;
             Ok(list.remove(at))
         }
         _ => Err(gone("remove", path)),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    fields::{Fields, find, fields_of, from_json, remove, shown, to_json},
+    fields::{Fields, fields_of, find, from_json, remove, shown, to_json},
     schema::{ListKind, is_atomic_map, key_of, list_kind},
 };
 use crate::api::{
@@ -75,9 +75,12 @@ pub(crate) fn track(facts: &Facts, old: Option<&Value>, new: &mut Value, manager
     if !changed.is_empty() {
         // A list item's own membership is shared; only its changed fields move to the new owner.
         for entry in &mut all {
-            entry.fields.retain(|path| !changed.contains(path) || path.last().is_some_and(|p| p.starts_with("k:")));
+            entry
+                .fields
+                .retain(|path| !changed.contains(path) || path.last().is_some_and(|p| p.starts_with("k:")));
         }
-        let mine = |e: &Entry| e.manager == manager && e.operation == "Update" && e.subresource == subresource;
+        let mine =
+            |e: &Entry| e.manager == manager && e.operation == "Update" && e.subresource == subresource;
         match all.iter_mut().find(|e| mine(e)) {
             Some(entry) => {
                 entry.fields.extend(changed);
@@ -139,9 +142,9 @@ pub(crate) fn apply(
 
     let before: Fields = all.iter().filter(|e| mine(e)).flat_map(|e| e.fields.iter().cloned()).collect();
     let others: Fields = all.iter().filter(|e| !mine(e)).flat_map(|e| e.fields.iter().cloned()).collect();
-    // Deepest first, so that a list item goes after its fields.
+    // Outermost first: a list item goes as a whole, while it can still be told by its keys.
     let mut dropped: Vec<_> = before.difference(&wanted).collect();
-    dropped.sort_by_key(|path| std::cmp::Reverse(path.len()));
+    dropped.sort_by_key(|path| path.len());
     for path in dropped {
         let kept = others.range(path.clone()..).next().is_some_and(|other| other.starts_with(path));
         if !kept {
@@ -213,7 +216,8 @@ mod tests {
     fn fields_no_longer_set_by_their_manager_go() {
         let first = config(json!({"a": "1", "b": "2"}), json!(["Ingress"]));
         let live = apply(facts(), None, &first, "m", false, "").unwrap();
-        let live = apply(facts(), Some(&live), &config(json!({"a": "1"}), json!(["Egress"])), "m", false, "").unwrap();
+        let live = apply(facts(), Some(&live), &config(json!({"a": "1"}), json!(["Egress"])), "m", false, "")
+            .unwrap();
         assert_eq!(live["metadata"]["labels"], json!({"a": "1"}));
         assert_eq!(live["spec"]["policyTypes"], json!(["Egress"]));
         assert_eq!(live["metadata"]["managedFields"].as_array().unwrap().len(), 1);
@@ -221,7 +225,8 @@ mod tests {
 
     #[test]
     fn another_managers_field_is_a_conflict_unless_forced_or_equal() {
-        let live = apply(facts(), None, &config(json!({"a": "1"}), json!(["Ingress"])), "m", false, "").unwrap();
+        let live =
+            apply(facts(), None, &config(json!({"a": "1"}), json!(["Ingress"])), "m", false, "").unwrap();
         let other = config(json!({"a": "2"}), json!(["Ingress"]));
         let error = apply(facts(), Some(&live), &other, "n", false, "").unwrap_err();
         assert_eq!(error.code(), 409);
@@ -229,9 +234,13 @@ mod tests {
         let forced = apply(facts(), Some(&live), &other, "n", true, "").unwrap();
         assert_eq!(forced["metadata"]["labels"]["a"], "2");
         // m no longer owns the label, so dropping it does not remove it.
-        let after = apply(facts(), Some(&forced), &config(json!({}), json!(["Ingress"])), "m", false, "").unwrap();
+        let after =
+            apply(facts(), Some(&forced), &config(json!({}), json!(["Ingress"])), "m", false, "").unwrap();
         assert_eq!(after["metadata"]["labels"]["a"], "2");
-        assert!(apply(facts(), Some(&live), &config(json!({"a": "1"}), json!(["Ingress"])), "n", false, "").is_ok());
+        assert!(
+            apply(facts(), Some(&live), &config(json!({"a": "1"}), json!(["Ingress"])), "n", false, "")
+                .is_ok()
+        );
     }
 
     #[test]
@@ -252,7 +261,9 @@ mod tests {
     fn list_items_are_shared_and_removed_with_their_last_owner() {
         let service = |ports: Value| json!({"metadata": {"name": "s"}, "spec": {"ports": ports}});
         let facts = Kind::Service.facts();
-        let live = apply(facts, None, &service(json!([{"port": 1}, {"port": 2, "name": "b"}])), "m", false, "").unwrap();
+        let live =
+            apply(facts, None, &service(json!([{"port": 1}, {"port": 2, "name": "b"}])), "m", false, "")
+                .unwrap();
         let live = apply(facts, Some(&live), &service(json!([{"port": 3}])), "n", false, "").unwrap();
         let live = apply(facts, Some(&live), &service(json!([{"port": 1}])), "m", false, "").unwrap();
         assert_eq!(live["spec"]["ports"], json!([{"port": 1}, {"port": 3}]));

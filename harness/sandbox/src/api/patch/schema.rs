@@ -43,7 +43,14 @@ pub(super) fn list_kind(path: &[&str]) -> ListKind {
 pub(super) fn is_atomic_map(path: &[&str]) -> bool {
     matches!(
         path.last(),
-        Some(&("selector" | "podSelector" | "namespaceSelector" | "nodeSelector" | "labelSelector" | "fieldRef"))
+        Some(
+            &("selector"
+                | "podSelector"
+                | "namespaceSelector"
+                | "nodeSelector"
+                | "labelSelector"
+                | "fieldRef")
+        )
     )
 }
 

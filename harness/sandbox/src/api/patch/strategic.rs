@@ -44,7 +44,9 @@ fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) -> 
     if let Some(keep) = patch.get(RETAIN).and_then(Value::as_array) {
         target.retain(|key, _| keep.iter().any(|k| k == key));
     }
-    for (key, gone) in patch.iter().filter_map(|(key, value)| Some((key.strip_prefix(DELETE)?, value.as_array()?))) {
+    for (key, gone) in
+        patch.iter().filter_map(|(key, value)| Some((key.strip_prefix(DELETE)?, value.as_array()?)))
+    {
         if let Some(list) = target.get_mut(key).and_then(Value::as_array_mut) {
             list.retain(|item| !gone.contains(item));
         }
@@ -63,7 +65,9 @@ fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) -> 
         }
         path.pop();
     }
-    for (key, order) in patch.iter().filter_map(|(key, value)| Some((key.strip_prefix(ORDER)?, value.as_array()?))) {
+    for (key, order) in
+        patch.iter().filter_map(|(key, value)| Some((key.strip_prefix(ORDER)?, value.as_array()?)))
+    {
         path.push(key);
         if let Some(list) = target.get_mut(key).and_then(Value::as_array_mut) {
             sort(list, order, list_kind(path));
@@ -75,7 +79,8 @@ fn object<'a>(target: &mut Value, patch: &'a Value, path: &mut Vec<&'a str>) -> 
 
 fn list<'a>(target: &mut Value, patch: &'a [Value], path: &mut Vec<&'a str>) -> Result<(), ApiError> {
     let kind = list_kind(path);
-    let replace = patch.iter().any(|item| item.get(DIRECTIVE).is_some_and(|d| d == "replace") && is_bare(item));
+    let replace =
+        patch.iter().any(|item| item.get(DIRECTIVE).is_some_and(|d| d == "replace") && is_bare(item));
     if replace || kind == ListKind::Atomic || !target.is_array() {
         *target = Value::Array(vec![]);
     }
@@ -160,30 +165,38 @@ mod tests {
 
     #[test]
     fn directives() {
-        let service = json!({"spec": {"ports": [{"port": 1, "name": "a"}, {"port": 2}], "selector": {"a": "b"}}});
+        let service =
+            json!({"spec": {"ports": [{"port": 1, "name": "a"}, {"port": 2}], "selector": {"a": "b"}}});
         assert_eq!(
             patched(service.clone(), json!({"spec": {"ports": [{"port": 1, "$patch": "delete"}]}}))["spec"]["ports"],
             json!([{"port": 2}])
         );
         assert_eq!(
-            patched(service.clone(), json!({"spec": {"ports": [{"$patch": "replace"}, {"port": 3}]}}))["spec"]["ports"],
+            patched(service.clone(), json!({"spec": {"ports": [{"$patch": "replace"}, {"port": 3}]}}))["spec"]
+                ["ports"],
             json!([{"port": 3}])
         );
         assert_eq!(
-            patched(service.clone(), json!({"spec": {"selector": {"$patch": "replace", "c": "d"}}}))["spec"]["selector"],
+            patched(service.clone(), json!({"spec": {"selector": {"$patch": "replace", "c": "d"}}}))["spec"]
+                ["selector"],
             json!({"c": "d"})
         );
         assert_eq!(
-            patched(service.clone(), json!({"spec": {"$setElementOrder/ports": [{"port": 2}, {"port": 1}]}}))["spec"]["ports"],
+            patched(service.clone(), json!({"spec": {"$setElementOrder/ports": [{"port": 2}, {"port": 1}]}}))
+                ["spec"]["ports"],
             json!([{"port": 2}, {"port": 1, "name": "a"}])
         );
         assert_eq!(
-            patched(service.clone(), json!({"spec": {"$retainKeys": ["selector"], "selector": {"a": null}}}))["spec"],
+            patched(service.clone(), json!({"spec": {"$retainKeys": ["selector"], "selector": {"a": null}}}))
+                ["spec"],
             json!({"selector": {}})
         );
         let named = json!({"metadata": {"finalizers": ["a", "b"]}});
         assert_eq!(
-            patched(named, json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}})),
+            patched(
+                named,
+                json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}})
+            ),
             json!({"metadata": {"finalizers": ["b", "c"]}})
         );
         assert!(strategic_merge(&mut service.clone(), &json!({"$patch": "explode"})).is_err());

@@ -56,7 +56,8 @@ pub(super) fn of(kind: Kind, object: &Value) -> Vec<Value> {
             json!(pairs(object, "/spec/selector")),
         ],
         Kind::ConfigMap => {
-            let count = |pointer| object.pointer(pointer).and_then(Value::as_object).map_or(0, serde_json::Map::len);
+            let count =
+                |pointer| object.pointer(pointer).and_then(Value::as_object).map_or(0, serde_json::Map::len);
             vec![name, json!(count("/data") + count("/binaryData")), age]
         }
         Kind::Event => event(object, name),
@@ -105,7 +106,8 @@ fn selector(selector: &Value) -> String {
 }
 
 fn node_status(node: &Value) -> &'static str {
-    let ready = items(node, "/status/conditions").iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+    let ready =
+        items(node, "/status/conditions").iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
     if ready { "Ready" } else { "NotReady" }
 }
 
@@ -118,7 +120,10 @@ fn node_roles(node: &Value) -> String {
 }
 
 fn node_address<'a>(node: &'a Value, kind: &str) -> &'a str {
-    items(node, "/status/addresses").iter().find(|a| a["type"] == kind).map_or("<none>", |a| text(a, "/address"))
+    items(node, "/status/addresses")
+        .iter()
+        .find(|a| a["type"] == kind)
+        .map_or("<none>", |a| text(a, "/address"))
 }
 
 fn pod_status(pod: &Value) -> String {

@@ -37,7 +37,7 @@ pub(crate) fn of(facts: &Facts, objects: &[Shared], include: Include, version: O
             row
         })
         .collect();
-    let version = version.map_or_else(|| objects.last().map_or(0, |o| o.version()), |v| v);
+    let version = version.unwrap_or_else(|| objects.last().map_or(0, |o| o.version()));
     json!({
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -55,7 +55,8 @@ mod tests {
     #[test]
     fn every_kind_has_as_many_cells_as_columns() {
         for facts in &KINDS {
-            let table = of(facts, &[Object::new(json!({"metadata": {"name": "a"}}))], Include::Metadata, Some(3));
+            let table =
+                of(facts, &[Object::new(json!({"metadata": {"name": "a"}}))], Include::Metadata, Some(3));
             assert_eq!(
                 table["rows"][0]["cells"].as_array().unwrap().len(),
                 table["columnDefinitions"].as_array().unwrap().len(),

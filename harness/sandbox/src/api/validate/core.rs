@@ -104,7 +104,11 @@ pub(super) fn service(service: &Value, old: Option<&Value>, causes: &mut Causes)
         causes.required("spec.ports", "");
     }
     if headless && matches!(kind, "NodePort" | "LoadBalancer") {
-        causes.invalid("spec.clusterIPs[0]", &json!("None"), &format!("may not be set to 'None' for {kind} services"));
+        causes.invalid(
+            "spec.clusterIPs[0]",
+            &json!("None"),
+            &format!("may not be set to 'None' for {kind} services"),
+        );
     }
     meta::labels(service.pointer("/spec/selector"), "spec.selector", causes);
     let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
@@ -147,7 +151,11 @@ pub(super) fn service(service: &Value, old: Option<&Value>, causes: &mut Causes)
         && !text(old, "/spec/clusterIP").is_empty()
         && text(old, "/spec/clusterIP") != text(service, "/spec/clusterIP")
     {
-        causes.invalid("spec.clusterIPs[0]", &json!([text(service, "/spec/clusterIP")]), "may not change once set");
+        causes.invalid(
+            "spec.clusterIPs[0]",
+            &json!([text(service, "/spec/clusterIP")]),
+            "may not change once set",
+        );
     }
 }
 

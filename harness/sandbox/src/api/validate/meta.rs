@@ -24,7 +24,13 @@ pub(super) fn check(facts: &Facts, object: &Value, causes: &mut Causes) {
         }
     }
     labels(object.pointer("/metadata/labels"), "metadata.labels", causes);
-    for key in object.pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten().map(|(k, _)| k) {
+    for key in object
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(k, _)| k)
+    {
         // Annotations may have upper case in the prefix.
         if let Err(why) = syntax::qualified_name(&key.to_lowercase()) {
             causes.invalid("metadata.annotations", &json!(key), &why);
@@ -53,7 +59,10 @@ pub(super) fn selector(selector: &Value, path: &str, causes: &mut Causes) {
         let operator = expression.get("operator").cloned().unwrap_or_else(|| json!(""));
         match operator.as_str().unwrap_or_default() {
             "In" | "NotIn" if values.is_empty() => {
-                causes.required(format!("{path}.values"), "must be specified when `operator` is 'In' or 'NotIn'");
+                causes.required(
+                    format!("{path}.values"),
+                    "must be specified when `operator` is 'In' or 'NotIn'",
+                );
             }
             "Exists" | "DoesNotExist" if !values.is_empty() => {
                 causes.forbidden(

@@ -9,7 +9,10 @@ mod syntax;
 
 use serde_json::Value;
 
-use super::{kinds::{Facts, Kind}, status::Cause};
+use super::{
+    kinds::{Facts, Kind},
+    status::Cause,
+};
 
 /// Broken rules of a new object, or of a changed one.
 pub(crate) fn check(facts: &Facts, new: &Value, old: Option<&Value>) -> Vec<Cause> {
@@ -38,7 +41,8 @@ impl Causes {
     }
 
     fn required(&mut self, field: impl Into<String>, why: &str) {
-        let message = if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
+        let message =
+            if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
         self.add("FieldValueRequired", field, message);
     }
 

@@ -67,7 +67,9 @@ fn port(port: &Value, path: &str, causes: &mut Causes) {
                 }
             }
         }
-        (None, Some(end)) => causes.invalid(end_path, end, "may not be specified when `port` is not specified"),
+        (None, Some(end)) => {
+            causes.invalid(end_path, end, "may not be specified when `port` is not specified")
+        }
         (None, None) => {}
     }
 }
@@ -152,7 +154,8 @@ mod tests {
 
     #[test]
     fn ports() {
-        let at = |field: &str, message: &str| (format!("spec.ingress[0].ports[0].{field}"), message.to_owned());
+        let at =
+            |field: &str, message: &str| (format!("spec.ingress[0].ports[0].{field}"), message.to_owned());
         assert_eq!(
             one_port(json!({"port": 70000})),
             at("port", "Invalid value: 70000: must be between 1 and 65535, inclusive")
@@ -177,7 +180,10 @@ mod tests {
             one_port(json!({"port": "80"})),
             at("port", r#"Invalid value: "80": must contain at least one letter (a-z)"#)
         );
-        assert!(causes(json!({"ingress": [{"ports": [{"port": 80, "endPort": 80, "protocol": "SCTP"}]}]})).is_empty());
+        assert!(
+            causes(json!({"ingress": [{"ports": [{"port": 80, "endPort": 80, "protocol": "SCTP"}]}]}))
+                .is_empty()
+        );
     }
 
     #[test]
@@ -185,18 +191,43 @@ mod tests {
         assert_eq!(one_peer(json!({})).1, "Required value: must specify a peer");
         assert_eq!(
             one_peer(json!({"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}})),
-            ("spec.egress[0].to[0]".into(), "Forbidden: may not specify both ipBlock and another peer".into())
+            (
+                "spec.egress[0].to[0]".into(),
+                "Forbidden: may not specify both ipBlock and another peer".into()
+            )
         );
         for (block, field, message) in [
             (json!({}), "cidr", "Required value"),
-            (json!({"cidr": "10.0.0.0"}), "cidr", r#"Invalid value: "10.0.0.0": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"#),
-            (json!({"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}), "except[0]", "Invalid value: \"11.0.0.0/16\": must be a strict subset of `cidr`"),
-            (json!({"cidr": "10.0.0.0/8", "except": ["10.0.0.0/8"]}), "except[0]", "Invalid value: \"10.0.0.0/8\": must be a strict subset of `cidr`"),
-            (json!({"cidr": "10.0.0.0/8", "except": ["fd00::/64"]}), "except[0]", "Invalid value: \"fd00::/64\": must be a strict subset of `cidr`"),
+            (
+                json!({"cidr": "10.0.0.0"}),
+                "cidr",
+                r#"Invalid value: "10.0.0.0": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"#,
+            ),
+            (
+                json!({"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}),
+                "except[0]",
+                "Invalid value: \"11.0.0.0/16\": must be a strict subset of `cidr`",
+            ),
+            (
+                json!({"cidr": "10.0.0.0/8", "except": ["10.0.0.0/8"]}),
+                "except[0]",
+                "Invalid value: \"10.0.0.0/8\": must be a strict subset of `cidr`",
+            ),
+            (
+                json!({"cidr": "10.0.0.0/8", "except": ["fd00::/64"]}),
+                "except[0]",
+                "Invalid value: \"fd00::/64\": must be a strict subset of `cidr`",
+            ),
         ] {
-            assert_eq!(one_peer(json!({"ipBlock": block})), (format!("spec.egress[0].to[0].ipBlock.{field}"), message.into()));
+            assert_eq!(
+                one_peer(json!({"ipBlock": block})),
+                (format!("spec.egress[0].to[0].ipBlock.{field}"), message.into())
+            );
         }
-        assert!(causes(json!({"egress": [{"to": [{"ipBlock": {"cidr": "::/0", "except": ["fd00::/8"]}}]}]})).is_empty());
+        assert!(
+            causes(json!({"egress": [{"to": [{"ipBlock": {"cidr": "::/0", "except": ["fd00::/8"]}}]}]}))
+                .is_empty()
+        );
     }
 
     #[test]
@@ -214,7 +245,10 @@ mod tests {
         );
         assert_eq!(
             one(json!({"policyTypes": ["Sideways"]})),
-            ("spec.policyTypes[0]".into(), r#"Unsupported value: "Sideways": supported values: "Egress", "Ingress""#.into())
+            (
+                "spec.policyTypes[0]".into(),
+                r#"Unsupported value: "Sideways": supported values: "Egress", "Ingress""#.into()
+            )
         );
         assert_eq!(one(json!({"policyTypes": ["Ingress", "Egress", "Egress"]})).0, "spec.policyTypes");
     }

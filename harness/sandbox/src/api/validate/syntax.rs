@@ -132,7 +132,11 @@ mod tests {
         assert!(dns_label(&"a".repeat(64)).is_err());
         assert!(dns_subdomain("a.b-c").is_ok() && dns_subdomain("a..b").is_err());
         assert!(qualified_name("kubernetes.io/metadata.name").is_ok());
-        assert!(qualified_name("/a").is_err() && qualified_name("a/b/c").is_err() && qualified_name("a b").is_err());
+        assert!(
+            qualified_name("/a").is_err()
+                && qualified_name("a/b/c").is_err()
+                && qualified_name("a b").is_err()
+        );
         assert!(label_value("").is_ok() && label_value("a_b.C").is_ok() && label_value("a/b").is_err());
     }
 

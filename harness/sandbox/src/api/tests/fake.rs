@@ -1,0 +1,239 @@
+//! A node that runs nothing but host commands for exec, and a client for the server in front of it.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::OwnedFd,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::http::Request;
+use futures::{FutureExt, future::BoxFuture};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::mpsc};
+
+use crate::{
+    api::node_api::{Connects, Exec, NewPod, NodeApi},
+    profile::Profile,
+    sandbox::Sandbox,
+    wire::State,
+};
+
+/// What a fake node was told.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Told {
+    Sync(Box<State>),
+    Add(String),
+    Delete(String),
+}
+
+/// A fake node. A pod whose command is `fail` does not start.
+#[derive(Default)]
+pub(super) struct Fake {
+    pub(super) told: Mutex<Vec<Told>>,
+    exits: Mutex<Option<mpsc::UnboundedSender<(String, i32)>>>,
+}
+
+impl Fake {
+    /// Lets a pod's command end.
+    pub(super) fn exit(&self, uid: &str, code: i32) {
+        self.exits.lock().unwrap().as_ref().unwrap().send((uid.to_owned(), code)).unwrap();
+    }
+
+    /// The newest state.
+    pub(super) fn state(&self) -> Option<State> {
+        self.told.lock().unwrap().iter().rev().find_map(|told| match told {
+            Told::Sync(state) => Some((**state).clone()),
+            _ => None,
+        })
+    }
+
+    fn tell(&self, told: Told) {
+        self.told.lock().unwrap().push(told);
+    }
+}
+
+impl NodeApi for Fake {
+    fn kernel(&self) -> String {
+        "6.0.0-fake".into()
+    }
+
+    fn ipv6(&self) -> bool {
+        true
+    }
+
+    fn add_pod(&self, pod: NewPod) -> BoxFuture<'_, Result<(), String>> {
+        self.tell(Told::Add(pod.uid));
+        let fails = pod.argv[0] == "fail";
+        async move { if fails { Err("no such command".into()) } else { Ok(()) } }.boxed()
+    }
+
+    fn delete_pod(&self, uid: String) -> BoxFuture<'_, Result<(), String>> {
+        self.tell(Told::Delete(uid));
+        async { Ok(()) }.boxed()
+    }
+
+    fn exec(
+        &self,
+        _: &str,
+        argv: Vec<String>,
+        env: BTreeMap<String, String>,
+        [stdin, stdout, stderr]: [OwnedFd; 3],
+    ) -> Result<Exec, String> {
+        let mut child = tokio::process::Command::new(&argv[0])
+            .args(&argv[1..])
+            .envs(env)
+            .stdin(Stdio::from(stdin))
+            .stdout(Stdio::from(stdout))
+            .stderr(Stdio::from(stderr))
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| format!("{}: {e}", argv[0]))?;
+        Ok(async move { child.wait().await.map(|s| s.code().unwrap_or(137)).map_err(|e| e.to_string()) }
+            .boxed())
+    }
+
+    fn sync(&self, state: State) -> BoxFuture<'_, Result<(), String>> {
+        self.tell(Told::Sync(Box::new(state)));
+        async { Ok(()) }.boxed()
+    }
+
+    fn connect_loop(
+        &self,
+        sources: Vec<String>,
+        targets: Vec<(IpAddr, u16)>,
+    ) -> BoxFuture<'_, Result<Connects, String>> {
+        async move { Ok(((sources.len() * targets.len()) as u64, Duration::from_millis(1))) }.boxed()
+    }
+
+    fn exits(&self) -> mpsc::UnboundedReceiver<(String, i32)> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.exits.lock().unwrap() = Some(sender);
+        receiver
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
+}
+
+/// A server with a fake node, and a client for it.
+pub(super) struct Lab {
+    pub(super) sandbox: Sandbox,
+    pub(super) node: Arc<Fake>,
+    pub(super) client: kube::Client,
+}
+
+/// An answer: status code and body.
+pub(super) type Answer = (u16, Value);
+
+impl Lab {
+    pub(super) async fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let node = Arc::new(Fake::default());
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::create_dir(scratch.path().join("pods")).unwrap();
+        let sandbox = Sandbox::with_node(
+            node.clone(),
+            Profile::Reference,
+            "a-token-for-tests".into(),
+            listener,
+            address,
+            scratch,
+        );
+        let config = kube::config::Kubeconfig::from_yaml(&sandbox.kubeconfig()).unwrap();
+        let mut config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
+        config.default_retry = false;
+        Self { client: kube::Client::try_from(config).unwrap(), sandbox, node }
+    }
+
+    /// Sends a request; the content type and other headers are given as `Name: value`.
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect_bytes().await.unwrap();
+        (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))))
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], vec![]).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, &[("Content-Type", "application/json")], body.to_string().into()).await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send("PUT", path, &[("Content-Type", "application/json")], body.to_string().into()).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], vec![]).await
+    }
+
+    /// A patch; `kind` is `merge`, `json`, `strategic-merge` or `apply`.
+    pub(super) async fn patch(&self, kind: &str, path: &str, body: Value) -> Answer {
+        let content = match kind {
+            "apply" => "application/apply-patch+yaml".to_owned(),
+            other => format!("application/{other}-patch+json"),
+        };
+        self.send("PATCH", path, &[("Content-Type", &content)], body.to_string().into()).await
+    }
+
+    /// Creates a namespace.
+    pub(super) async fn namespace(&self, name: &str) {
+        let (code, body) = self.post("/api/v1/namespaces", json!({"metadata": {"name": name}})).await;
+        assert_eq!(code, 201, "{body}");
+    }
+
+    /// Creates a pod and waits until it has left the phase Pending.
+    pub(super) async fn pod(&self, namespace: &str, pod: Value) -> Value {
+        let path = format!("/api/v1/namespaces/{namespace}/pods");
+        let (code, created) = self.post(&path, pod).await;
+        assert_eq!(code, 201, "{created}");
+        let path = format!("{path}/{}", created["metadata"]["name"].as_str().unwrap());
+        self.until(&path, |answer| answer.1["status"]["phase"] != "Pending").await.1
+    }
+
+    /// Asks until the answer is as wanted.
+    pub(super) async fn until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        for _ in 0..500 {
+            let answer = self.get(path).await;
+            if wanted(&answer) {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{path} did not become as wanted: {:?}", self.get(path).await);
+    }
+}
+
+/// A pod that starts.
+pub(super) fn pod(name: &str, labels: Value) -> Value {
+    json!({
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"containers": [{"name": "c", "image": "i", "ports": [{"name": "web", "containerPort": 80}]}]},
+    })
+}
+
+/// A policy with a spec.
+pub(super) fn policy(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": spec})
+}
+
+/// Where the policies of `default` are.
+pub(super) const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";

@@ -1,0 +1,10 @@
+//! The whole server over HTTP, with a node that only pretends.
+
+mod apply;
+mod exec;
+mod fake;
+mod namespaces;
+mod objects;
+mod pods;
+mod services;
+mod watches;
