@@ -47,52 +47,45 @@ impl Agent {
         Err(cause)
     }
 
-    /// Asks for probes, whose `n` must count up from 0. The answer has one entry for each, in their order: a result,
-    /// or why there is none after a lost session was reopened [`REOPENED`] times.
-    pub async fn probe(&self, probes: Vec<Probe>, deadline: Duration) -> Vec<Result<ProbeResult, Arc<str>>> {
+    /// Asks for probes, whose `n` must count up from 0. For each, `sink` gets one answer, as soon as it is there:
+    /// its index and a result, or why there is none after a lost session was reopened [`REOPENED`] times.
+    pub async fn probe(
+        &self,
+        probes: Vec<Probe>,
+        deadline: Duration,
+        sink: &mut (dyn FnMut(usize, Result<ProbeResult, &str>) + Send),
+    ) {
         // All probes of a batch run at once; names are resolved before, which takes a few tries of its own.
         let limit = deadline * 4 + Duration::from_secs(20);
-        let mut answers: Vec<Option<ProbeResult>> = vec![None; probes.len()];
+        let mut answered = vec![false; probes.len()];
         let mut asked = probes;
-        // `map[n]` is the index in `answers` of the probe that is asked as `n`.
+        // `map[n]` is the index of the probe that is asked as `n`.
         let mut map: Vec<usize> = (0..asked.len()).collect();
-        let mut cause: Arc<str> = "".into();
+        let mut cause = String::new();
         for attempt in 0..=REOPENED {
             self.pause(attempt).await;
             let session = match self.current().await {
                 Ok(session) => session,
                 Err(why) => {
-                    cause = why.into();
+                    cause = why;
                     continue;
                 }
             };
-            let again = (attempt < REOPENED).then(|| asked.clone());
-            let (results, lost) = match session.probe(asked, deadline, limit).await {
-                Ok(results) => (results, None),
-                Err(lost) => (lost.partial, Some(lost.cause)),
-            };
-            for result in results {
+            let mut take = |result: ProbeResult| {
                 let index = map[result.n as usize];
-                answers[index] = Some(result);
-            }
-            let Some(why) = lost else { break };
-            cause = why.into();
+                answered[index] = true;
+                sink(index, Ok(result));
+            };
+            let Err(why) = session.probe(&asked, deadline, limit, &mut take).await else { return };
+            cause = why;
             self.forget(&session).await;
-            let Some(before) = again else { break };
-            let mut left = Vec::new();
-            let mut left_map = Vec::new();
-            for (probe, index) in before.into_iter().zip(map) {
-                if answers[index].is_none() {
-                    left.push(Probe { n: left.len() as u32, ..probe });
-                    left_map.push(index);
-                }
-            }
-            (asked, map) = (left, left_map);
-            if asked.is_empty() {
-                break;
-            }
+            let left = asked.into_iter().zip(map).filter(|(_, index)| !answered[*index]);
+            (asked, map) =
+                left.enumerate().map(|(n, (probe, index))| (Probe { n: n as u32, ..probe }, index)).unzip();
         }
-        answers.into_iter().map(|answer| answer.ok_or_else(|| Arc::clone(&cause))).collect()
+        for (index, _) in answered.iter().enumerate().filter(|(_, answered)| !**answered) {
+            sink(index, Err(&cause));
+        }
     }
 
     /// Ends the session, if there is one.
@@ -202,12 +195,23 @@ mod tests {
         }))
     }
 
+    /// Asks for ten probes; each answer as the port that was probed, or why there is none.
+    async fn ask(agent: &Agent) -> Vec<Result<u32, String>> {
+        let mut answers = vec![None; 10];
+        let mut sink = |index: usize, answer: Result<ProbeResult, &str>| {
+            let answer = answer.map(|result| result.rtt_us).map_err(str::to_owned);
+            assert_eq!(answers[index].replace(answer), None, "answered twice");
+        };
+        agent.probe(probes(10), Duration::from_secs(1), &mut sink).await;
+        answers.into_iter().map(|answer| answer.expect("every probe is answered")).collect()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_lost_session_is_reopened_and_only_unanswered_probes_are_asked_again() {
         let sessions = Arc::new(AtomicU32::new(0));
         let agent = mortal(2, 3, Arc::clone(&sessions));
-        let answers = agent.probe(probes(10), Duration::from_secs(1)).await;
-        let ports: Vec<u32> = answers.into_iter().map(|a| a.unwrap().rtt_us).collect();
+        let answers = ask(&agent).await;
+        let ports: Vec<u32> = answers.into_iter().map(|a| a.unwrap()).collect();
         assert_eq!(ports, (1000..1010).collect::<Vec<_>>());
         assert_eq!(sessions.load(Ordering::SeqCst), 3);
     }
@@ -216,7 +220,7 @@ mod tests {
     async fn the_reopening_is_bounded_and_the_rest_has_its_cause() {
         let sessions = Arc::new(AtomicU32::new(0));
         let agent = mortal(u32::MAX, 1, Arc::clone(&sessions));
-        let answers = agent.probe(probes(10), Duration::from_secs(1)).await;
+        let answers = ask(&agent).await;
         assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 4);
         assert!(answers[9].as_ref().unwrap_err().contains("stream ended"), "{answers:?}");
         assert_eq!(sessions.load(Ordering::SeqCst), REOPENED + 1);

@@ -43,4 +43,4 @@ pub use scope::{
     CLUSTER_OBJECTS_ANNOTATION, DEFAULT_PREFIX, LANE_LABEL, LOGICAL_ANNOTATION, MANAGED_BY, Names, RUN_LABEL,
     STARTED_ANNOTATION, Scope, USER_ANNOTATION,
 };
-pub use session::{Epitaph, Hello, Lost, Session};
+pub use session::{Epitaph, Hello, Session};

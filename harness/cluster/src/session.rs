@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
     sync::{mpsc, oneshot},
@@ -37,15 +37,6 @@ pub struct Hello {
     pub nameservers: Vec<IpAddr>,
 }
 
-/// A session that ended before a batch was done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
-    /// Why, with what the agent wrote to stderr.
-    pub cause: String,
-    /// Results of the batch that had come, each from a complete line.
-    pub partial: Vec<ProbeResult>,
-}
-
 /// Why a session ended, told by whoever keeps the connection.
 pub type Epitaph = std::pin::Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
@@ -68,8 +59,18 @@ struct Table {
 struct Batch {
     asked: usize,
     answered: Vec<bool>,
-    results: Vec<ProbeResult>,
-    done: oneshot::Sender<Result<Vec<ProbeResult>, Lost>>,
+    count: usize,
+    out: mpsc::UnboundedSender<Message>,
+}
+
+/// What the reader tells the one who waits for a batch.
+enum Message {
+    /// Some results, each from a complete line and counted.
+    Results(Vec<ProbeResult>),
+    /// All have come.
+    Done,
+    /// The session is over before that.
+    Lost(String),
 }
 
 impl Session {
@@ -127,44 +128,52 @@ impl Session {
         self.pending.lock().expect("no holder of the lock panics").over.clone()
     }
 
-    /// Asks for a batch of probes, whose `n` must count up from 0, and waits at most `limit` for all of them.
+    /// Asks for a batch of probes, whose `n` must count up from 0, and waits at most `limit` for all of them. Each
+    /// result goes to `sink` as soon as it comes, and never twice.
     ///
     /// # Errors
-    /// [`Lost`] when the session ends or answers nonsense; then it is over for good.
+    /// Why the session ended, or what nonsense it answered; then it is over for good. What was in `sink` until then
+    /// is good.
     pub async fn probe(
         &self,
-        probes: Vec<Probe>,
+        probes: &[Probe],
         deadline: Duration,
         limit: Duration,
-    ) -> Result<Vec<ProbeResult>, Lost> {
+        sink: &mut (dyn FnMut(ProbeResult) + Send),
+    ) -> Result<(), String> {
         let batch = self.next.fetch_add(1, Ordering::Relaxed);
         let asked = probes.len();
         debug_assert!(probes.iter().enumerate().all(|(i, p)| p.n as usize == i));
-        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
-        let request = line(&Request::Probe { batch, deadline_ms, probes });
-        let (done, result) = oneshot::channel();
+        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX).max(1);
+        let request = line(&Ask { op: "probe", batch, deadline_ms, probes });
+        let (out, mut messages) = mpsc::unbounded_channel();
         {
             let mut table = self.pending.lock().expect("no holder of the lock panics");
             if let Some(cause) = &table.over {
-                return Err(Lost { cause: cause.clone(), partial: Vec::new() });
+                return Err(cause.clone());
             }
-            let results = Vec::with_capacity(asked);
-            table.batches.insert(batch, Batch { asked, answered: vec![false; asked], results, done });
+            table.batches.insert(batch, Batch { asked, answered: vec![false; asked], count: 0, out });
         }
-        // A closed queue means that the writer is gone; the reader then tells why.
         let answer = async {
+            // A closed queue means that the writer is gone; the reader then tells why.
             let _ = self.lines.send(request).await;
-            result.await
+            loop {
+                match messages.recv().await {
+                    Some(Message::Results(results)) => results.into_iter().for_each(&mut *sink),
+                    Some(Message::Done) => return Ok(()),
+                    Some(Message::Lost(cause)) => return Err(cause),
+                    None => return Err("the session was closed".to_owned()),
+                }
+            }
         };
         match timeout(limit, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Lost { cause: "the session was closed".into(), partial: Vec::new() }),
+            Ok(ended) => ended,
             Err(_) => {
                 let cause = format!("no answer to a batch of {asked} probes within {} s", limit.as_secs());
                 let mut table = self.pending.lock().expect("no holder of the lock panics");
-                let partial = table.batches.remove(&batch).map(|b| b.results).unwrap_or_default();
+                table.batches.remove(&batch);
                 table.end(&cause);
-                Err(Lost { cause, partial })
+                Err(cause)
             }
         }
     }
@@ -182,28 +191,29 @@ impl Drop for Session {
 }
 
 impl Table {
-    /// Ends the session: every batch in flight is lost, with what it had.
+    /// Ends the session: every batch in flight is lost.
     fn end(&mut self, cause: &str) {
         self.over.get_or_insert_with(|| cause.to_owned());
         for (_, batch) in self.batches.drain() {
-            let _ = batch.done.send(Err(Lost { cause: cause.to_owned(), partial: batch.results }));
+            let _ = batch.out.send(Message::Lost(cause.to_owned()));
         }
     }
 
-    /// Takes some results.
+    /// Takes some results; if any is wrong, none of them is believed.
     fn results(&mut self, batch: u64, results: Vec<ProbeResult>) -> Result<(), String> {
         let Some(entry) = self.batches.get_mut(&batch) else {
             return Err(format!("the agent answered batch {batch}, which is not in flight"));
         };
-        for result in results {
+        for result in &results {
             let n = result.n as usize;
             match entry.answered.get_mut(n) {
                 None => return Err(format!("the agent answered probe {n} of a batch of {}", entry.asked)),
                 Some(answered) if *answered => return Err(format!("the agent answered probe {n} twice")),
                 Some(answered) => *answered = true,
             }
-            entry.results.push(result);
         }
+        entry.count += results.len();
+        let _ = entry.out.send(Message::Results(results));
         Ok(())
     }
 
@@ -212,20 +222,30 @@ impl Table {
         let Some(entry) = self.batches.get(&batch) else {
             return Err(format!("the agent ended batch {batch}, which is not in flight"));
         };
-        let (have, asked) = (entry.results.len(), entry.asked);
+        let (have, asked) = (entry.count, entry.asked);
         if have != asked || count as usize != asked {
             return Err(format!(
                 "{have} of {asked} results arrived, and the agent counted {count}: the stream was cut"
             ));
         }
         if let Some(entry) = self.batches.remove(&batch) {
-            let _ = entry.done.send(Ok(entry.results));
+            let _ = entry.out.send(Message::Done);
         }
         Ok(())
     }
 }
 
-fn line(request: &Request) -> Vec<u8> {
+/// [`Request::Probe`] that borrows its probes, which may have to be asked again.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ask<'a> {
+    op: &'static str,
+    batch: u64,
+    deadline_ms: u32,
+    probes: &'a [Probe],
+}
+
+fn line(request: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(request).expect("a request is plain data");
     line.push(b'\n');
     line
@@ -391,26 +411,22 @@ mod tests {
         Session::open(reader, writer, Box::pin(async { Some("it died".into()) })).await
     }
 
-    #[tokio::test]
-    async fn complete_batches_are_answered() {
-        let session = session(VERSION, |mut stream| async move {
-            say(&mut stream, &Reply::Results { batch: 1, results: vec![result(1)] }).await;
-            say(&mut stream, &Reply::Results { batch: 1, results: vec![result(0), result(2)] }).await;
-            say(&mut stream, &Reply::Done { batch: 1, count: 3 }).await;
-            std::future::pending().await
-        });
-        let session = session.await.unwrap();
-        assert_eq!(session.hello().no_sctp.as_deref(), Some("no module"));
-        // The answer may overtake the question here: the batch is registered before the request is written.
-        let asked = session.probe(probes(3), LIMIT, LIMIT).await;
-        match asked {
-            Ok(results) => assert_eq!(results.len(), 3),
-            Err(lost) => assert!(lost.cause.contains("not in flight"), "{lost:?}"),
-        }
+    #[test]
+    fn a_borrowed_request_is_the_protocols() {
+        let probes = probes(2);
+        let ask = line(&Ask { op: "probe", batch: 7, deadline_ms: 300, probes: &probes });
+        assert_eq!(ask, line(&Request::Probe { batch: 7, deadline_ms: 300, probes }));
+    }
+
+    /// Probes, and tells what came and how it ended.
+    async fn ask(session: &Session, n: u32) -> (Vec<u32>, Result<(), String>) {
+        let mut came = Vec::new();
+        let ended = session.probe(&probes(n), LIMIT, LIMIT, &mut |result| came.push(result.n)).await;
+        (came, ended)
     }
 
     /// Waits for the request, then writes these bytes and closes.
-    async fn cut(bytes: Vec<u8>) -> Lost {
+    async fn cut(bytes: Vec<u8>) -> (Vec<u32>, String) {
         let session = session(VERSION, |mut stream| async move {
             let mut reader = BufReader::new(&mut stream);
             for _ in 0..2 {
@@ -420,42 +436,63 @@ mod tests {
             stream.write_all(&bytes).await.unwrap();
         });
         let session = session.await.unwrap();
-        let lost = session.probe(probes(3), LIMIT, LIMIT).await.unwrap_err();
+        let (came, ended) = ask(&session, 3).await;
         assert!(session.over().is_some());
-        assert!(session.probe(probes(1), LIMIT, LIMIT).await.is_err());
-        lost
+        assert!(ask(&session, 1).await.1.is_err());
+        (came, ended.unwrap_err())
+    }
+
+    fn lines(replies: &[Reply]) -> String {
+        replies.iter().map(|reply| serde_json::to_string(reply).unwrap() + "\n").collect()
+    }
+
+    fn results(ns: &[u32]) -> Reply {
+        Reply::Results { batch: 1, results: ns.iter().map(|n| result(*n)).collect() }
+    }
+
+    #[tokio::test]
+    async fn complete_batches_are_answered() {
+        let session = session(VERSION, |mut stream| async move {
+            let mut reader = BufReader::new(&mut stream);
+            for _ in 0..2 {
+                let mut line = String::new();
+                reader.read_line(&mut line).await.unwrap();
+            }
+            let text = lines(&[results(&[1]), results(&[0, 2]), Reply::Done { batch: 1, count: 3 }]);
+            stream.write_all(text.as_bytes()).await.unwrap();
+            std::future::pending().await
+        });
+        let session = session.await.unwrap();
+        assert_eq!(session.hello().no_sctp.as_deref(), Some("no module"));
+        assert_eq!(ask(&session, 3).await, (vec![1, 0, 2], Ok(())));
+        assert_eq!(session.over(), None);
     }
 
     #[tokio::test]
     async fn a_truncated_stream_gives_what_was_complete_and_no_more() {
-        let line =
-            serde_json::to_string(&Reply::Results { batch: 1, results: vec![result(0), result(2)] }).unwrap();
-        let cut_line = &line[..line.len() - 5];
-        let lost = cut(format!("{line}\n{cut_line}").into_bytes()).await;
-        assert_eq!(lost.cause, "it died");
-        assert_eq!(lost.partial.iter().map(|r| r.n).collect::<Vec<_>>(), [0, 2]);
+        let line = lines(&[results(&[0, 2])]);
+        let cut_line = &line[..line.len() - 6];
+        let (came, why) = cut(format!("{line}{cut_line}").into_bytes()).await;
+        assert_eq!((came, why.as_str()), (vec![0, 2], "it died"));
     }
 
     #[tokio::test]
     async fn results_are_counted_against_done() {
-        let results = serde_json::to_string(&Reply::Results { batch: 1, results: vec![result(0)] }).unwrap();
-        let done = serde_json::to_string(&Reply::Done { batch: 1, count: 3 }).unwrap();
-        let lost = cut(format!("{results}\n{done}\n").into_bytes()).await;
-        assert!(lost.cause.contains("1 of 3 results"), "{lost:?}");
-        assert_eq!(lost.partial.len(), 1);
+        let text = lines(&[results(&[0]), Reply::Done { batch: 1, count: 3 }]);
+        let (came, why) = cut(text.into_bytes()).await;
+        assert!(why.contains("1 of 3 results"), "{why}");
+        assert_eq!(came, [0]);
     }
 
     #[tokio::test]
     async fn nothing_is_counted_twice_and_nonsense_ends_the_session() {
-        let twice =
-            serde_json::to_string(&Reply::Results { batch: 1, results: vec![result(0), result(0)] }).unwrap();
-        let lost = cut(format!("{twice}\n").into_bytes()).await;
-        assert!(lost.cause.contains("twice"), "{lost:?}");
-        let lost = cut(b"panic: oh no\n".to_vec()).await;
-        assert!(lost.cause.contains("panic: oh no"), "{lost:?}");
-        let beyond = serde_json::to_string(&Reply::Results { batch: 1, results: vec![result(3)] }).unwrap();
-        let lost = cut(format!("{beyond}\n").into_bytes()).await;
-        assert!(lost.cause.contains("probe 3 of a batch of 3"), "{lost:?}");
+        let (came, why) = cut(lines(&[results(&[0]), results(&[1, 0])]).into_bytes()).await;
+        assert!(why.contains("twice"), "{why}");
+        assert_eq!(came, [0]);
+        let (_, why) = cut(b"panic: oh no\n".to_vec()).await;
+        assert!(why.contains("panic: oh no"), "{why}");
+        let (_, why) = cut(lines(&[results(&[3])]).into_bytes()).await;
+        assert!(why.contains("probe 3 of a batch of 3"), "{why}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -465,8 +502,8 @@ mod tests {
             drop(stream);
         };
         let session = session(VERSION, silent).await.unwrap();
-        let lost = session.probe(probes(2), LIMIT, LIMIT).await.unwrap_err();
-        assert!(lost.cause.contains("no answer"), "{lost:?}");
+        let (_, ended) = ask(&session, 2).await;
+        assert!(ended.clone().unwrap_err().contains("no answer"), "{ended:?}");
     }
 
     #[tokio::test]

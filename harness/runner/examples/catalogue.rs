@@ -44,7 +44,10 @@ fn main() -> anyhow::Result<()> {
         let options = Options { settle: Duration::from_secs(5), ..Options::default() };
         let finished = run(&cluster, scenarios, options, events, stop).await?;
         printing.await?;
-        println!("{:?} in {} ms, left: {:?}", finished.summary, finished.run.duration_ms, finished.left_behind);
+        println!(
+            "{:?} in {} ms, left: {:?}",
+            finished.summary, finished.run.duration_ms, finished.left_behind
+        );
         sandbox.stop().await;
         Ok(())
     })
@@ -55,13 +58,26 @@ fn print(event: &Event, at: Duration) {
     match event {
         Event::Progress { name, what } => println!("{at:8.3}      {name}: {what}"),
         Event::ScenarioFinished { record } => {
-            println!("{at:8.3} {:>8} {} ({} ms)", record.outcome.to_string(), record.name, record.duration_ms);
+            println!(
+                "{at:8.3} {:>8} {} ({} ms)",
+                record.outcome.to_string(),
+                record.name,
+                record.duration_ms
+            );
             if let Some(reason) = &record.reason {
                 println!("              {reason}");
             }
             for step in &record.steps {
-                println!("              step {}: settled {:?} ms, {} cells", step.name, step.settle_ms, step.cells.rows.len());
-                let wrong = step.cells.iter().filter(|(row, _)| !matches!(row.outcome, Outcome::Pass | Outcome::Skipped));
+                println!(
+                    "              step {}: settled {:?} ms, {} cells",
+                    step.name,
+                    step.settle_ms,
+                    step.cells.rows.len()
+                );
+                let wrong = step
+                    .cells
+                    .iter()
+                    .filter(|(row, _)| !matches!(row.outcome, Outcome::Pass | Outcome::Skipped));
                 for (row, reason) in wrong.take(5) {
                     let (from, to) = (step.cells.name(row.cell.from), step.cells.name(row.cell.to));
                     println!(

@@ -4,7 +4,10 @@ use tokio::time::{Duration, Instant, sleep};
 use verdikt_model::{Cell, Expect, Expectation, Family, Level, Verdict, World};
 use verdikt_oracle::plan;
 
-use crate::{deadline::CONTROL, sweep::Prober};
+use crate::{
+    deadline::{CONTROL_FIRST, CONTROL_LONGEST},
+    sweep::Prober,
+};
 
 /// Pauses between sweeps while pods and routes come up.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -42,6 +45,7 @@ pub(crate) async fn control<P: Prober>(
     let mut pending: Vec<u32> = (0..).zip(&must).map(|(i, _)| i).collect();
     let mut rtts_us = Vec::with_capacity(must.len());
     let mut pause = PAUSE;
+    let mut deadline = CONTROL_FIRST;
     while !pending.is_empty() {
         let mut wrong: Vec<(u32, Verdict, Option<Box<str>>)> = Vec::new();
         let mut sink = |index: u32, seen: crate::sweep::Observation| {
@@ -51,7 +55,8 @@ pub(crate) async fn control<P: Prober>(
                 wrong.push((index, seen.verdict, seen.detail));
             }
         };
-        prober.sweep(&must, &pending, CONTROL, &mut sink).await;
+        prober.sweep(&must, &pending, deadline, &mut sink).await;
+        deadline = (deadline * 2).min(CONTROL_LONGEST);
         wrong.sort_by_key(|(index, ..)| *index);
         let left = until.saturating_duration_since(Instant::now());
         if !wrong.is_empty() && left.is_zero() {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::options::Deadline;
 
-/// Deadline of the positive control, whose round trips are not known yet.
-pub(crate) const CONTROL: Duration = Duration::from_secs(2);
+/// Deadlines of the positive control's sweeps, whose round trips are not known yet: each is twice as long as the
+/// one before. A short first one loses nothing, since only answers count there: whoever is silent is asked again.
+pub(crate) const CONTROL_FIRST: Duration = Duration::from_millis(300);
+pub(crate) const CONTROL_LONGEST: Duration = Duration::from_secs(2);
 
 /// Bounds of an automatic deadline. Below the first, a busy processor looks like a firewall; above the second,
 /// a run gets nowhere.

@@ -1,10 +1,10 @@
 //! One step's end: poll until the matrix is as expected and has held, or until its limit passes.
 //!
 //! ```text
-//! sweep all ──► wrong cells? ──no──► hold sweep of all ──► wrong cells? ──no──► settled
-//!                 │ yes                                      │ yes: they changed
-//!                 ▼                                          ▼
-//!             pause 10→250 ms, sweep only these ◄────────────┘        limit ──► a last look at the others, unsettled
+//! probe all ──► wrong ones are probed again ──► all right ──► hold: probe all once more ──► all right ──► settled
+//!                 ▲  (pause 10→250 ms, while       │              │ some wrong: they changed
+//!                 │   others are still silent)     │              │
+//!                 └────────────────────────────────┴──────────────┘     limit ──► a last look, unsettled
 //! ```
 //!
 //! A cell that was as expected, was not in a hold sweep, and is again at the end, is flaky. One that stays wrong
@@ -12,12 +12,16 @@
 
 use std::collections::BTreeMap;
 
-use tokio::time::{Duration, Instant, sleep};
+use futures::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    sync::mpsc,
+    time::{Duration, Instant, sleep, sleep_until},
+};
 use verdikt_model::{Cell, Expectation, Outcome, Row, Verdict, Via};
 
 use crate::sweep::{Observation, Prober};
 
-/// Pauses between sweeps of cells that are not yet as expected.
+/// Pauses between probes of cells that are not yet as expected.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
@@ -44,7 +48,7 @@ pub(crate) struct Note {
 /// How a step ended.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
-    /// From the API's acceptance to the start of the sweep in which the last wrong cell became right; `None` when
+    /// From the API's acceptance to the start of the probe with which the last wrong cell became right; `None` when
     /// the limit passed.
     pub(crate) after: Option<Duration>,
     /// Notes by index.
@@ -64,8 +68,8 @@ pub(crate) struct Settling<'a, P> {
     pub(crate) limits: Limits,
 }
 
-impl<P: Prober> Settling<'_, P> {
-    /// Runs the step's sweeps; `accepted` is when the API accepted its last action. `progress` hears how many cells
+impl<P: Prober + Sync> Settling<'_, P> {
+    /// Runs the step's probes; `accepted` is when the API accepted its last action. `progress` hears how many cells
     /// are not yet as expected.
     pub(crate) async fn run(mut self, accepted: Instant, mut progress: impl FnMut(usize) + Send) -> Settled {
         let mut settled = Settled::default();
@@ -76,112 +80,153 @@ impl<P: Prober> Settling<'_, P> {
             .collect();
         let limit = accepted + self.limits.settle;
         let mut pending = all.clone();
-        let mut pause = PAUSE;
-        let mut quiet_since = Instant::now();
         loop {
-            let start = Instant::now();
-            self.sweep(&pending, &mut settled, false).await;
-            pending.retain(|i| !self.is_right(*i));
-            if pending.is_empty() {
-                let (changed, hold_start) = self.hold(&all, &mut settled, start, &mut quiet_since).await;
-                pending = all.iter().copied().filter(|i| !self.is_right(*i)).collect();
-                if pending.is_empty() && !changed {
-                    settled.after = Some(hold_start.saturating_duration_since(accepted));
-                    break;
-                }
-                pause = PAUSE;
-                if pending.is_empty() {
-                    // Nothing is wrong, but it moved: held once more, as long as there is time.
-                    if Instant::now() >= limit {
-                        settled.after = Some(hold_start.saturating_duration_since(accepted));
-                        break;
-                    }
-                    continue;
-                }
-            }
-            progress(pending.len());
-            let left = limit.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                self.last_look(&all, &pending, &mut settled).await;
+            let right_since = self.until_right(&pending, limit, &mut settled.notes, &mut progress).await;
+            let Some(right_since) = right_since else {
+                self.last_look(&all, &mut settled.notes).await;
+                break;
+            };
+            let quiet = self.hold(&all, limit, &mut settled.notes).await;
+            pending = all.iter().copied().filter(|i| !is_right(&self.rows[*i as usize])).collect();
+            if pending.is_empty() && quiet {
+                settled.after = Some(right_since.saturating_duration_since(accepted));
                 break;
             }
-            sleep(pause.min(left)).await;
-            pause = (pause * 2).min(PAUSE_MAX);
         }
         self.judge(&all, &settled);
         settled
     }
 
-    /// The hold sweep. Where nothing definite is expected of any cell, nothing tells when the step has taken
-    /// effect, so it is repeated until nothing has changed for a while; that counts as a hold. Tells whether such
-    /// cells still move, and the start of the sweep before it.
-    async fn hold(
+    /// Probes these cells, and those that are wrong again and again while the others still wait for an answer, until
+    /// all are right. Gives the start of the probe that made the last one right; `None` when the limit passed.
+    async fn until_right(
         &mut self,
-        all: &[u32],
-        settled: &mut Settled,
-        start: Instant,
-        quiet_since: &mut Instant,
-    ) -> (bool, Instant) {
+        which: &[u32],
+        limit: Instant,
+        notes: &mut BTreeMap<u32, Note>,
+        progress: &mut (impl FnMut(usize) + Send),
+    ) -> Option<Instant> {
+        let (prober, cells, deadline) = (self.prober, self.cells, self.limits.deadline);
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let launch = |which: Vec<u32>| {
+            let (tell, start) = (tell.clone(), Instant::now());
+            async move {
+                let mut sink = |index: u32, observation: Observation| {
+                    // The receiver lives as long as this future.
+                    let _ = tell.send((start, index, observation));
+                };
+                prober.sweep(cells, &which, deadline, &mut sink).await;
+            }
+        };
+        let first = Instant::now();
+        let mut right_since = first;
+        let mut sweeps = FuturesUnordered::new();
+        if !which.is_empty() {
+            sweeps.push(launch(which.to_vec()));
+        }
+        // Wrong cells that are not being probed, and when they will be.
+        let mut wrong: Vec<u32> = Vec::new();
+        let mut again: Option<Instant> = None;
+        let mut pause = PAUSE;
+        loop {
+            if sweeps.is_empty() && told.is_empty() {
+                match again {
+                    None if wrong.is_empty() => return Some(right_since),
+                    // What is wrong has no time left.
+                    None => return None,
+                    Some(_) => {}
+                }
+            }
+            tokio::select! {
+                biased;
+                Some((start, index, observation)) = told.recv() => {
+                    self.observe(index, observation, notes, false);
+                    if is_right(&self.rows[index as usize]) {
+                        if start > first {
+                            right_since = right_since.max(start);
+                        }
+                    } else {
+                        wrong.push(index);
+                        let now = Instant::now();
+                        // The last time is at the limit, not before.
+                        if again.is_none() && now < limit {
+                            again = Some((now + pause).min(limit));
+                        }
+                    }
+                }
+                Some(()) = sweeps.next(), if !sweeps.is_empty() => {}
+                () = sleep_until(again.unwrap_or(limit)), if again.is_some() => {
+                    progress(wrong.len());
+                    wrong.sort_unstable();
+                    sweeps.push(launch(std::mem::take(&mut wrong)));
+                    again = None;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    /// The hold sweep. Where nothing definite is expected of any cell, nothing tells when the step has taken effect,
+    /// so it is repeated until nothing has changed for a while. Tells whether such cells are quiet.
+    async fn hold(&mut self, all: &[u32], limit: Instant, notes: &mut BTreeMap<u32, Note>) -> bool {
         let open = all.iter().all(|i| self.rows[*i as usize].expected == Expectation::Either);
         if !open || all.is_empty() {
-            self.sweep(all, settled, true).await;
-            return (false, start);
+            self.sweep(all, notes).await;
+            return true;
         }
+        let mut since = Instant::now();
         loop {
             let before: Vec<Option<Verdict>> = all.iter().map(|i| self.rows[*i as usize].observed).collect();
             sleep(PAUSE_MAX.min(self.limits.quiet)).await;
-            self.sweep(all, settled, true).await;
+            let start = Instant::now();
+            self.sweep(all, notes).await;
             let same = all.iter().zip(&before).all(|(i, before)| self.rows[*i as usize].observed == *before);
             if !same {
-                *quiet_since = Instant::now();
-                return (true, start);
+                since = start;
             }
-            if quiet_since.elapsed() >= self.limits.quiet {
-                return (false, start);
+            if since.elapsed() >= self.limits.quiet || start >= limit {
+                return true;
             }
         }
     }
 
-    /// At the limit: the cells that were right are looked at once more, so that the record shows one moment.
-    async fn last_look(&mut self, all: &[u32], pending: &[u32], settled: &mut Settled) {
-        let right: Vec<u32> = all.iter().copied().filter(|i| pending.binary_search(i).is_err()).collect();
-        self.sweep(&right, settled, true).await;
-        let wrong: Vec<u32> = right.into_iter().filter(|i| !self.is_right(*i)).collect();
-        self.sweep(&wrong, settled, false).await;
+    /// At the limit: the cells that are right are looked at once more, so that the record shows one moment, and those
+    /// that are not any more a second time.
+    async fn last_look(&mut self, all: &[u32], notes: &mut BTreeMap<u32, Note>) {
+        let right: Vec<u32> = all.iter().copied().filter(|i| is_right(&self.rows[*i as usize])).collect();
+        self.sweep(&right, notes).await;
+        let wrong: Vec<u32> = right.into_iter().filter(|i| !is_right(&self.rows[*i as usize])).collect();
+        self.sweep(&wrong, notes).await;
     }
 
-    async fn sweep(&mut self, which: &[u32], settled: &mut Settled, hold: bool) {
+    /// Probes these cells once; what differs from before is noted as a change.
+    async fn sweep(&mut self, which: &[u32], notes: &mut BTreeMap<u32, Note>) {
         if which.is_empty() {
             return;
         }
-        let (rows, resolved_before, notes) = (&mut *self.rows, self.resolved_before, &mut settled.notes);
-        let mut sink = |index: u32, observation: Observation| {
-            let row = &mut rows[index as usize];
-            let Observation { verdict, rtt_us, detail } = silence_of_dns(row, observation, resolved_before);
-            let before = row.observed.replace(verdict);
-            row.attempts = row.attempts.saturating_add(1);
-            row.rtt_us = rtt_us;
-            let right = row.expected.admits(verdict) == Some(true);
-            if detail.is_some() && (!right || verdict == Verdict::Error) {
-                notes.entry(index).or_default().detail = detail;
-            } else if let Some(note) = notes.get_mut(&index) {
-                note.detail = None;
-            }
-            if let (true, Some(before)) = (hold, before)
-                && before != verdict
-                && before != Verdict::Error
-                && verdict != Verdict::Error
-            {
-                notes.entry(index).or_default().changed = Some((before, verdict));
-            }
-        };
-        self.prober.sweep(self.cells, which, self.limits.deadline, &mut sink).await;
+        let (prober, cells, deadline) = (self.prober, self.cells, self.limits.deadline);
+        let mut sink = |index: u32, observation: Observation| self.observe(index, observation, notes, true);
+        prober.sweep(cells, which, deadline, &mut sink).await;
     }
 
-    /// Whether a cell is as expected, or nothing more can be asked of it.
-    fn is_right(&self, index: u32) -> bool {
-        let row = &self.rows[index as usize];
-        row.observed.is_some_and(|verdict| row.expected.admits(verdict) == Some(true))
+    fn observe(&mut self, index: u32, observation: Observation, notes: &mut BTreeMap<u32, Note>, hold: bool) {
+        let row = &mut self.rows[index as usize];
+        let Observation { verdict, rtt_us, detail } = silence_of_dns(row, observation, self.resolved_before);
+        let before = row.observed.replace(verdict);
+        row.attempts = row.attempts.saturating_add(1);
+        row.rtt_us = rtt_us;
+        if detail.is_some() && !is_right(row) {
+            notes.entry(index).or_default().detail = detail;
+        } else if let Some(note) = notes.get_mut(&index) {
+            note.detail = None;
+        }
+        if let (true, Some(before)) = (hold, before)
+            && before != verdict
+            && before != Verdict::Error
+            && verdict != Verdict::Error
+        {
+            notes.entry(index).or_default().changed = Some((before, verdict));
+        }
     }
 
     fn judge(&mut self, all: &[u32], settled: &Settled) {
@@ -201,6 +246,11 @@ impl<P: Prober> Settling<'_, P> {
             }
         }
     }
+}
+
+/// Whether a cell is as expected, or nothing more can be asked of it.
+fn is_right(row: &Row) -> bool {
+    row.observed.is_some_and(|verdict| row.expected.admits(verdict) == Some(true))
 }
 
 /// An error of name resolution is an observation of the path when the same name was resolved before the first

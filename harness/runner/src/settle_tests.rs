@@ -18,6 +18,7 @@ struct Fake {
 }
 
 impl Prober for Fake {
+    /// Answers come at once, silence is known at the deadline.
     async fn sweep(
         &self,
         cells: &[Cell],
@@ -26,19 +27,27 @@ impl Prober for Fake {
         sink: &mut (dyn FnMut(u32, Observation) + Send),
     ) {
         let at = self.accepted.elapsed();
-        let mut slow = false;
+        let mut silent = Vec::new();
+        sleep(Duration::from_millis(1)).await;
         for index in which {
-            let port = cells[*index as usize].port;
+            let port = usize::from(cells[*index as usize].port);
             let times = {
                 let mut probed = self.probed.lock().unwrap();
-                probed[usize::from(port)] += 1;
-                probed[usize::from(port)]
+                probed[port] += 1;
+                probed[port]
             };
-            let observation = self.behaviours[usize::from(port)](at, times);
-            slow |= observation.verdict == Verdict::Dropped;
-            sink(*index, observation);
+            let observation = self.behaviours[port](at, times);
+            match observation.verdict {
+                Verdict::Dropped => silent.push((*index, observation)),
+                _ => sink(*index, observation),
+            }
         }
-        sleep(if slow { deadline } else { Duration::from_millis(1) }).await;
+        if !silent.is_empty() {
+            sleep(deadline - Duration::from_millis(1)).await;
+        }
+        for (index, observation) in silent {
+            sink(index, observation);
+        }
     }
 }
 
@@ -112,7 +121,7 @@ async fn run(cells: Vec<(Expectation, Behaviour)>) -> Done {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_matrix_that_is_right_at_once_takes_two_sweeps() {
+async fn a_matrix_that_is_right_at_once_is_probed_twice() {
     let done = run(vec![
         (Expectation::Allow, steady(Verdict::Allowed)),
         (Expectation::Deny, steady(Verdict::Dropped)),
@@ -138,6 +147,19 @@ async fn late_enforcement_is_waited_for_and_timed() {
     assert!((700..=960).contains(&settle), "{settle}");
     // The cell that was right all along was probed in the first sweep and held.
     assert_eq!(done.rows[1].attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_cells_do_not_wait_for_silent_ones() {
+    let done = run(vec![
+        (Expectation::Deny, turning(Verdict::Allowed, 5, Verdict::Dropped)),
+        (Expectation::Deny, steady(Verdict::Dropped)),
+    ])
+    .await;
+    assert_eq!(done.outcomes(), [Outcome::Pass; 2]);
+    // Probed again 10 ms after the wrong answer, not after the other's deadline.
+    assert_eq!(done.settle_ms(), Some(11));
+    assert_eq!(done.took, DEADLINE * 2 + Duration::from_millis(11));
 }
 
 #[tokio::test(start_paused = true)]

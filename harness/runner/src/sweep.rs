@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use tokio::{sync::Semaphore, time::Duration};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Duration,
+};
 use verdikt_cluster::Agent;
 use verdikt_model::{Cell, Verdict};
 use verdikt_protocol::{Probe, ProbeResult, ProbeVerdict};
@@ -36,7 +39,8 @@ impl Observation {
 
 /// Probes cells. The real one asks agents; tests have others.
 pub(crate) trait Prober {
-    /// Probes each of `cells[i]` for `i` in `which` once, and hands `(i, observation)` to `sink`, each `i` once.
+    /// Probes each of `cells[i]` for `i` in `which` once, and hands `(i, observation)` to `sink` as soon as it is
+    /// there, each `i` once.
     fn sweep(
         &self,
         cells: &[Cell],
@@ -63,24 +67,39 @@ impl Prober for AgentProber<'_> {
         sink: &mut (dyn FnMut(u32, Observation) + Send),
     ) {
         // Cells are ordered by source, so that the cells of a source stand together.
+        let (tell, mut told) = mpsc::unbounded_channel();
         let mut batches = Vec::new();
         for of_source in which.chunk_by(|a, b| cells[*a as usize].from == cells[*b as usize].from) {
-            batches.extend(of_source.chunks(BATCH).map(|batch| self.batch(cells, batch, deadline)));
+            batches.extend(
+                of_source.chunks(BATCH).map(|batch| self.batch(cells, batch, deadline, tell.clone())),
+            );
         }
-        let mut answers = stream::iter(batches).buffer_unordered(IN_FLIGHT);
-        while let Some(observations) = answers.next().await {
-            for (index, observation) in observations {
-                sink(index, observation);
+        drop(tell);
+        let mut batches = stream::iter(batches).buffer_unordered(IN_FLIGHT);
+        let mut working = true;
+        loop {
+            tokio::select! {
+                ended = batches.next(), if working => working = ended.is_some(),
+                heard = told.recv() => match heard {
+                    Some((index, observation)) => sink(index, observation),
+                    // Every batch has ended, and dropped its end of the channel.
+                    None => return,
+                },
             }
         }
     }
 }
 
+type Tell = mpsc::UnboundedSender<(u32, Observation)>;
+
 impl AgentProber<'_> {
-    async fn batch(&self, cells: &[Cell], batch: &[u32], deadline: Duration) -> Vec<(u32, Observation)> {
+    async fn batch(&self, cells: &[Cell], batch: &[u32], deadline: Duration, tell: Tell) {
         let permits = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let _permit = self.in_flight.acquire_many(permits).await.expect("the semaphore is never closed");
-        let mut observations = Vec::with_capacity(batch.len());
+        let tell = |index: u32, observation: Observation| {
+            // The receiver lives as long as this future.
+            let _ = tell.send((index, observation));
+        };
         let mut probes: Vec<Probe> = Vec::with_capacity(batch.len());
         let mut asked: Vec<u32> = Vec::with_capacity(batch.len());
         for index in batch {
@@ -89,22 +108,20 @@ impl AgentProber<'_> {
                     probes.push(probe);
                     asked.push(*index);
                 }
-                Err(why) => observations.push((*index, Observation::error(why))),
+                Err(why) => tell(*index, Observation::error(why)),
             }
         }
-        let Some(first) = asked.first() else { return observations };
+        let Some(first) = asked.first() else { return };
         let source = cells[*first as usize].from;
         let Some(agent) = self.agents.get(usize::from(source.0)).and_then(Option::as_ref) else {
-            observations
-                .extend(asked.iter().map(|index| (*index, Observation::error("the source has no agent"))));
-            return observations;
+            asked.iter().for_each(|index| tell(*index, Observation::error("the source has no agent")));
+            return;
         };
-        let answers = agent.probe(probes, deadline).await;
-        observations.extend(asked.into_iter().zip(answers).map(|(index, answer)| match answer {
-            Ok(result) => (index, observe(result)),
-            Err(why) => (index, Observation::error(&*why)),
-        }));
-        observations
+        let mut take = |n: usize, answer: Result<ProbeResult, &str>| match answer {
+            Ok(result) => tell(asked[n], observe(result)),
+            Err(why) => tell(asked[n], Observation::error(why)),
+        };
+        agent.probe(probes, deadline, &mut take).await;
     }
 }
 
