@@ -26,6 +26,7 @@ mod stop;
 mod sweep;
 mod target;
 mod tell;
+mod timed;
 
 pub use options::{Deadline, Keep, Options};
 pub use run::{Finished, RunError, run};

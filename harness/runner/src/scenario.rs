@@ -22,6 +22,7 @@ use crate::{
     sweep::AgentProber,
     target::Targets,
     tell::{Teller, unmeasured},
+    timed::Timed,
 };
 
 /// How long a matrix of which nothing is expected must not change until it is taken as it stands.
@@ -77,7 +78,7 @@ impl Setting<'_> {
         };
         self.tell.progress(&scenario.name, format!("positive control: {} cells", measurable.len()));
         let mut control = {
-            let prober = self.prober(lane, &world);
+            let prober = self.prober(lane, &scenario.name, &world);
             control(&prober, &world, &measurable, self.options.positive_control).await?
         };
         let deadline = deadline(self.options.deadline, &mut control.rtts_us);
@@ -137,7 +138,7 @@ impl Setting<'_> {
         let lenient = scenario.level == Level::ImplementationDefined;
         let settle = if lenient { self.options.settle.min(LENIENT) } else { self.options.settle };
         let settled = {
-            let prober = self.prober(lane, world);
+            let prober = self.prober(lane, &scenario.name, world);
             let settling = Settling {
                 prober: &prober,
                 cells: &step_cells,
@@ -159,12 +160,13 @@ impl Setting<'_> {
         }
     }
 
-    fn prober<'a>(&'a self, lane: &'a Lane, world: &'a World) -> AgentProber<'a> {
-        AgentProber {
+    fn prober<'a>(&'a self, lane: &'a Lane, name: &'a str, world: &'a World) -> Timed<'a, AgentProber<'a>> {
+        let prober = AgentProber {
             agents: &lane.agents,
             targets: Targets::new(world, &lane.deployment.names, &self.options.cluster_domain),
             in_flight: self.in_flight,
-        }
+        };
+        Timed { prober, tell: self.tell, name }
     }
 
     /// The cells that the scenario's steps or the user's patterns ask for.

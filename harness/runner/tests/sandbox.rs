@@ -1,1 +1,256 @@
-fn main() {}
+//! The runner against a sandbox: real pods, real policies, real packets.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::{runtime::Runtime, sync::mpsc};
+use verdikt_cluster::{Cluster, Target};
+use verdikt_model::{Event, Family, Outcome, Scenario, ScenarioOutcome, ScenarioRecord, Verdict};
+use verdikt_runner::{Finished, Keep, Options, Stop, run};
+use verdikt_sandbox::{Config, Profile, Sandbox, reexec};
+
+fn main() -> ExitCode {
+    if let Some(code) = reexec() {
+        return code.into();
+    }
+    let trials = vec![
+        trial("a_scenario_passes_and_leaves_nothing", a_scenario_passes_and_leaves_nothing),
+        trial("unenforced_policies_fail_with_reasons", unenforced_policies_fail_with_reasons),
+        trial("an_interrupt_cleans_up_in_time", an_interrupt_cleans_up_in_time),
+        trial("failures_are_kept_when_asked_for", failures_are_kept_when_asked_for),
+        trial("fail_fast_begins_nothing_new", fail_fast_begins_nothing_new),
+        trial("families_and_cells_can_be_chosen", families_and_cells_can_be_chosen),
+        trial("external_hosts_and_nodes_take_part", external_hosts_and_nodes_take_part),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trial(name: &str, test: fn(&Runtime) -> Result<()>) -> Trial {
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        test(&runtime).map_err(|e| Failed::from(format!("{e:?}")))
+    })
+}
+
+/// A sandbox and the connection to it.
+struct Lab {
+    sandbox: Sandbox,
+    cluster: Cluster,
+}
+
+async fn start(profile: &str) -> Result<Lab> {
+    let mut config = Config::new(std::env::current_exe()?);
+    config.profile = profile.parse::<Profile>()?;
+    let sandbox = Sandbox::start(config).await?;
+    let target = Target::Sandbox { url: sandbox.url(), token: sandbox.token().to_owned() };
+    let cluster = Cluster::connect(&target).await?;
+    Ok(Lab { sandbox, cluster })
+}
+
+/// Scenarios of the catalogue by name.
+fn scenarios(names: &[&str]) -> Vec<Scenario> {
+    let mut all = verdikt_scenario::catalogue().scenarios;
+    all.retain(|scenario| names.contains(&scenario.name.as_str()));
+    assert_eq!(all.len(), names.len(), "not all of {names:?} are in the catalogue");
+    all
+}
+
+struct Ran {
+    finished: Finished,
+    records: Vec<ScenarioRecord>,
+}
+
+async fn run_all(target: &Lab, scenarios: Vec<Scenario>, options: Options) -> Result<Ran> {
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let finished = run(&target.cluster, scenarios, options, events, Stop::new()).await?;
+    let mut records = Vec::new();
+    while let Some(event) = inbox.recv().await {
+        if let Event::ScenarioFinished { record } = event {
+            records.push(*record);
+        }
+    }
+    Ok(Ran { finished, records })
+}
+
+async fn nothing_is_left(target: &Lab) -> Result<()> {
+    let left = target.cluster.clean(None, None, true).await?;
+    ensure!(left.namespaces.is_empty(), "namespaces are left: {:?}", left.namespaces);
+    Ok(())
+}
+
+fn a_scenario_passes_and_leaves_nothing(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("reference").await?;
+        let ran = run_all(&target, scenarios(&["basics/default-deny-both"]), Options::default()).await?;
+        let record = ran.records.first().context("no record")?;
+        ensure!(record.outcome == ScenarioOutcome::Passed, "{record:?}");
+        let matrix = &record.steps[0].cells;
+        ensure!(record.steps[0].settle_ms.is_some());
+        ensure!(matrix.rows.len() == 648, "{}", matrix.rows.len());
+        ensure!(matrix.rows.iter().any(|row| row.observed == Some(Verdict::Dropped)));
+        ensure!(matrix.rows.iter().all(|row| row.outcome == Outcome::Pass && row.attempts >= 2));
+        ensure!(ran.finished.summary.cells.pass == 648 && ran.finished.summary.scenarios.passed == 1);
+        ensure!(ran.finished.left_behind.is_empty(), "{:?}", ran.finished.left_behind);
+        let environment = &ran.finished.environment;
+        ensure!(
+            environment.dataplane.emulated && environment.dataplane.name == "reference",
+            "{environment:?}"
+        );
+        ensure!(environment.nodes == 2 && environment.ip_families == Family::ALL, "{environment:?}");
+        nothing_is_left(&target).await?;
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+fn unenforced_policies_fail_with_reasons(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("flannel").await?;
+        let options = Options { settle: Duration::from_millis(500), ..Options::default() };
+        let names = ["basics/default-deny-ingress", "basics/no-policy-all-open"];
+        let ran = run_all(&target, scenarios(&names), options).await?;
+        for record in &ran.records {
+            let open = record.name == "basics/no-policy-all-open";
+            let expected = if open { ScenarioOutcome::Passed } else { ScenarioOutcome::Failed };
+            ensure!(record.outcome == expected, "{}: {:?}", record.name, record.outcome);
+            for step in &record.steps {
+                for (row, reason) in step.cells.iter() {
+                    let wrong = row.expected.is_denial();
+                    ensure!(wrong == (row.outcome == Outcome::Fail), "{row:?}");
+                    ensure!(wrong == reason.is_some_and(|reason| reason.contains("denied")), "{reason:?}");
+                }
+            }
+        }
+        nothing_is_left(&target).await?;
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+fn an_interrupt_cleans_up_in_time(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("reference").await?;
+        // In each phase: set-up, positive control, step.
+        for phase in ["set-up", "positive control", "step"] {
+            let (events, mut inbox) = mpsc::unbounded_channel();
+            let stop = Stop::new();
+            let all = verdikt_scenario::catalogue().scenarios;
+            let running = tokio::spawn({
+                let (cluster, stop) = (target.cluster.clone(), stop.clone());
+                async move { run(&cluster, all, Options::default(), events, stop).await }
+            });
+            let mut stopped = None;
+            let mut interrupted = false;
+            while let Some(event) = inbox.recv().await {
+                match event {
+                    Event::Progress { what, .. } if what.starts_with(phase) && stopped.is_none() => {
+                        stop.stop();
+                        stopped = Some(Instant::now());
+                    }
+                    Event::Interrupted => interrupted = true,
+                    _ => {}
+                }
+            }
+            let finished = running.await??;
+            let took = stopped.context("never stopped")?.elapsed();
+            ensure!(interrupted && finished.interrupted);
+            ensure!(took < Duration::from_secs(5), "the clean-up after {phase} took {took:?}");
+            ensure!(finished.left_behind.is_empty(), "{phase}: {:?}", finished.left_behind);
+            nothing_is_left(&target).await.with_context(|| format!("after {phase}"))?;
+        }
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+fn failures_are_kept_when_asked_for(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("flannel").await?;
+        let options = Options {
+            settle: Duration::from_millis(300),
+            keep: Keep::OnFailure,
+            lanes: 1,
+            ..Options::default()
+        };
+        let names = ["basics/default-deny-ingress", "basics/no-policy-all-open"];
+        let ran = run_all(&target, scenarios(&names), options).await?;
+        ensure!(ran.finished.left_behind.len() == 1, "{:?}", ran.finished.left_behind);
+        ensure!(ran.finished.left_behind[0].contains("basics/default-deny-ingress"));
+        let id = &ran.finished.run.id;
+        let cleaned = target.cluster.clean(Some(id), None, false).await?;
+        ensure!(!cleaned.namespaces.is_empty() && cleaned.left.is_empty(), "{cleaned:?}");
+        nothing_is_left(&target).await?;
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+fn fail_fast_begins_nothing_new(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("flannel").await?;
+        let options =
+            Options { settle: Duration::from_millis(300), fail_fast: true, lanes: 1, ..Options::default() };
+        let names = ["basics/default-deny-ingress", "basics/default-deny-egress", "basics/default-deny-both"];
+        let ran = run_all(&target, scenarios(&names), options).await?;
+        let count = |outcome| ran.records.iter().filter(|record| record.outcome == outcome).count();
+        ensure!(
+            count(ScenarioOutcome::Failed) == 1 && count(ScenarioOutcome::Skipped) == 2,
+            "{:?}",
+            ran.records
+        );
+        ensure!(!ran.finished.interrupted);
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+fn families_and_cells_can_be_chosen(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("reference").await?;
+        let options = Options {
+            families: vec![Family::Ipv6],
+            cells: vec!["x/a -> y/*:80/tcp".parse()?],
+            ..Options::default()
+        };
+        let ran = run_all(&target, scenarios(&["basics/default-deny-both"]), options).await?;
+        let matrix = &ran.records[0].steps[0].cells;
+        ensure!(matrix.rows.len() == 3, "{}", matrix.rows.len());
+        for row in &matrix.rows {
+            ensure!(row.cell.family == Family::Ipv6 && matrix.name(row.cell.from) == "x/a", "{row:?}");
+        }
+        ensure!(ran.finished.environment.ip_families == [Family::Ipv6]);
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+fn external_hosts_and_nodes_take_part(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("reference").await?;
+        let names = [
+            "ipblock/external-with-except",
+            "isolation/own-node-reaches-its-pods",
+            "isolation/egress-to-nodes",
+        ];
+        let ran = run_all(&target, scenarios(&names), Options::default()).await?;
+        for record in &ran.records {
+            ensure!(record.outcome == ScenarioOutcome::Passed, "{record:?}");
+        }
+        let froms: Vec<&str> = ran
+            .records
+            .iter()
+            .flat_map(|record| &record.steps)
+            .flat_map(|step| step.cells.rows.iter().map(|row| step.cells.name(row.cell.from)))
+            .collect();
+        for from in ["external", "external/2", "node/1"] {
+            ensure!(froms.contains(&from), "no cell from {from}");
+        }
+        nothing_is_left(&target).await?;
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
