@@ -1,4 +1,12 @@
 //! The embedded cluster: API server, node, dataplane on nftables, DNS.
+//!
+//! ```text
+//! kube-rs, kubectl ──HTTP──► api (this process) ──Unix socket, descriptors──► node (own namespaces)
+//!                             objects, watches,                                pods, links, nftables,
+//!                             controllers, exec                                DNS, commands
+//! ```
+//!
+//! [`Sandbox`] starts and stops both; [`reexec`] makes a program able to be the node.
 
 mod api;
 mod channel;

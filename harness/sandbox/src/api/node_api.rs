@@ -60,6 +60,8 @@ pub(crate) trait NodeApi: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Connects, String>>;
     /// Pods whose command ended by itself: uid and exit code.
     fn exits(&self) -> mpsc::UnboundedReceiver<(String, i32)>;
+    /// Waits until the node has ended, for whatever reason, and says how.
+    fn ended(&self) -> BoxFuture<'_, String>;
     /// Ends the node and all that is in it.
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
@@ -118,6 +120,10 @@ impl NodeApi for NodeHandle {
             }
         });
         receiver
+    }
+
+    fn ended(&self) -> BoxFuture<'_, String> {
+        Box::pin(Self::ended(self))
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Changes of one kind that are remembered for watches; a watch that lags further gets 410.
-const HISTORY: usize = 8192;
+const HISTORY: usize = 2048;
 
 /// The store.
 pub(crate) struct Store {

@@ -30,10 +30,10 @@ metadata: {name: web, namespace: x}
 spec: {type: NodePort, selector: {app: a}, ports: [{port: 8080, targetPort: web}]}
 ";
 
-/// The policy `x/p` with a spec in YAML's flow style.
+/// The policy `x/p` with a spec in YAML's flow style. (kubectl before 1.33 takes whatever begins with `{` for JSON.)
 pub(crate) fn policy(spec: &str) -> String {
     format!(
-        "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: p, namespace: x}}, spec: {spec}}}"
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p, namespace: x}}\nspec: {spec}\n"
     )
 }
 

@@ -117,11 +117,11 @@ fn server_side_apply_finds_conflicts(lab: &Lab) {
     // From client-side apply to server-side apply, as users do it.
     lab.feed(
         &["apply", "-f", "-"],
-        "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: '1', b: '2'}}",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '1', b: '2'}",
     );
     lab.feed(
         &["apply", "--server-side", "-f", "-"],
-        "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: '1'}}",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '1'}",
     );
     assert_eq!(lab.ok(&["get", "cm", "c", "-o", "jsonpath={.data}"]), r#"{"a":"1"}"#);
 }

@@ -5,10 +5,12 @@
 //!       ──changes──► sync:       the whole state to dataplane and DNS, one at a time, the newest wins
 //!       ──changes──► slices:     EndpointSlices of each Service
 //!       ──changes──► namespaces: empties what is being deleted, then lets it go
+//! node  ──its end──► nodes:      are no longer ready
 //! ```
 
 mod addresses;
 mod namespaces;
+mod nodes;
 mod pods;
 mod scheduler;
 mod slices;
@@ -31,6 +33,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>) {
         tokio::spawn(pods::run_exits(cluster.clone())),
         tokio::spawn(slices::run(cluster.clone())),
         tokio::spawn(namespaces::run(cluster.clone())),
+        tokio::spawn(nodes::run(cluster.clone())),
     ] {
         // They watch the cluster's stop token themselves.
         drop(controller);

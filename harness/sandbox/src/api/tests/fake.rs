@@ -35,6 +35,8 @@ pub(super) enum Told {
 pub(super) struct Fake {
     pub(super) told: Mutex<Vec<Told>>,
     exits: Mutex<Option<mpsc::UnboundedSender<(String, i32)>>>,
+    /// Notified when the node is to have ended.
+    pub(super) death: tokio::sync::Notify,
 }
 
 impl Fake {
@@ -113,6 +115,14 @@ impl NodeApi for Fake {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.exits.lock().unwrap() = Some(sender);
         receiver
+    }
+
+    fn ended(&self) -> BoxFuture<'_, String> {
+        async {
+            self.death.notified().await;
+            "signal: 9".to_owned()
+        }
+        .boxed()
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

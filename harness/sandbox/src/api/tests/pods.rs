@@ -122,3 +122,20 @@ async fn an_unknown_pod_has_no_connect_loop() {
     let error = lab.sandbox.connect_loop(&source("b"), &target).await.unwrap_err().to_string();
     assert!(error.contains("no pod b in namespace default"), "{error}");
 }
+
+#[tokio::test]
+async fn nodes_are_not_ready_once_their_process_has_ended() {
+    let lab = Lab::new().await;
+    lab.node.death.notify_one();
+    let ready = |node: &Value| {
+        node["status"]["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|c| c["type"] == "Ready")
+            .unwrap()
+            .clone()
+    };
+    let (_, node) = lab.until("/api/v1/nodes/sandbox-2", |(_, node)| ready(node)["status"] == "False").await;
+    assert!(ready(&node)["message"].as_str().unwrap().contains("signal: 9"));
+}

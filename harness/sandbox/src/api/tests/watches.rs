@@ -69,7 +69,7 @@ async fn a_watch_from_nothing_begins_with_what_is_there() {
 #[tokio::test]
 async fn a_lagging_watch_is_told_so() {
     let lab = Lab::new().await;
-    for i in 0..8300 {
+    for i in 0..2100 {
         let store = &lab.sandbox.cluster().store;
         store.write(|tx| {
             tx.put(

@@ -30,7 +30,7 @@ pub(super) fn check(policy: &Value, causes: &mut Causes) {
     }
     for (i, word) in types.iter().enumerate() {
         if !matches!(word.as_str(), Some("Ingress" | "Egress")) {
-            causes.unsupported(format!("spec.policyTypes[{i}]"), word, &["Egress", "Ingress"]);
+            causes.unsupported(format!("spec.policyTypes[{i}]"), word, &["Ingress", "Egress"]);
         }
     }
 }
@@ -39,7 +39,7 @@ fn port(port: &Value, path: &str, causes: &mut Causes) {
     if let Some(protocol) = port.get("protocol")
         && !matches!(protocol.as_str(), Some("TCP" | "UDP" | "SCTP"))
     {
-        causes.unsupported(format!("{path}.protocol"), protocol, &["SCTP", "TCP", "UDP"]);
+        causes.unsupported(format!("{path}.protocol"), protocol, &["TCP", "UDP", "SCTP"]);
     }
     let end = port.get("endPort");
     let end_path = format!("{path}.endPort");
@@ -174,7 +174,7 @@ mod tests {
         );
         assert_eq!(
             one_port(json!({"protocol": "ICMP"})),
-            at("protocol", r#"Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP""#)
+            at("protocol", r#"Unsupported value: "ICMP": supported values: "TCP", "UDP", "SCTP""#)
         );
         assert_eq!(
             one_port(json!({"port": "80"})),
@@ -247,7 +247,7 @@ mod tests {
             one(json!({"policyTypes": ["Sideways"]})),
             (
                 "spec.policyTypes[0]".into(),
-                r#"Unsupported value: "Sideways": supported values: "Egress", "Ingress""#.into()
+                r#"Unsupported value: "Sideways": supported values: "Ingress", "Egress""#.into()
             )
         );
         assert_eq!(one(json!({"policyTypes": ["Ingress", "Egress", "Egress"]})).0, "spec.policyTypes");
