@@ -6,6 +6,10 @@
 //!                      ├──► watching ◄──────────────────────────────────────────────┤
 //!                      └──► exec, logs ──► node ◄── controllers (pods, sync, …) ◄───┘
 //! ```
+//!
+//! What a real cluster has and this one has not: other kinds than those in [`kinds`], RBAC (the token may do
+//! everything), image pulls, more than one container in a pod, restarts, attach and port-forward, exec over SPDY
+//! (kubectl before 1.31), paged lists (`limit` is ignored, which the API allows), OpenAPI schemas (`kubectl explain`).
 
 pub(crate) mod cluster;
 pub(crate) mod controllers;

@@ -9,8 +9,10 @@
 //! ```
 
 mod addresses;
+mod container;
 mod namespaces;
 mod nodes;
+mod pod_status;
 mod pods;
 mod scheduler;
 mod slices;
@@ -19,10 +21,7 @@ mod sync;
 
 use std::sync::Arc;
 
-pub(crate) use self::{
-    pods::{Pods, can_exec},
-    sync::Syncer,
-};
+pub(crate) use self::{pod_status::can_exec, pods::Pods, sync::Syncer};
 use super::cluster::Cluster;
 
 /// Starts all controllers; they end when the cluster stops.

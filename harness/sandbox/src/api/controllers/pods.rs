@@ -4,8 +4,7 @@
 //! is isolated before it can send anything (statement N38).
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     addresses::Addresses,
+    container::{argv, command_env, container_name},
+    pod_status::{ended, failed, running, set_addresses, set_condition},
     scheduler,
     state::{place, pod_ips},
 };
@@ -22,7 +23,7 @@ use crate::{
         cluster::Cluster,
         kinds::Kind,
         node_api::NewPod,
-        object::{Shared, is_terminating, items, map_at, now, text},
+        object::{Shared, items, map_at, text},
         store::Transaction,
     },
     plan,
@@ -235,16 +236,6 @@ fn assign(
     }))
 }
 
-fn set_addresses(pod: &mut Value, host: &[IpAddr], ips: &[IpAddr]) {
-    let list = |ips: &[IpAddr]| ips.iter().map(|ip| json!({"ip": ip.to_string()})).collect::<Vec<_>>();
-    let status = map_at(pod, "status");
-    status.insert("startTime".into(), json!(now()));
-    status.insert("hostIP".into(), json!(host[0].to_string()));
-    status.insert("hostIPs".into(), json!(list(host)));
-    status.insert("podIP".into(), json!(ips[0].to_string()));
-    status.insert("podIPs".into(), json!(list(ips)));
-}
-
 /// Brings the dataplane up to the pod, then starts its command.
 async fn start(cluster: &Cluster, uid: &str, placed: &Placed) -> Result<(), (&'static str, String)> {
     let pod = &placed.pod.value;
@@ -307,182 +298,4 @@ fn modify(cluster: &Cluster, uid: &str, entry: &Entry, f: impl FnOnce(&mut Value
             same
         })
     })
-}
-
-fn container_name(pod: &Value) -> &str {
-    text(pod, "/spec/containers/0/name")
-}
-
-/// The command of the pod's container. The image's entry point is `verdikt-probe`, its default argument `serve`.
-fn argv(pod: &Value) -> Vec<String> {
-    let list =
-        |pointer| items(pod, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
-    let (mut argv, mut args) = (list("/spec/containers/0/command"), list("/spec/containers/0/args"));
-    if argv.is_empty() {
-        argv.push("verdikt-probe".into());
-        if args.is_empty() {
-            args.push("serve".into());
-        }
-    }
-    argv.append(&mut args);
-    argv
-}
-
-/// The environment of the pod's container.
-///
-/// # Errors
-/// What of the pod the sandbox cannot run.
-fn command_env(pod: &Value) -> Result<BTreeMap<String, String>, String> {
-    if items(pod, "/spec/containers").len() > 1 || !items(pod, "/spec/initContainers").is_empty() {
-        return Err("the sandbox runs one container in a pod, and no init containers".into());
-    }
-    // The probe's identity is by default its host name, which is the pod's name in a real cluster.
-    let mut env: BTreeMap<String, String> =
-        [(verdikt_protocol::IDENTITY_VARIABLE.to_owned(), text(pod, "/metadata/name").to_owned())].into();
-    for variable in items(pod, "/spec/containers/0/env") {
-        let name = text(variable, "/name");
-        let value = match (variable.get("valueFrom"), text(variable, "/valueFrom/fieldRef/fieldPath")) {
-            (None, _) => text(variable, "/value").to_owned(),
-            (Some(_), "metadata.name") => text(pod, "/metadata/name").to_owned(),
-            (Some(_), "metadata.namespace") => text(pod, "/metadata/namespace").to_owned(),
-            (Some(_), "metadata.uid") => text(pod, "/metadata/uid").to_owned(),
-            (Some(_), "spec.nodeName") => text(pod, "/spec/nodeName").to_owned(),
-            (Some(_), "spec.serviceAccountName") => text(pod, "/spec/serviceAccountName").to_owned(),
-            (Some(_), "status.hostIP") => text(pod, "/status/hostIP").to_owned(),
-            (Some(_), "status.podIP") => text(pod, "/status/podIP").to_owned(),
-            (Some(_), "status.podIPs") => {
-                pod_ips(pod).iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-            }
-            (Some(_), _) => {
-                return Err(format!(
-                    "environment variable {name}: the sandbox knows plain values and fieldRef of a pod's own \
-                     name, namespace, uid, node and addresses"
-                ));
-            }
-        };
-        env.insert(name.to_owned(), value);
-    }
-    Ok(env)
-}
-
-fn set_condition(pod: &mut Value, kind: &str, holds: bool, reason: &str, message: &str) {
-    let status = if holds { "True" } else { "False" };
-    let list = map_at(pod, "status").entry("conditions").or_insert_with(|| json!([]));
-    let Some(list) = list.as_array_mut() else { return };
-    let mut condition = json!({
-        "type": kind, "status": status, "lastProbeTime": Value::Null, "lastTransitionTime": now(),
-    });
-    for (key, text) in [("reason", reason), ("message", message)] {
-        if !text.is_empty() {
-            condition[key] = json!(text);
-        }
-    }
-    match list.iter_mut().find(|c| c["type"] == kind) {
-        Some(old) => *old = condition,
-        None => list.push(condition),
-    }
-}
-
-fn container_status(pod: &Value, ready: bool, state: &Value) -> Value {
-    let container = &pod["spec"]["containers"][0];
-    json!([{
-        "name": container["name"],
-        "image": container["image"],
-        "imageID": "",
-        "containerID": format!("verdikt-sandbox://{}", text(pod, "/metadata/uid")),
-        "ready": ready,
-        "started": ready,
-        "restartCount": 0,
-        "lastState": {},
-        "state": state,
-    }])
-}
-
-fn running(pod: &mut Value) {
-    let statuses = container_status(pod, true, &json!({"running": {"startedAt": now()}}));
-    let status = map_at(pod, "status");
-    status.insert("phase".into(), json!("Running"));
-    status.insert("containerStatuses".into(), statuses);
-    for kind in ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"] {
-        set_condition(pod, kind, true, "", "");
-    }
-}
-
-/// A pod whose command could not be started: it is not tried again.
-fn failed(pod: &mut Value, reason: &str, why: &str) {
-    let state = json!({"terminated": {
-        "exitCode": 128, "reason": reason, "message": why, "startedAt": now(), "finishedAt": now(),
-    }});
-    over(pod, "Failed", &state);
-    let status = map_at(pod, "status");
-    status.insert("reason".into(), json!(reason));
-    status.insert("message".into(), json!(why));
-}
-
-fn ended(pod: &mut Value, code: i32) {
-    let (phase, reason) = if code == 0 { ("Succeeded", "Completed") } else { ("Failed", "Error") };
-    let started = text(pod, "/status/containerStatuses/0/state/running/startedAt");
-    let started = if started.is_empty() { now() } else { started.to_owned() };
-    let state = json!({"terminated": {
-        "exitCode": code, "reason": reason, "startedAt": started, "finishedAt": now(),
-    }});
-    over(pod, phase, &state);
-}
-
-fn over(pod: &mut Value, phase: &str, state: &Value) {
-    let statuses = container_status(pod, false, state);
-    let status = map_at(pod, "status");
-    status.insert("phase".into(), json!(phase));
-    status.insert("containerStatuses".into(), statuses);
-    let reason = if phase == "Succeeded" { "PodCompleted" } else { "PodFailed" };
-    for kind in ["Ready", "ContainersReady"] {
-        set_condition(pod, kind, false, reason, "");
-    }
-}
-
-/// Whether commands can be run in a pod; otherwise why not.
-pub(crate) fn can_exec(pod: &Value) -> Result<(), String> {
-    match text(pod, "/status/phase") {
-        "Running" if !is_terminating(pod) => Ok(()),
-        "Running" => Err("the pod is being deleted".into()),
-        "Pending" => Err("the pod's container has not started yet".into()),
-        phase => Err(format!("cannot exec into a container in a completed pod; current phase is {phase}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_images_entry_point_is_the_probe() {
-        let argv_of = |container: Value| argv(&json!({"spec": {"containers": [container]}}));
-        assert_eq!(argv_of(json!({})), ["verdikt-probe", "serve"]);
-        assert_eq!(
-            argv_of(json!({"args": ["serve", "--tcp", "80"]})),
-            ["verdikt-probe", "serve", "--tcp", "80"]
-        );
-        assert_eq!(argv_of(json!({"command": ["kube-dns"]})), ["kube-dns"]);
-    }
-
-    #[test]
-    fn environment_comes_from_values_and_the_pods_own_fields() {
-        let pod = |env: Value| {
-            json!({
-                "metadata": {"name": "a", "namespace": "x"}, "status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "::1"}]},
-                "spec": {"containers": [{"env": env}]},
-            })
-        };
-        let env = command_env(&pod(json!([
-            {"name": "A", "value": "1"},
-            {"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "I", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}},
-        ])))
-        .unwrap();
-        assert_eq!(env["A"], "1");
-        assert_eq!(env["N"], "a");
-        assert_eq!(env["I"], "10.0.0.1,::1");
-        let secret = json!([{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
-        assert!(command_env(&pod(secret)).unwrap_err().contains("variable S"));
-    }
 }
