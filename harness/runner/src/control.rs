@@ -1,7 +1,7 @@
 //! The positive control: before the first policy, everything that may work must work.
 
 use tokio::time::{Duration, Instant, sleep};
-use verdikt_model::{Cell, Expect, Expectation, Family, Level, Verdict, World};
+use verdikt_model::{Cell, Expect, Expectation, Family, Level, Verdict, Via, World};
 use verdikt_oracle::plan;
 
 use crate::{
@@ -20,8 +20,8 @@ const NAMED: usize = 3;
 pub(crate) struct Control {
     /// Round-trip times in microseconds, of all cells at once.
     pub(crate) rtts_us: Vec<u32>,
-    /// Cells that worked, sorted.
-    pub(crate) worked: Vec<Cell>,
+    /// Cells whose name was resolved on the way, sorted.
+    pub(crate) resolved: Vec<Cell>,
 }
 
 /// Probes the cells that must work in `world` until all do, at most `limit`.
@@ -68,8 +68,10 @@ pub(crate) async fn control<P: Prober>(
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
+    must.retain(|cell| matches!(cell.via, Via::Dns | Via::Headless));
+    must.shrink_to_fit();
     must.sort_unstable();
-    Ok(Control { rtts_us, worked: must })
+    Ok(Control { rtts_us, resolved: must })
 }
 
 fn broken(world: &World, cells: &[Cell], wrong: &[(u32, Verdict, Option<Box<str>>)]) -> String {
@@ -95,7 +97,7 @@ fn broken(world: &World, cells: &[Cell], wrong: &[(u32, Verdict, Option<Box<str>
 /// `x/a -> y/b:80/tcp via cluster-ip over ipv6`
 pub(crate) fn describe(world: &World, cell: &Cell) -> String {
     let via = match cell.via {
-        verdikt_model::Via::PodIp => String::new(),
+        Via::PodIp => String::new(),
         via => format!(" via {via}"),
     };
     let (from, to) = (world.name(cell.from), world.name(cell.to));
@@ -159,7 +161,7 @@ mod tests {
     async fn a_network_that_comes_up_late_is_waited_for() {
         let (result, sweeps) = run(4).await;
         let control = result.unwrap();
-        assert_eq!((control.worked.len(), control.rtts_us.len(), sweeps), (8, 8, 4));
+        assert_eq!((control.resolved.len(), control.rtts_us.len(), sweeps), (0, 8, 4));
     }
 
     #[tokio::test(start_paused = true)]

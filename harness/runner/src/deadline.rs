@@ -14,14 +14,15 @@ pub(crate) const CONTROL_LONGEST: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_millis(300);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// The deadline for a scenario: 20 × the 99th percentile of the positive control's round trips + 100 ms, within
-/// bounds. The control has as many probes in flight as the steps will have, so a loaded machine shows in it.
+/// The deadline for a scenario: 10 × the 99th percentile of the positive control's round trips + 150 ms, within
+/// bounds. The control has as many probes in flight as the steps will have, or more, so a loaded machine shows in
+/// it.
 pub(crate) fn deadline(option: Deadline, rtts_us: &mut [u32]) -> Duration {
     match option {
         Deadline::Fixed(duration) => duration,
         Deadline::Auto => {
             let p99 = percentile_99(rtts_us).map_or(Duration::ZERO, |us| Duration::from_micros(us.into()));
-            (p99 * 20 + Duration::from_millis(100)).clamp(SHORTEST, LONGEST)
+            (p99 * 10 + Duration::from_millis(150)).clamp(SHORTEST, LONGEST)
         }
     }
 }
@@ -41,12 +42,12 @@ mod tests {
         let auto = |rtts: &mut [u32]| deadline(Deadline::Auto, rtts).as_millis();
         assert_eq!(auto(&mut []), 300);
         assert_eq!(auto(&mut [50; 100]), 300);
-        assert_eq!(auto(&mut [20_000; 100]), 500);
+        assert_eq!(auto(&mut [20_000; 100]), 350);
         assert_eq!(auto(&mut [2_000_000; 100]), 5_000);
         // One outlier of a hundred and one does not count.
         let mut rtts = vec![20_000; 101];
         rtts[7] = 1_000_000;
-        assert_eq!(auto(&mut rtts), 500);
+        assert_eq!(auto(&mut rtts), 350);
         assert_eq!(deadline(Deadline::Fixed(Duration::from_secs(1)), &mut [1]).as_millis(), 1000);
     }
 }

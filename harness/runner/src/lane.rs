@@ -31,7 +31,7 @@ pub(crate) struct Lane {
     /// The world before the first policy.
     pub(crate) world: World,
     /// All its cells, ordered by source.
-    pub(crate) cells: Vec<Cell>,
+    pub(crate) cells: Arc<[Cell]>,
     /// By endpoint; `None` for endpoints that are no sources.
     pub(crate) agents: Vec<Option<Arc<Agent>>>,
     pub(crate) gaps: Gaps,
@@ -71,7 +71,7 @@ impl Lane {
             .collect();
         let mut gaps = Gaps { missing: missing(facts, &world), ..Gaps::default() };
         gaps.no_sctp = greet(&world, &agents).await?;
-        let cells = cells(&world, &facts.families);
+        let cells = cells(&world, &facts.families).into();
         let objects = Objects::new(&facts.cluster, &facts.kinds, &facts.scope, &deployment.names);
         Ok(Self {
             facts: Arc::clone(facts),

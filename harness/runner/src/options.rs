@@ -44,7 +44,7 @@ pub struct Options {
 /// How long silence must last to count as dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
-    /// From the positive control's round trips: 20 × their 99th percentile + 100 ms, at least 300 ms and at most 5 s.
+    /// From the positive control's round trips: 10 × their 99th percentile + 150 ms, at least 300 ms and at most 5 s.
     Auto,
     /// This long.
     Fixed(Duration),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use verdikt_cluster::ClusterError;
-use verdikt_model::{Action, EndpointName, Family, PolicyObject, Requirement, Scenario, Serve};
+use verdikt_model::{Action, EndpointName, Family, PolicyObject, Requirement, Scenario, Serve, Topology};
 
 use crate::{facts::Facts, options::Options};
 
@@ -106,9 +106,9 @@ async fn look(
 }
 
 /// The union of what scenarios want the external host to listen on: its pod is shared.
-pub(crate) fn external_serve(scenarios: &[Scenario]) -> Serve {
+pub(crate) fn external_serve<'a>(topologies: impl IntoIterator<Item = &'a Topology>) -> Serve {
     let mut serve = Serve::default();
-    for (name, extra) in scenarios.iter().flat_map(|scenario| &scenario.topology.endpoints) {
+    for (name, extra) in topologies.into_iter().flat_map(|topology| &topology.endpoints) {
         if matches!(name, EndpointName::External(_)) {
             serve.ports.extend(extra.serve.ports.iter().copied());
         }

@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use tokio::{
     sync::{Semaphore, mpsc::UnboundedSender},
     task::JoinSet,
     time::Instant,
 };
 use verdikt_cluster::{Cluster, ClusterError, DEFAULT_IMAGE, DeployOptions, Node, Scope};
-use verdikt_model::{Environment, Event, Family, RunInfo, Scenario, ScenarioOutcome, Summary};
+use verdikt_model::{Environment, Event, Family, RunInfo, Scenario, ScenarioOutcome, Serve, Summary};
 
 use crate::{
     facts::Facts,
@@ -163,25 +164,37 @@ async fn look(
     scenarios: Vec<Scenario>,
     options: &Options,
 ) -> Result<(Facts, Prepared), RunError> {
+    let service_cidrs =
+        if mentions(&scenarios, "cluster.serviceCIDR") { cluster.service_cidrs().await } else { vec![] };
+    let serve = external_serve(scenarios.iter().map(|scenario| &scenario.topology));
+    let facts = facts(cluster, scope, options, serve, service_cidrs).await?;
+    let prepared = prepare(&facts, scenarios, options).await?;
+    Ok((facts, prepared))
+}
+
+/// What is the same for all lanes of a run.
+async fn facts(
+    cluster: &Cluster,
+    scope: Scope,
+    options: &Options,
+    external_serve: Serve,
+    service_cidrs: Vec<IpNet>,
+) -> Result<Facts, RunError> {
     let (environment, nodes): (Environment, Vec<Node>) =
         tokio::try_join!(cluster.environment(), cluster.nodes())?;
     let deploy = DeployOptions {
         image: options.image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
         ready_limit: options.ready,
     };
-    let service_cidrs =
-        if mentions(&scenarios, "cluster.serviceCIDR") { cluster.service_cidrs().await } else { vec![] };
-    let serve = external_serve(&scenarios);
     let have = environment.ip_families.clone();
-    let mut facts = Facts::new(cluster, scope, environment, nodes, deploy, serve, service_cidrs);
+    let mut facts = Facts::new(cluster, scope, environment, nodes, deploy, external_serve, service_cidrs);
     if !options.families.is_empty() {
         if let Some(family) = options.families.iter().find(|family| !have.contains(family)) {
             return Err(RunError::Family { family: *family, have });
         }
         facts.families.retain(|family| options.families.contains(family));
     }
-    let prepared = prepare(&facts, scenarios, options).await?;
-    Ok((facts, prepared))
+    Ok(facts)
 }
 
 /// Whether any policy mentions a variable.

@@ -1,6 +1,6 @@
 //! One scenario in a lane: positive control, then its steps.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use tokio::{
     sync::Semaphore,
@@ -71,13 +71,13 @@ impl Setting<'_> {
         let names =
             Arc::new(world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>());
         let cells = self.relevant(lane, scenario);
-        let measurable: Vec<Cell> = if lane.gaps.is_empty() {
-            cells.clone()
-        } else {
-            cells.iter().copied().filter(|cell| lane.gaps.reason(cell).is_none()).collect()
-        };
-        self.tell.progress(&scenario.name, format!("positive control: {} cells", measurable.len()));
         let mut control = {
+            let measurable: Cow<'_, [Cell]> = if lane.gaps.is_empty() {
+                Cow::Borrowed(&cells)
+            } else {
+                cells.iter().copied().filter(|cell| lane.gaps.reason(cell).is_none()).collect()
+            };
+            self.tell.progress(&scenario.name, format!("positive control: {} cells", measurable.len()));
             let prober = self.prober(lane, &scenario.name, &world);
             control(&prober, &world, &measurable, self.options.positive_control).await?
         };
@@ -90,7 +90,7 @@ impl Setting<'_> {
                 world.apply(action).map_err(|e| format!("step {}: {e}", step.name))?;
             }
             let record = self
-                .step(lane, scenario, step, &world, &names, &cells, &control.worked, deadline, accepted)
+                .step(lane, scenario, step, &world, &names, &cells, &control.resolved, deadline, accepted)
                 .await;
             records.push(record);
         }
@@ -106,7 +106,7 @@ impl Setting<'_> {
         world: &World,
         names: &Arc<Vec<String>>,
         cells: &[Cell],
-        worked: &[Cell],
+        resolved: &[Cell],
         deadline: Duration,
         accepted: Instant,
     ) -> StepRecord {
@@ -143,7 +143,7 @@ impl Setting<'_> {
                 prober: &prober,
                 cells: &step_cells,
                 rows: &mut matrix.rows,
-                resolved_before: &|cell| worked.binary_search(cell).is_ok(),
+                resolved_before: &|cell| resolved.binary_search(cell).is_ok(),
                 limits: Limits { deadline, settle, quiet: QUIET },
             };
             let progress = |wrong| {
@@ -170,8 +170,11 @@ impl Setting<'_> {
     }
 
     /// The cells that the scenario's steps or the user's patterns ask for.
-    fn relevant(&self, lane: &Lane, scenario: &Scenario) -> Vec<Cell> {
+    fn relevant(&self, lane: &Lane, scenario: &Scenario) -> Arc<[Cell]> {
         let all_steps = scenario.steps.iter().any(|step| step.expect.derived);
+        if all_steps && self.options.cells.is_empty() {
+            return Arc::clone(&lane.cells);
+        }
         let named: Vec<Filter<'_>> = if all_steps {
             Vec::new()
         } else {
