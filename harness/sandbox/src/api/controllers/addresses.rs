@@ -30,6 +30,11 @@ impl Addresses {
         Some((number, plan::pod_ips(node, number)))
     }
 
+    /// How many numbers each node has in use.
+    pub(crate) fn load(&self) -> [usize; plan::NODES as usize] {
+        std::array::from_fn(|node| self.nodes[node].used.len())
+    }
+
     /// Gives a number back.
     pub(crate) fn free(&mut self, node: u16, number: u16) {
         self.nodes[usize::from(node)].used.remove(&number);
@@ -51,5 +56,6 @@ mod tests {
         assert_eq!(addresses.take(1).unwrap().0, first);
         assert_eq!(addresses.take(1), None);
         assert_eq!(addresses.take(0).unwrap().0, 1);
+        assert_eq!(addresses.load(), [1, usize::from(LAST)]);
     }
 }

@@ -206,7 +206,8 @@ fn assign(
 ) -> Option<Result<Placed, String>> {
     let pod = tx.get(Kind::Pod, &entry.namespace, &entry.name).filter(|pod| pod.uid() == uid)?;
     let families = cluster.families();
-    Some(scheduler::choose(tx, &pod.value).and_then(|node| {
+    let load = cluster.pods.addresses().load();
+    Some(scheduler::choose(tx, &pod.value, load).and_then(|node| {
         let mut value = pod.value.clone();
         value["spec"]["nodeName"] = json!(plan::NODE_NAMES[usize::from(node)]);
         let place = place(&value).ok_or("the pod has no node")?;

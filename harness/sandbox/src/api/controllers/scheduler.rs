@@ -14,20 +14,18 @@ use crate::{
     plan,
 };
 
-/// The node (from 0) that a pod names or that has the fewest pods among those it can run on.
+/// The node (from 0) that a pod names or that has the least load among those it can run on.
 ///
 /// # Errors
 /// Why no node fits, as the scheduler words it.
-pub(crate) fn choose(tx: &Transaction<'_>, pod: &Value) -> Result<u16, String> {
+pub(crate) fn choose(
+    tx: &Transaction<'_>,
+    pod: &Value,
+    load: [usize; plan::NODES as usize],
+) -> Result<u16, String> {
     let named = text(pod, "/spec/nodeName");
     if !named.is_empty() {
         return number(named).ok_or_else(|| format!("there is no node {named:?}"));
-    }
-    let mut load = [0_usize; plan::NODES as usize];
-    for other in tx.list(Kind::Pod, None) {
-        if let Some(node) = number(text(&other.value, "/spec/nodeName")) {
-            load[usize::from(node)] += 1;
-        }
     }
     (0..plan::NODES)
         .filter(|node| {

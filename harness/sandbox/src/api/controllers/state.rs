@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    sync::Arc,
 };
 
 use serde_json::Value;
@@ -21,25 +22,49 @@ use crate::{
 /// Annotation that puts a hostNetwork pod on the external host.
 pub(crate) const PLACE: &str = "sandbox.verdikt.dev/place";
 
-/// The state, and the store's version at which it was taken.
-pub(super) fn build(store: &Store, profile: Profile) -> (State, u64) {
-    let ([namespaces, pods, services, slices, policies], version) =
-        store.snapshot([Kind::Namespace, Kind::Pod, Kind::Service, Kind::EndpointSlice, Kind::NetworkPolicy]);
-    let by_namespace = group(&pods);
-    let state = State {
-        enforce: profile.enforces(),
-        namespaces: namespaces
-            .iter()
-            .map(|ns| (ns.name().to_owned(), strings(&ns.value, "/metadata/labels")))
-            .collect(),
-        pods: pods.iter().filter_map(pod).collect(),
-        services: services
-            .iter()
-            .map(|s| service(s, by_namespace.get(s.namespace()).map_or(&[], Vec::as_slice), &slices))
-            .collect(),
-        policies: policies.iter().map(|policy| slim(&policy.value)).collect(),
-    };
-    (state, version)
+/// Builds states one after another, and keeps of the last what has not changed since.
+#[derive(Default)]
+pub(super) struct Builder {
+    pods: HashMap<String, (Shared, Option<PodState>)>,
+}
+
+impl Builder {
+    /// The state, and the store's version at which it was taken.
+    pub(super) fn build(&mut self, store: &Store, profile: Profile) -> (State, u64) {
+        let ([namespaces, pods, services, slices, policies], version) = store.snapshot([
+            Kind::Namespace,
+            Kind::Pod,
+            Kind::Service,
+            Kind::EndpointSlice,
+            Kind::NetworkPolicy,
+        ]);
+        let by_namespace = group(&pods);
+        let mut known = HashMap::with_capacity(pods.len());
+        let mut states = Vec::with_capacity(pods.len());
+        for object in &pods {
+            let entry = match self.pods.remove(object.uid()) {
+                Some(entry) if Arc::ptr_eq(&entry.0, object) => entry,
+                _ => (object.clone(), pod(object)),
+            };
+            states.extend(entry.1.clone());
+            known.insert(object.uid().to_owned(), entry);
+        }
+        self.pods = known;
+        let state = State {
+            enforce: profile.enforces(),
+            namespaces: namespaces
+                .iter()
+                .map(|ns| (ns.name().to_owned(), strings(&ns.value, "/metadata/labels")))
+                .collect(),
+            pods: states,
+            services: services
+                .iter()
+                .map(|s| service(s, by_namespace.get(s.namespace()).map_or(&[], Vec::as_slice), &slices))
+                .collect(),
+            policies: policies.iter().map(|policy| slim(&policy.value)).collect(),
+        };
+        (state, version)
+    }
 }
 
 /// Pods by namespace.

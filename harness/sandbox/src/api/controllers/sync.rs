@@ -48,12 +48,13 @@ impl Syncer {
 /// Runs until the cluster stops.
 pub(super) async fn run(cluster: Arc<Cluster>) {
     let mut changes = KINDS.map(|kind| cluster.store.subscribe(kind));
+    let mut builder = state::Builder::default();
     let mut sent: Option<State> = None;
     loop {
         for change in &mut changes {
             change.borrow_and_update();
         }
-        let (state, version) = state::build(&cluster.store, cluster.profile);
+        let (state, version) = builder.build(&cluster.store, cluster.profile);
         if sent.as_ref() == Some(&state) {
             cluster.syncer.done.send_modify(|progress| progress.version = version);
         } else {
