@@ -16,6 +16,9 @@ const REOPENED: u32 = 3;
 /// Pause before the first reopening; doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Longest wait for a sign of life.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+
 /// Opens a session.
 pub type Opener = Box<dyn Fn() -> BoxFuture<'static, Result<Session, String>> + Send + Sync>;
 
@@ -86,6 +89,31 @@ impl Agent {
         for (index, _) in answered.iter().enumerate().filter(|(_, answered)| !**answered) {
             sink(index, Err(&cause));
         }
+    }
+
+    /// Makes sure that the agent answers, and so that its pod lives; a lost session is reopened for it.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub async fn check(&self) -> Result<(), String> {
+        let mut cause = String::new();
+        for attempt in 0..=REOPENED {
+            self.pause(attempt).await;
+            let session = match self.current().await {
+                Ok(session) => session,
+                Err(why) => {
+                    cause = why;
+                    continue;
+                }
+            };
+            // An empty batch is done at once.
+            match session.probe(&[], Duration::from_secs(1), CHECK_LIMIT, &mut |_| {}).await {
+                Ok(()) => return Ok(()),
+                Err(why) => cause = why,
+            }
+            self.forget(&session).await;
+        }
+        Err(cause)
     }
 
     /// Ends the session, if there is one.
@@ -214,6 +242,8 @@ mod tests {
         let ports: Vec<u32> = answers.into_iter().map(|a| a.unwrap()).collect();
         assert_eq!(ports, (1000..1010).collect::<Vec<_>>());
         assert_eq!(sessions.load(Ordering::SeqCst), 3);
+        assert_eq!(agent.check().await, Ok(()));
+        assert_eq!(sessions.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,5 +254,6 @@ mod tests {
         assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 4);
         assert!(answers[9].as_ref().unwrap_err().contains("stream ended"), "{answers:?}");
         assert_eq!(sessions.load(Ordering::SeqCst), REOPENED + 1);
+        assert!(agent.check().await.is_err());
     }
 }

@@ -20,6 +20,8 @@ use crate::{
 
 /// Most agent sessions that are opened at once.
 const OPENED_AT_ONCE: usize = 24;
+/// Most signs of life that are asked for at once.
+const CHECKED_AT_ONCE: usize = 256;
 /// Longest wait for a lane that used nodes' ports to be gone.
 const GONE: Duration = Duration::from_secs(60);
 
@@ -38,6 +40,8 @@ pub(crate) struct Lane {
     pub(crate) objects: Objects,
     hosts: Hosts,
     touched: Touched,
+    /// Whether it was found broken.
+    broken: bool,
 }
 
 /// What the scenario has changed since the last reset.
@@ -84,12 +88,37 @@ impl Lane {
             objects,
             hosts,
             touched: Touched::default(),
+            broken: false,
         })
     }
 
     /// Real names of the lane's namespaces.
     pub(crate) fn namespaces(&self) -> Vec<String> {
         self.deployment.names.iter().map(|(_, real)| real.to_owned()).collect()
+    }
+
+    /// Whether scenarios may still use it.
+    pub(crate) const fn is_sound(&self) -> bool {
+        !self.broken
+    }
+
+    /// Takes it out of use: its network or one of its pods is broken.
+    pub(crate) const fn give_up(&mut self) {
+        self.broken = true;
+    }
+
+    /// Asks every agent for a sign of life; tells which endpoints give none, and why. A pod that died answers
+    /// nothing, which looks like a policy that drops everything.
+    pub(crate) async fn dead(&self) -> BTreeMap<EndpointId, String> {
+        let checks: Vec<_> = (0_u16..)
+            .zip(&self.agents)
+            .filter_map(|(id, agent)| {
+                let agent = Arc::clone(agent.as_ref()?);
+                Some(async move { (EndpointId(id), agent.check().await) })
+            })
+            .collect();
+        let checked: Vec<_> = stream::iter(checks).buffer_unordered(CHECKED_AT_ONCE).collect().await;
+        checked.into_iter().filter_map(|(id, check)| Some((id, check.err()?))).collect()
     }
 
     /// Makes a change in the cluster, and remembers it for [`Self::reset`].

@@ -11,6 +11,7 @@
 //! Nothing here knows what kind of cluster it talks to, and nothing sleeps where it can look.
 
 mod control;
+mod crew;
 mod deadline;
 mod facts;
 mod lane;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use verdikt_model::{Expectation, Matrix, Outcome, ScenarioOutcome, StepRecord, World};
+use verdikt_model::{
+    EndpointId, EndpointKind, EndpointName, Expectation, Matrix, Outcome, ScenarioOutcome, StepRecord,
+    Verdict, World,
+};
 use verdikt_oracle::Oracle;
 
 use crate::settle::Note;
@@ -90,11 +93,34 @@ pub(crate) fn reasons(matrix: &mut Matrix, notes: &BTreeMap<u32, Note>, world: &
     }
 }
 
+/// Takes back what endpoints that died make worthless: their silence proves nothing. An answer that came stays.
+pub(crate) fn unprove(matrix: &mut Matrix, world: &World, dead: &BTreeMap<EndpointId, String>) {
+    let dead_backend = |id: EndpointId| match &world.endpoint(id).kind {
+        EndpointKind::Service(service) => world.backends(service).iter().find_map(|pod| {
+            let id = world.find(&EndpointName::pod(&pod.namespace, &pod.name))?;
+            dead.get(&id)
+        }),
+        _ => None,
+    };
+    for (index, row) in (0_u32..).zip(&mut matrix.rows) {
+        if row.outcome == Outcome::Skipped || row.observed == Some(Verdict::Allowed) {
+            continue;
+        }
+        let end = [row.cell.from, row.cell.to]
+            .into_iter()
+            .find_map(|id| dead.get(&id).or_else(|| dead_backend(id)));
+        if let Some(why) = end {
+            (row.observed, row.outcome) = (Some(Verdict::Error), Outcome::Error);
+            matrix.reasons.insert(index, format!("a pod at its end died: {why}"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use verdikt_model::{Cell, EndpointId, Family, Protocol, Row, Topology, Verdict, Via};
+    use verdikt_model::{Cell, Family, Protocol, Row, Topology, Via};
 
     use super::*;
 

@@ -17,7 +17,7 @@ use crate::{
     deadline::deadline,
     lane::Lane,
     options::Options,
-    outcome::{outcome, reasons},
+    outcome::{outcome, reasons, unprove},
     settle::{Limits, Settling},
     sweep::AgentProber,
     target::Targets,
@@ -79,8 +79,9 @@ impl Setting<'_> {
             };
             self.tell.progress(&scenario.name, format!("positive control: {} cells", measurable.len()));
             let prober = self.prober(lane, &scenario.name, &world);
-            control(&prober, &world, &measurable, self.options.positive_control).await?
-        };
+            control(&prober, &world, &measurable, self.options.positive_control).await
+        }
+        .inspect_err(|_| lane.give_up())?;
         let deadline = deadline(self.options.deadline, &mut control.rtts_us);
         for step in &scenario.steps {
             let mut accepted = Instant::now();
@@ -89,9 +90,17 @@ impl Setting<'_> {
                 accepted = Instant::now();
                 world.apply(action).map_err(|e| format!("step {}: {e}", step.name))?;
             }
-            let record = self
+            let mut record = self
                 .step(lane, scenario, step, &world, &names, &cells, &control.resolved, deadline, accepted)
                 .await;
+            let dead = lane.dead().await;
+            if !dead.is_empty() {
+                lane.give_up();
+                unprove(&mut record.cells, &world, &dead);
+                records.push(record);
+                let (id, why) = dead.iter().next().expect("it is not empty");
+                return Err(format!("step {}: {} died: {why}", step.name, world.name(*id)));
+            }
             records.push(record);
         }
         Ok(())

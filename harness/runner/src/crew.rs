@@ -1,0 +1,284 @@
+//! The lanes of a run at work: each takes scenarios, runs them where their topology stands, and goes on.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, task::JoinSet};
+use verdikt_model::{ScenarioOutcome, ScenarioRecord};
+
+use crate::{
+    facts::Facts,
+    lane::Lane,
+    options::{Keep, Options},
+    queue::{Job, Queue},
+    scenario::Setting,
+    stop::Stop,
+    sweep::IN_FLIGHT,
+    tell::{Teller, unmeasured},
+};
+
+/// Longest clean-up after an interrupt: the user waits for the prompt.
+const CLEAN_UP_INTERRUPTED: Duration = Duration::from_secs(4);
+/// After so many set-ups in a row that failed, no more are tried: when none has ever worked, and when one has.
+const HOPELESS: u32 = 2;
+const HOPELESS_NOW: u32 = 4;
+
+/// What all lanes of a run share.
+pub(crate) struct Crew {
+    pub(crate) facts: Arc<Facts>,
+    options: Options,
+    tell: Arc<Teller>,
+    in_flight: Semaphore,
+    lanes_made: AtomicU32,
+    progress: Mutex<Progress>,
+    /// Namespaces that stay, with what for.
+    kept: Mutex<Vec<(String, Vec<String>)>>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// Why nothing new is begun.
+    halted: Option<Halt>,
+    /// Whether any lane could be set up.
+    ever_set_up: bool,
+    /// Set-ups in a row that failed.
+    failed_set_ups: u32,
+}
+
+#[derive(Clone)]
+enum Halt {
+    /// `--fail-fast`: this scenario was not as expected.
+    FailFast(String),
+    /// Nothing can be set up on this cluster, or not any more.
+    NoSetUp(String),
+}
+
+impl Crew {
+    pub(crate) fn new(facts: Facts, options: Options, tell: &Arc<Teller>) -> Self {
+        Self {
+            facts: Arc::new(facts),
+            options,
+            tell: Arc::clone(tell),
+            in_flight: Semaphore::new(IN_FLIGHT),
+            lanes_made: AtomicU32::new(0),
+            progress: Mutex::default(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Works on a queue until it is empty or the run is stopped; tells whether a lane panicked.
+    pub(crate) async fn work(self: &Arc<Self>, queue: Queue, lanes: usize, stop: &Stop) -> Option<String> {
+        let queue = Arc::new(queue);
+        let mut workers = JoinSet::new();
+        for _ in 0..lanes {
+            let (crew, queue) = (Arc::clone(self), Arc::clone(&queue));
+            workers.spawn(async move { crew.worker(&queue).await });
+        }
+        let mut panicked = None;
+        loop {
+            let ended = tokio::select! {
+                ended = workers.join_next() => ended,
+                () = stop.stopped() => {
+                    workers.shutdown().await;
+                    return panicked;
+                }
+            };
+            match ended {
+                None => break,
+                Some(Ok(())) => {}
+                Some(Err(error)) => panicked = Some(error.to_string()),
+            }
+        }
+        self.give_up_on(&queue);
+        panicked
+    }
+
+    /// Why nothing could be set up, if nothing could.
+    pub(crate) fn no_set_up(&self) -> Option<String> {
+        let progress = self.progress();
+        match &progress.halted {
+            Some(Halt::NoSetUp(why)) if !progress.ever_set_up => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    /// One lane after another, each with the scenarios of its topology.
+    async fn worker(&self, queue: &Queue) {
+        let mut lane: Option<(usize, Lane)> = None;
+        let mut group = None;
+        loop {
+            // Left before the next one is asked for: nodes' ports must be free by then.
+            if lane.as_ref().is_some_and(|(group, _)| queue.is_exhausted(*group)) {
+                self.retire(lane.take().map(|(_, lane)| lane)).await;
+            }
+            let Some(job) = queue.next(group.take()).await else { break };
+            group = Some(job.group);
+            let own = match lane.take() {
+                Some((of, own)) if of == job.group => Some(own),
+                other => {
+                    self.retire(other.map(|(_, lane)| lane)).await;
+                    None
+                }
+            };
+            lane = self.scenario(own, &job).await.map(|own| (job.group, own));
+            self.give_up_on(queue);
+        }
+        self.retire(lane.map(|(_, lane)| lane)).await;
+    }
+
+    /// One scenario, with its retries, in this lane or a new one. Gives the lane back if it can be used again.
+    async fn scenario(&self, lane: Option<Lane>, job: &Job) -> Option<Lane> {
+        let (scenario, mut lane) = (&job.scenario, lane);
+        self.tell.started(&scenario.name);
+        let setting = Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell };
+        let mut attempt = 0;
+        loop {
+            let (mut own, used) = match lane.take() {
+                Some(own) => (own, true),
+                None => match self.set_up(job).await {
+                    Ok(made) => (made, false),
+                    Err(why) => {
+                        self.finish(unmeasured(scenario, ScenarioOutcome::Errored, why));
+                        return None;
+                    }
+                },
+            };
+            let record = setting.run(&mut own, scenario).await;
+            // A network that is broken where scenarios have been before says more about the lane than about itself.
+            if used && !own.is_sound() && record.steps.is_empty() {
+                self.tell.warn(format!(
+                    "{} gets a fresh lane: {}",
+                    scenario.name,
+                    record.reason.unwrap_or_default()
+                ));
+                self.retire(Some(own)).await;
+                continue;
+            }
+            let good = matches!(record.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Skipped);
+            if !good && attempt < self.options.retries {
+                attempt += 1;
+                let (outcome, of) = (record.outcome, self.options.retries);
+                self.tell
+                    .warn(format!("{} {outcome}, and is tried again ({attempt} of {of})", scenario.name));
+                lane = self.reset(own).await;
+                continue;
+            }
+            if good && attempt > 0 {
+                self.tell.warn(format!("{} is as expected only at attempt {}", scenario.name, attempt + 1));
+            }
+            self.finish(record);
+            if !good && self.options.keep == Keep::OnFailure {
+                self.keep(&scenario.name, &own);
+                return None;
+            }
+            return self.reset(own).await;
+        }
+    }
+
+    fn finish(&self, record: ScenarioRecord) {
+        let good = matches!(record.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Skipped);
+        if !good && self.options.fail_fast {
+            self.progress().halted.get_or_insert(Halt::FailFast(record.name.clone()));
+        }
+        self.tell.finished(record);
+    }
+
+    async fn set_up(&self, job: &Job) -> Result<Lane, String> {
+        let number = self.lanes_made.fetch_add(1, Ordering::Relaxed);
+        self.tell.progress(&job.scenario.name, format!("set-up: {} pods", job.topology.pods().count()));
+        let made = Lane::deploy(&self.facts, number, &job.topology).await;
+        let mut progress = self.progress();
+        match made {
+            Ok(lane) => {
+                progress.ever_set_up = true;
+                progress.failed_set_ups = 0;
+                Ok(lane)
+            }
+            Err(error) => {
+                progress.failed_set_ups += 1;
+                let hopeless = if progress.ever_set_up { HOPELESS_NOW } else { HOPELESS };
+                if progress.failed_set_ups >= hopeless || error.is_fatal() && !progress.ever_set_up {
+                    progress.halted.get_or_insert(Halt::NoSetUp(error.to_string()));
+                }
+                Err(format!("set-up: {error}"))
+            }
+        }
+    }
+
+    /// Makes a lane as its topology says again; `None` when that cannot be, and the lane is gone.
+    async fn reset(&self, mut lane: Lane) -> Option<Lane> {
+        // With `--keep always` the last state of a lane is worth keeping, but scenarios still need a clean one.
+        let why = match lane.reset().await {
+            Ok(()) if lane.is_sound() => return Some(lane),
+            Ok(()) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = why {
+            self.tell.warn(format!("lane {} is given up: {error}", lane.deployment.lane));
+        }
+        self.retire(Some(lane)).await;
+        None
+    }
+
+    async fn retire(&self, lane: Option<Lane>) {
+        let Some(lane) = lane else { return };
+        if self.options.keep == Keep::Always {
+            self.keep("a lane", &lane);
+            return;
+        }
+        let name = lane.deployment.lane.clone();
+        if let Err(error) = lane.remove().await {
+            self.tell.warn(format!("lane {name} could not be removed yet: {error}"));
+        }
+    }
+
+    fn keep(&self, what_for: &str, lane: &Lane) {
+        let mut kept = self.kept.lock().expect("no holder of the lock panics");
+        kept.push((what_for.to_owned(), lane.namespaces()));
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().expect("no holder of the lock panics")
+    }
+
+    /// Once the run is halted: reports what will not be begun any more.
+    fn give_up_on(&self, queue: &Queue) {
+        let Some(halt) = self.progress().halted.clone() else { return };
+        for scenario in queue.drain() {
+            let (outcome, why) = match &halt {
+                Halt::FailFast(name) => {
+                    (ScenarioOutcome::Skipped, format!("not begun: {name} was not as expected (--fail-fast)"))
+                }
+                Halt::NoSetUp(why) => (ScenarioOutcome::Errored, format!("set-up: {why}")),
+            };
+            self.tell.started(&scenario.name);
+            self.tell.finished(unmeasured(&scenario, outcome, why));
+        }
+    }
+
+    /// Removes everything that is not kept; tells what stays.
+    pub(crate) async fn clean_up(&self, interrupted: bool) -> Vec<String> {
+        let kept = self.kept.lock().expect("no holder of the lock panics").clone();
+        let mut left = Vec::new();
+        let mut names: Vec<String> = Vec::new();
+        for (what_for, namespaces) in kept {
+            left.push(format!("kept of {what_for}: {}", namespaces.join(", ")));
+            names.extend(namespaces);
+        }
+        let limit =
+            if interrupted { CLEAN_UP_INTERRUPTED.min(self.options.clean_up) } else { self.options.clean_up };
+        let run = &self.facts.scope.run;
+        let removing = self.facts.cluster.delete_run(run, &names, limit);
+        match tokio::time::timeout(limit + Duration::from_millis(500), removing).await {
+            Ok(Ok(report)) => left.extend(report.left),
+            Ok(Err(error)) => left.push(format!("perhaps namespaces of run {run}: {error}")),
+            Err(_) => left.push(format!("perhaps namespaces of run {run}: the API server does not answer")),
+        }
+        left
+    }
+}
