@@ -41,7 +41,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Colour in what is printed; NO_COLOR and CLICOLOR_FORCE are obeyed too.
-    #[arg(long, global = true, value_enum, default_value = "auto", env = "VERDIKT_COLOR", value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        env = "VERDIKT_COLOR",
+        value_name = "WHEN"
+    )]
     pub(crate) color: Color,
     /// Print results only: no progress, no remarks.
     #[arg(short, long, global = true, env = "VERDIKT_QUIET")]
@@ -126,7 +133,13 @@ pub(crate) struct Run {
     #[arg(long = "cell", value_name = "PATTERN", help_heading = "Probing")]
     pub(crate) cells: Vec<CellPattern>,
     /// IP families to probe; by default all that the cluster has.
-    #[arg(long = "ip-family", value_name = "FAMILY", help_heading = "Probing", env = "VERDIKT_IP_FAMILY", value_delimiter = ',')]
+    #[arg(
+        long = "ip-family",
+        value_name = "FAMILY",
+        help_heading = "Probing",
+        env = "VERDIKT_IP_FAMILY",
+        value_delimiter = ','
+    )]
     pub(crate) families: Vec<Family>,
     /// Scenarios at once.
     #[arg(long, value_name = "N", help_heading = "Probing", env = "VERDIKT_LANES", value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -134,9 +147,10 @@ pub(crate) struct Run {
     /// How long silence must last to count as dropped: `auto` (from measured round trips) or a duration.
     #[arg(long, value_name = "auto|DUR", default_value = "auto", help_heading = "Probing", env = "VERDIKT_DEADLINE", value_parser = deadline)]
     pub(crate) deadline: Deadline,
-    /// How long a step may take until the matrix is as expected; a limit, not a sleep.
-    #[arg(long, value_name = "DUR", default_value = "15s", help_heading = "Probing", env = "VERDIKT_SETTLE", value_parser = duration)]
-    pub(crate) settle: Duration,
+    /// How long a step may take until the matrix is as expected: a limit, not a sleep. By default 15s, and 3s on
+    /// the sandbox, which enforces within milliseconds.
+    #[arg(long, value_name = "DUR", help_heading = "Probing", env = "VERDIKT_SETTLE", value_parser = duration)]
+    pub(crate) settle: Option<Duration>,
     /// How often a scenario with wrong or unmeasured cells is tried again.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Probing", env = "VERDIKT_RETRIES")]
     pub(crate) retries: u32,
@@ -180,6 +194,13 @@ pub(crate) struct Target {
     /// When to leave namespaces behind for inspection.
     #[arg(long, value_enum, default_value = "never", env = "VERDIKT_KEEP", value_name = "WHEN")]
     pub(crate) keep: Keep,
+}
+
+impl Target {
+    /// Whether a real cluster was named.
+    pub(crate) fn is_real(&self) -> bool {
+        self.context.is_some() || self.in_cluster
+    }
 }
 
 /// When to leave namespaces behind.
@@ -367,7 +388,8 @@ pub(crate) enum SchemaOf {
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let bad = || format!("`{text}` is no duration; expected a number and ms, s, m or h, such as 300ms or 15s");
+    let bad =
+        || format!("`{text}` is no duration; expected a number and ms, s, m or h, such as 300ms or 15s");
     let number: f64 = number.parse().map_err(|_| bad())?;
     let seconds = match unit {
         "ms" => number / 1e3,

@@ -4,7 +4,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use verdikt_model::ExitCode;
 
 /// Watches SIGINT, SIGTERM and SIGHUP. Calls `first` at the first of them; at the second prints `left` and exits.
-pub(crate) fn watch(first: impl FnOnce() + Send + 'static, left: impl Fn() -> String + Send + 'static) -> std::io::Result<()> {
+pub(crate) fn watch(
+    first: impl FnOnce() + Send + 'static,
+    left: impl Fn() -> String + Send + 'static,
+) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;

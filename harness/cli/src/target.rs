@@ -29,7 +29,10 @@ impl Connected {
 /// Connects to what the command line names; without a name, to a fresh sandbox.
 pub(crate) async fn connect(target: &args::Target) -> Result<Connected, Failure> {
     if let Some(real) = real(target.context.as_deref(), target.in_cluster, target.kubeconfig.as_ref()) {
-        return Ok(Connected { cluster: Cluster::connect(&real).await.map_err(Failure::setup)?, sandbox: None });
+        return Ok(Connected {
+            cluster: Cluster::connect(&real).await.map_err(Failure::setup)?,
+            sandbox: None,
+        });
     }
     let sandbox = start_sandbox(target.sandbox.unwrap_or(Profile::Reference)).await?;
     let cluster = match Cluster::connect(&sandbox_target(&sandbox)).await {
@@ -62,8 +65,9 @@ pub(crate) fn sandbox_target(sandbox: &Sandbox) -> Target {
 /// Starts a sandbox in this process, on a free port of the loopback address.
 pub(crate) async fn start_sandbox(profile: Profile) -> Result<Sandbox, Failure> {
     // Through /proc, so that the sandbox starts even after the file was replaced or removed.
-    let exe = std::env::current_exe()
-        .map_err(|e| Failure::setup(format!("cannot find verdikt's own executable, which the sandbox needs: {e}")))?;
+    let exe = std::env::current_exe().map_err(|e| {
+        Failure::setup(format!("cannot find verdikt's own executable, which the sandbox needs: {e}"))
+    })?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Sandbox::start(Config { exe, profile, listen, token: None }).await.map_err(Failure::setup)
 }

@@ -50,7 +50,9 @@ impl EndpointName {
 impl fmt::Display for EndpointName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pod { namespace, name } | Self::Service { namespace, name } => write!(f, "{namespace}/{name}"),
+            Self::Pod { namespace, name } | Self::Service { namespace, name } => {
+                write!(f, "{namespace}/{name}")
+            }
             Self::Node(n) => write!(f, "node/{n}"),
             Self::External(1) => f.write_str("external"),
             Self::External(n) => write!(f, "external/{n}"),

@@ -28,6 +28,15 @@ pub enum Event {
         /// What it is doing.
         what: String,
     },
+    /// Cells of a scenario have been probed once.
+    Swept {
+        /// The scenario.
+        name: String,
+        /// How many cells.
+        cells: usize,
+        /// From the first request to the last result.
+        duration: std::time::Duration,
+    },
     /// A scenario has ended.
     ScenarioFinished {
         /// Its record.

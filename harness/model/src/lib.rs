@@ -35,9 +35,7 @@ pub use record::{
     CellCounts, CellRecord, Dataplane, Environment, Record, RunInfo, SCHEMA, ScenarioCounts, ScenarioRecord,
     StepRecord, Summary,
 };
-pub use scenario::{
-    Action, Expect, ExpectRule, Level, ObjectRef, PolicyObject, Requirement, Scenario, Step,
-};
+pub use scenario::{Action, Expect, ExpectRule, Level, ObjectRef, PolicyObject, Requirement, Scenario, Step};
 pub use selector::{is_empty_selector, selector_matches};
 pub use space::cells;
 pub use topology::{

@@ -49,10 +49,9 @@ impl Matrix {
 
     /// The cells with their reasons.
     pub fn iter(&self) -> impl Iterator<Item = (&Row, Option<&str>)> {
-        self.rows
-            .iter()
-            .enumerate()
-            .map(|(i, row)| (row, u32::try_from(i).ok().and_then(|i| self.reasons.get(&i)).map(String::as_str)))
+        self.rows.iter().enumerate().map(|(i, row)| {
+            (row, u32::try_from(i).ok().and_then(|i| self.reasons.get(&i)).map(String::as_str))
+        })
     }
 }
 

@@ -97,8 +97,9 @@ impl FromStr for CellPattern {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = |why: String| ParsePatternError { text: text.to_owned(), why };
-        let (from, rest) =
-            text.split_once("->").ok_or_else(|| bad("there is no `->` between source and destination".into()))?;
+        let (from, rest) = text
+            .split_once("->")
+            .ok_or_else(|| bad("there is no `->` between source and destination".into()))?;
         let mut words = rest.split_whitespace();
         let target = words.next().ok_or_else(|| bad("the destination is missing".into()))?;
         let (mut via, mut family) = (Via::PodIp, None);
@@ -110,25 +111,27 @@ impl FromStr for CellPattern {
                 _ => return Err(bad(format!("unexpected `{word}`"))),
             }
         }
-        let (to, port, protocol) = match target.split_once(':') {
-            None => (target, None, None),
-            Some((to, port)) => {
-                let (port, protocol) = match port.split_once('/') {
-                    Some((port, "*")) => (port, None),
-                    Some((port, protocol)) => {
-                        (port, Some(protocol.parse::<Protocol>().map_err(|e| bad(e.to_string()))?))
-                    }
-                    None => (port, None),
-                };
-                let port = match port {
-                    "*" => None,
-                    _ => Some(port.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(|| {
-                        bad(format!("`{port}` is no port; expected 1–65535 or `*`"))
-                    })?),
-                };
-                (to, port, protocol)
-            }
-        };
+        let (to, port, protocol) =
+            match target.split_once(':') {
+                None => (target, None, None),
+                Some((to, port)) => {
+                    let (port, protocol) = match port.split_once('/') {
+                        Some((port, "*")) => (port, None),
+                        Some((port, protocol)) => {
+                            (port, Some(protocol.parse::<Protocol>().map_err(|e| bad(e.to_string()))?))
+                        }
+                        None => (port, None),
+                    };
+                    let port =
+                        match port {
+                            "*" => None,
+                            _ => Some(port.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(|| {
+                                bad(format!("`{port}` is no port; expected 1–65535 or `*`"))
+                            })?),
+                        };
+                    (to, port, protocol)
+                }
+            };
         let from = from.trim();
         for (part, what) in [(from, "source"), (to, "destination")] {
             if part.is_empty() || part.contains(char::is_whitespace) {

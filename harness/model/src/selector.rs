@@ -15,8 +15,11 @@ pub fn is_empty_selector(selector: &LabelSelector) -> bool {
 /// `NotIn` and `DoesNotExist` also hold for a missing key, as the Kubernetes API documents it. An unknown
 /// operator matches nothing; the API server refuses it before it can matter.
 pub fn selector_matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let by_label =
-        selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key).is_some_and(|have| have == value));
+    let by_label = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key).is_some_and(|have| have == value));
     by_label
         && selector.match_expressions.iter().flatten().all(|requirement| {
             let have = labels.get(&requirement.key);

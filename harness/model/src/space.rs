@@ -37,7 +37,9 @@ pub fn cells(world: &World, families: &[Family]) -> Vec<Cell> {
             };
             match &world.endpoint(to).kind {
                 EndpointKind::Pod(pod) => own(&pod.serve),
-                EndpointKind::Node { serve, .. } | EndpointKind::External { serve, .. } if from != to => own(serve),
+                EndpointKind::Node { serve, .. } | EndpointKind::External { serve, .. } if from != to => {
+                    own(serve)
+                }
                 EndpointKind::Service(service) if !is_host => {
                     for via in &service.via {
                         for port in &service.ports {
@@ -69,7 +71,10 @@ fn ids(world: &World) -> impl Iterator<Item = EndpointId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{net::Protocol, topology::{NamespaceSpec, PodSpec, Topology}};
+    use crate::{
+        net::Protocol,
+        topology::{NamespaceSpec, PodSpec, Topology},
+    };
 
     #[test]
     fn a_full_matrix_has_every_pair_port_and_family() {

@@ -123,8 +123,8 @@ impl Topology {
 
     /// All Services: (namespace, name, service).
     pub fn services(&self) -> impl Iterator<Item = (&str, &str, &ServiceSpec)> {
-        self.namespaces
-            .iter()
-            .flat_map(|(ns, spec)| spec.services.iter().map(move |(name, svc)| (ns.as_str(), name.as_str(), svc)))
+        self.namespaces.iter().flat_map(|(ns, spec)| {
+            spec.services.iter().map(move |(name, svc)| (ns.as_str(), name.as_str(), svc))
+        })
     }
 }

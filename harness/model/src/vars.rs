@@ -52,11 +52,10 @@ pub fn substitute(policy: &NetworkPolicy, world: &World) -> Result<NetworkPolicy
 pub fn substitute_value(value: &mut serde_json::Value, world: &World) -> Result<bool, VariableError> {
     let mut any = false;
     match value {
-        serde_json::Value::String(text)
-            if text.contains("${") => {
-                *text = fill(text, world)?;
-                any = true;
-            }
+        serde_json::Value::String(text) if text.contains("${") => {
+            *text = fill(text, world)?;
+            any = true;
+        }
         serde_json::Value::Array(items) => {
             for item in items {
                 any |= substitute_value(item, world)?;
@@ -89,7 +88,10 @@ fn lookup(name: &str, world: &World) -> Result<String, VariableError> {
     let unknown = || VariableError::Unknown(name.to_owned());
     let unavailable = || VariableError::Unavailable(name.to_owned());
     let cidr = |nets: &[IpNet], family: Family| {
-        nets.iter().find(|net| Family::of(net.addr()) == family).map(ToString::to_string).ok_or_else(unavailable)
+        nets.iter()
+            .find(|net| Family::of(net.addr()) == family)
+            .map(ToString::to_string)
+            .ok_or_else(unavailable)
     };
     match name {
         "cluster.podCIDR" => return cidr(&world.pod_cidrs, Family::Ipv4),
@@ -110,7 +112,11 @@ fn lookup(name: &str, world: &World) -> Result<String, VariableError> {
     };
     let find = |text: &str, service: bool| -> Option<EndpointId> {
         let (namespace, name) = text.split_once('/')?;
-        world.find(&if service { EndpointName::service(namespace, name) } else { EndpointName::pod(namespace, name) })
+        world.find(&if service {
+            EndpointName::service(namespace, name)
+        } else {
+            EndpointName::pod(namespace, name)
+        })
     };
     let ip = if let Some(pod) = subject.strip_prefix("node.of.") {
         let node = match find(pod, false).map(|id| &world.endpoint(id).kind) {

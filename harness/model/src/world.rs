@@ -169,7 +169,11 @@ impl World {
 
     /// Finds an endpoint by name.
     pub fn find(&self, name: &EndpointName) -> Option<EndpointId> {
-        self.endpoints.iter().position(|e| e.name == *name).and_then(|i| u16::try_from(i).ok()).map(EndpointId)
+        self.endpoints
+            .iter()
+            .position(|e| e.name == *name)
+            .and_then(|i| u16::try_from(i).ok())
+            .map(EndpointId)
     }
 
     /// A pod of the matrix by its index; `None` when the endpoint is no pod.
@@ -313,7 +317,12 @@ impl World {
                     namespace: namespace.into(),
                     name: name.into(),
                     selector: spec.selector.clone(),
-                    ports: spec.ports.iter().enumerate().map(|(i, p)| service_port(p, spec.kind, i)).collect(),
+                    ports: spec
+                        .ports
+                        .iter()
+                        .enumerate()
+                        .map(|(i, p)| service_port(p, spec.kind, i))
+                        .collect(),
                     kind: spec.kind,
                     via: spec.via.clone(),
                     cluster_ips: if spec.kind == ServiceKind::Headless { vec![] } else { service_ips(n) },
@@ -341,11 +350,10 @@ impl World {
     /// kube-dns as the sandbox runs it: one pod in kube-system behind a Service.
     fn synthetic_dns(&mut self) -> ServiceFacts {
         let labels: BTreeMap<String, String> = [("k8s-app".to_owned(), "kube-dns".to_owned())].into();
-        let named = |name: &str, protocol| NamedPort { name: name.into(), port: PortProtocol { port: 53, protocol } };
-        self.namespaces.insert(
-            "kube-system".into(),
-            [(METADATA_NAME.to_owned(), "kube-system".to_owned())].into(),
-        );
+        let named =
+            |name: &str, protocol| NamedPort { name: name.into(), port: PortProtocol { port: 53, protocol } };
+        self.namespaces
+            .insert("kube-system".into(), [(METADATA_NAME.to_owned(), "kube-system".to_owned())].into());
         self.other_pods.push(PodFacts {
             namespace: "kube-system".into(),
             name: "kube-dns".into(),

@@ -5,6 +5,7 @@
 //! | `run-started` | `run`, `environment`, `scenarios` (how many), `lanes` |
 //! | `scenario-started` | `name` |
 //! | `progress` | `name`, `what` |
+//! | `swept` | `name`, `cells` (how many were probed once), `durationUs` |
 //! | `scenario-finished` | `scenario`: as in `scenarios[]` of the record |
 //! | `warning` | `message` |
 //! | `interrupted` | – |
@@ -23,13 +24,37 @@ use crate::{output::Output, record_builder::Tally, reporter::Reporter};
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 enum Line<'a> {
-    RunStarted { run: &'a RunInfo, environment: &'a Environment, scenarios: usize, lanes: usize },
-    ScenarioStarted { name: &'a str },
-    Progress { name: &'a str, what: &'a str },
-    ScenarioFinished { scenario: &'a ScenarioRecord },
-    Warning { message: &'a str },
+    RunStarted {
+        run: &'a RunInfo,
+        environment: &'a Environment,
+        scenarios: usize,
+        lanes: usize,
+    },
+    ScenarioStarted {
+        name: &'a str,
+    },
+    Progress {
+        name: &'a str,
+        what: &'a str,
+    },
+    #[serde(rename_all = "camelCase")]
+    Swept {
+        name: &'a str,
+        cells: usize,
+        duration_us: u64,
+    },
+    ScenarioFinished {
+        scenario: &'a ScenarioRecord,
+    },
+    Warning {
+        message: &'a str,
+    },
     Interrupted,
-    Summary { run: &'a RunInfo, summary: &'a Summary, complete: bool },
+    Summary {
+        run: &'a RunInfo,
+        summary: &'a Summary,
+        complete: bool,
+    },
 }
 
 /// Writes JSON lines.
@@ -54,6 +79,11 @@ impl Reporter for JsonlReporter {
             }
             Event::ScenarioStarted { name } => Line::ScenarioStarted { name },
             Event::Progress { name, what } => Line::Progress { name, what },
+            Event::Swept { name, cells, duration } => Line::Swept {
+                name,
+                cells: *cells,
+                duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            },
             Event::ScenarioFinished { record } => Line::ScenarioFinished { scenario: record },
             Event::Warning { message } => Line::Warning { message },
             Event::Interrupted => Line::Interrupted,

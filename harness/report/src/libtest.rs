@@ -105,6 +105,7 @@ impl Reporter for LibtestReporter {
             }),
             Event::ScenarioFinished { record } => self.ended(record),
             Event::Progress { .. }
+            | Event::Swept { .. }
             | Event::Warning { .. }
             | Event::Interrupted
             | Event::RunFinished { .. } => Ok(()),

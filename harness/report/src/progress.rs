@@ -110,6 +110,7 @@ impl Reporter for ProgressReporter {
                     bars.message(name, what);
                 }
             }
+            Event::Swept { .. } => {}
             Event::ScenarioFinished { record } => {
                 self.ended += 1;
                 self.failed += usize::from(record.outcome == ScenarioOutcome::Failed);

@@ -29,6 +29,7 @@ impl Tally {
             }
             Event::ScenarioStarted { .. }
             | Event::Progress { .. }
+            | Event::Swept { .. }
             | Event::Warning { .. }
             | Event::Interrupted => {}
         }

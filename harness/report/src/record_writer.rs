@@ -151,6 +151,7 @@ impl Reporter for RecordFile {
             Event::RunFinished { .. } => self.replace(),
             Event::ScenarioStarted { .. }
             | Event::Progress { .. }
+            | Event::Swept { .. }
             | Event::Warning { .. }
             | Event::Interrupted => Ok(()),
         }

@@ -70,6 +70,7 @@ impl Reporter for TerminalReporter {
             }
             Event::ScenarioStarted { .. }
             | Event::Progress { .. }
+            | Event::Swept { .. }
             | Event::Warning { .. }
             | Event::Interrupted => Ok(()),
         }

@@ -20,10 +20,8 @@ pub(super) async fn clean(args: Clean, ui: Ui) -> Outcome {
         ));
     };
     let cluster = Cluster::connect(&named).await.map_err(Failure::setup)?;
-    let report = cluster
-        .clean(args.run.as_deref(), args.older_than, args.dry_run)
-        .await
-        .map_err(Failure::setup)?;
+    let report =
+        cluster.clean(args.run.as_deref(), args.older_than, args.dry_run).await.map_err(Failure::setup)?;
     let mut out = anstream::stdout().lock();
     let word = if args.dry_run { "would delete" } else { "deleted" };
     for namespace in &report.namespaces {

@@ -110,12 +110,8 @@ async fn machine() -> Vec<Check> {
 
 fn user_namespaces(read: impl Fn(&str) -> Option<String>) -> Check {
     let root = nix::unistd::Uid::effective().is_root();
-    let mut check = Check {
-        name: "user namespaces",
-        status: Status::Ok,
-        found: "allowed".into(),
-        mend: String::new(),
-    };
+    let mut check =
+        Check { name: "user namespaces", status: Status::Ok, found: "allowed".into(), mend: String::new() };
     let off = |path: &str, value: &str| read(path).as_deref() == Some(value);
     let problem = if off("/proc/sys/user/max_user_namespaces", "0") {
         Some(("user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=15000"))
@@ -153,7 +149,12 @@ async fn cluster(named: &verdikt_cluster::Target) -> Vec<Check> {
     };
     match cluster.environment().await {
         Err(e) => {
-            vec![Check { name: "environment", status: Status::Failed, found: e.to_string(), mend: String::new() }]
+            vec![Check {
+                name: "environment",
+                status: Status::Failed,
+                found: e.to_string(),
+                mend: String::new(),
+            }]
         }
         Ok(environment) => {
             let families: Vec<&str> = environment.ip_families.iter().map(|f| f.as_str()).collect();

@@ -40,13 +40,20 @@ fn matrices(scenario: &Scenario) -> Result<ExpectScenario, Failure> {
                 let answer = oracle.explain(cell);
                 let mut reasons = answer.reasons;
                 if written != answer.expectation {
-                    reasons.insert(0, format!("written by hand: {written}; the oracle says {}", answer.expectation));
+                    reasons.insert(
+                        0,
+                        format!("written by hand: {written}; the oracle says {}", answer.expectation),
+                    );
                 }
                 reasons.join("; ")
             };
             ExpectStep {
                 name: step.name.clone(),
-                cells: plan.rows.iter().map(|(cell, word)| (*cell, *word, Some(reason(cell, *word)))).collect(),
+                cells: plan
+                    .rows
+                    .iter()
+                    .map(|(cell, word)| (*cell, *word, Some(reason(cell, *word))))
+                    .collect(),
             }
         })
         .collect();

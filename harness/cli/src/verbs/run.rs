@@ -3,6 +3,7 @@
 use std::{
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tokio::sync::mpsc;
@@ -20,13 +21,18 @@ use crate::{
     files, signals, target,
 };
 
+/// Default limit of a step on a real cluster: peers wait 5–30 s.
+const SETTLE: Duration = Duration::from_secs(15);
+/// The same on the sandbox, so that a profile which enforces nothing is not waited for.
+const SETTLE_SANDBOX: Duration = Duration::from_secs(3);
+
 pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     let scenarios = files::choose(&args.choice, &ui)?;
     let reporters = Reporters::new(&args, &ui)?;
     let stop = Stop::new();
     let stopper = stop.clone();
     let prefix = args.target.namespace_prefix.clone();
-    let real = args.target.context.is_some() || args.target.in_cluster;
+    let real = args.target.is_real();
     signals::watch(
         move || stopper.stop(),
         move || match real {
@@ -50,7 +56,10 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     connected.close().await;
     let finished = finished.map_err(Failure::setup)?;
     for left in &finished.left_behind {
-        eprintln!("left behind: {left}; `verdikt clean --run {}` with the same target removes it", finished.run.id);
+        eprintln!(
+            "left behind: {left}; `verdikt clean --run {}` with the same target removes it",
+            finished.run.id
+        );
     }
     reported?;
     if finished.interrupted { Ok(ExitCode::Interrupted) } else { Ok(exit_code(&finished.summary)) }
@@ -74,7 +83,7 @@ fn options(args: &Run) -> Options {
             Deadline::Auto => verdikt_runner::Deadline::Auto,
             Deadline::Fixed(duration) => verdikt_runner::Deadline::Fixed(duration),
         },
-        settle: args.settle,
+        settle: args.settle.unwrap_or(if args.target.is_real() { SETTLE } else { SETTLE_SANDBOX }),
         retries: args.retries,
         fail_fast: args.fail_fast,
         keep: match args.target.keep {

@@ -80,7 +80,8 @@ fn up(profile: Profile, ui: &Ui) -> Outcome {
         .mode(0o600)
         .open(&log_path)
         .map_err(|e| Failure::setup(format!("cannot write {}: {e}", log_path.display())))?;
-    let exe = std::env::current_exe().map_err(|e| Failure::setup(format!("cannot find verdikt's executable: {e}")))?;
+    let exe = std::env::current_exe()
+        .map_err(|e| Failure::setup(format!("cannot find verdikt's executable: {e}")))?;
     let mut command = Command::new(exe);
     command
         .args(["sandbox", "serve", &profile.to_string()])
@@ -96,11 +97,17 @@ fn up(profile: Profile, ui: &Ui) -> Outcome {
         }
         let said = || fs::read_to_string(&log_path).unwrap_or_default();
         if let Ok(Some(status)) = child.try_wait() {
-            return Err(Failure::setup(format!("the sandbox ended at its start ({status}): {}", said().trim())));
+            return Err(Failure::setup(format!(
+                "the sandbox ended at its start ({status}): {}",
+                said().trim()
+            )));
         }
         if Instant::now() > limit {
             let _ = child.kill();
-            return Err(Failure::setup(format!("the sandbox was not ready within {PATIENCE:?}: {}", said().trim())));
+            return Err(Failure::setup(format!(
+                "the sandbox was not ready within {PATIENCE:?}: {}",
+                said().trim()
+            )));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -134,7 +141,8 @@ fn down(ui: &Ui) -> Outcome {
     while start_ticks(state.pid) == Some(state.start_ticks) {
         if Instant::now() > limit {
             // Its node goes with it; nothing of the sandbox outlives the process.
-            kill(pid, Signal::SIGKILL).map_err(|e| Failure::setup(format!("cannot stop pid {}: {e}", state.pid)))?;
+            kill(pid, Signal::SIGKILL)
+                .map_err(|e| Failure::setup(format!("cannot stop pid {}: {e}", state.pid)))?;
             break;
         }
         std::thread::sleep(Duration::from_millis(10));
