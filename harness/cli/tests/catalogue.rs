@@ -2,7 +2,7 @@
 //!
 //! `cargo test -p verdikt --test catalogue -- ipblock` runs those whose name contains `ipblock`.
 
-mod support;
+mod lab;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let loaded = verdikt_scenario::catalogue();
     let runtime = tokio::runtime::Runtime::new().expect("an async runtime starts");
-    let lab = Arc::new(support::Lab::new(runtime.handle().clone(), Profile::Reference));
+    let lab = Arc::new(lab::Lab::new(runtime.handle().clone(), Profile::Reference));
     let mut trials: Vec<Trial> = loaded
         .scenarios
         .into_iter()
@@ -28,7 +28,11 @@ fn main() -> ExitCode {
         .collect();
     let diagnostics = loaded.diagnostics;
     trials.push(Trial::test("catalogue_is_clean", move || {
-        if diagnostics.is_empty() { Ok(()) } else { Err(verdikt_scenario::render(&diagnostics, false, 100).into()) }
+        if diagnostics.is_empty() {
+            Ok(())
+        } else {
+            Err(verdikt_scenario::render(&diagnostics, false, 100).into())
+        }
     }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(lab) = Arc::into_inner(lab) {
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn run(lab: &support::Lab, scenario: Scenario) -> Result<Completion, Failed> {
+fn run(lab: &lab::Lab, scenario: Scenario) -> Result<Completion, Failed> {
     let records = lab.run(vec![scenario], 1)?;
     let [record] = records.as_slice() else {
         return Err(format!("expected one record, got {}", records.len()).into());
@@ -47,6 +51,6 @@ fn run(lab: &support::Lab, scenario: Scenario) -> Result<Completion, Failed> {
         ScenarioOutcome::Skipped => {
             Ok(Completion::ignored_with(record.reason.clone().unwrap_or_else(|| "no reason recorded".into())))
         }
-        ScenarioOutcome::Failed | ScenarioOutcome::Errored => Err(support::findings(record).into()),
+        ScenarioOutcome::Failed | ScenarioOutcome::Errored => Err(lab::findings(record).into()),
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! `VERDIKT_CASES` sets the number of cases (default 500), `VERDIKT_SEED` the seed, which is printed.
 
-mod support;
+mod lab;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let runtime = tokio::runtime::Runtime::new().expect("an async runtime starts");
-    let lab = Arc::new(support::Lab::new(runtime.handle().clone(), Profile::Reference));
+    let lab = Arc::new(lab::Lab::new(runtime.handle().clone(), Profile::Reference));
     let trials = vec![Trial::test("oracle_equals_real_packets", {
         let lab = Arc::clone(&lab);
         move || oracle_equals_real_packets(&lab)
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn oracle_equals_real_packets(lab: &support::Lab) -> Result<(), Failed> {
+fn oracle_equals_real_packets(lab: &lab::Lab) -> Result<(), Failed> {
     let cases = setting("VERDIKT_CASES").unwrap_or(500);
     let seed = setting("VERDIKT_SEED").unwrap_or_else(|| {
         let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
@@ -66,10 +66,13 @@ fn oracle_equals_real_packets(lab: &support::Lab) -> Result<(), Failed> {
         }
         if record.outcome != ScenarioOutcome::Passed {
             let file = sources.get(&record.name).map(verdikt_scenario::to_yaml).unwrap_or_default();
-            wrong.push(format!("{}\n--- as a scenario file:\n{file}", support::findings(record)));
+            wrong.push(format!("{}\n--- as a scenario file:\n{file}", lab::findings(record)));
         }
     }
-    eprintln!("{} cases: {definite} definite cells as expected ({denied} denied), {open} left open", records.len());
+    eprintln!(
+        "{} cases: {definite} definite cells as expected ({denied} denied), {open} left open",
+        records.len()
+    );
     if !wrong.is_empty() {
         return Err(format!("seed {seed}: {} of {cases} cases differ\n{}", wrong.len(), wrong[0]).into());
     }
@@ -78,7 +81,9 @@ fn oracle_equals_real_packets(lab: &support::Lab) -> Result<(), Failed> {
     }
     // A generator that only makes trivial matrices would prove nothing.
     if cases >= 100 && (denied * 20 < definite || open > definite) {
-        return Err(format!("the cases are too weak: {definite} definite, {denied} denied, {open} open").into());
+        return Err(
+            format!("the cases are too weak: {definite} definite, {denied} denied, {open} open").into()
+        );
     }
     Ok(())
 }

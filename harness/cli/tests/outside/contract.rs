@@ -1,22 +1,14 @@
-//! The binary as a user meets it: outputs, exit codes, interrupts, and what is left afterwards.
-
-#[path = "support/binary.rs"]
-mod binary;
+//! The outputs: records, reports, lists, and who may run it.
 
 use std::{
     io::{BufRead, BufReader, Read},
     os::unix::process::CommandExt,
-    path::Path,
     process::Stdio,
-    time::{Duration, Instant},
 };
 
-use binary::{file, run, said, scenario, verdikt};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::Value;
+
+use crate::binary::{self, file, run, said, scenario, verdikt};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -28,8 +20,15 @@ fn a_run_is_recorded_as_its_schema_says() {
     let path = file(folder.path(), "s.yaml", &scenario("", ""));
     let (record, junit) = (folder.path().join("r.json"), folder.path().join("j.xml"));
     let said = run(&[
-        "run", "-f", path.to_str().unwrap(), "-o", "json",
-        "--record", record.to_str().unwrap(), "--export-junit", junit.to_str().unwrap(),
+        "run",
+        "-f",
+        path.to_str().unwrap(),
+        "-o",
+        "json",
+        "--record",
+        record.to_str().unwrap(),
+        "--export-junit",
+        junit.to_str().unwrap(),
     ]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     let printed = json(&said.stdout);
@@ -52,7 +51,7 @@ fn a_run_is_recorded_as_its_schema_says() {
 
 #[test]
 fn a_dataplane_that_enforces_nothing_is_found_out() {
-    let said = run(&["run", "--sandbox", "flannel", "-o", "json"]);
+    let said = run(&["run", "--sandbox", "flannel", "--settle", "300ms", "-o", "json"]);
     assert_eq!(said.code, 1, "{}", said.stderr);
     let record = json(&said.stdout);
     assert_eq!(record["environment"]["dataplane"]["name"], "flannel");
@@ -102,7 +101,8 @@ fn expect_and_explain_need_no_cluster() {
     let said = run(&["expect", "-f", path, "-o", "json"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     let cells = json(&said.stdout)["scenarios"][0]["steps"][0]["cells"].clone();
-    let cell = cells.as_array().unwrap().iter().find(|c| c["from"] == "x/b" && c["to"] == "x/a").unwrap().clone();
+    let cell =
+        cells.as_array().unwrap().iter().find(|c| c["from"] == "x/b" && c["to"] == "x/a").unwrap().clone();
     assert_eq!(cell["expected"], "deny");
     assert!(cell.get("observed").is_none_or(Value::is_null));
     let said = run(&["explain", "-f", path, "--cell", "x/b -> x/a:80/tcp"]);
@@ -149,7 +149,10 @@ fn an_ordinary_user_can_run_it() {
         return;
     }
     // The build folder may not be readable for others.
-    let folder = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+    let folder = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
     let binary = folder.path().join("verdikt");
     std::fs::copy(env!("CARGO_BIN_EXE_verdikt"), &binary).unwrap();
     let path = file(folder.path(), "s.yaml", &scenario("", ""));
@@ -165,93 +168,6 @@ fn an_ordinary_user_can_run_it() {
             .unwrap(),
     );
     assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
-}
-
-/// Processes whose command line names a path, so only those of one test.
-fn processes(marker: &str) -> Vec<i32> {
-    std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid: &i32| {
-            // Processes of the sandbox are found by their environment, which they take over.
-            std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-                String::from_utf8_lossy(&environ).contains(marker)
-            })
-        })
-        .collect()
-}
-
-fn interfaces() -> usize {
-    std::fs::read_dir("/sys/class/net").unwrap().count()
-}
-
-#[track_caller]
-fn nothing_is_left(marker: &str, temp: &Path, interfaces_before: usize) {
-    let limit = Instant::now() + Duration::from_secs(10);
-    while !processes(marker).is_empty() && Instant::now() < limit {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(processes(marker), Vec::<i32>::new(), "processes are left");
-    assert_eq!(interfaces(), interfaces_before, "interfaces are left");
-    let outside: Vec<_> = std::fs::read_dir(temp)
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .filter(|name| !name.starts_with("verdikt-sandbox-"))
-        .collect();
-    assert_eq!(outside, Vec::<String>::new(), "files outside the sandbox's temporary folder are left");
-}
-
-#[test]
-fn killed_at_any_moment_it_leaves_nothing() {
-    let before = interfaces();
-    for (round, after) in [0, 20, 60, 120, 250, 500, 900, 1500].into_iter().enumerate() {
-        let temp = tempfile::tempdir().unwrap();
-        let marker = format!("VERDIKT_TEST_MARK={}-{round}", std::process::id());
-        let (name, value) = marker.split_once('=').unwrap();
-        let mut child = verdikt(&["run", "basics/"])
-            .args(["-l", "feature"])
-            .env("TMPDIR", temp.path())
-            .env(name, value)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(after));
-        kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
-        child.wait().unwrap();
-        nothing_is_left(&marker, temp.path(), before);
-        // The next start sweeps what a killed one could not remove.
-        let path = file(temp.path(), "s.yaml", &scenario("", ""));
-        let said = said(verdikt(&["run", "-f", path.to_str().unwrap()]).env("TMPDIR", temp.path()).output().unwrap());
-        assert_eq!(said.code, 0, "{}", said.stderr);
-        let left: Vec<_> = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["s.yaml"], "killed after {after} ms");
-    }
-}
-
-#[test]
-fn an_interrupt_in_any_phase_cleans_up_and_exits_130() {
-    let before = interfaces();
-    for (round, after) in [30, 100, 200, 400, 800, 1600].into_iter().enumerate() {
-        let temp = tempfile::tempdir().unwrap();
-        let marker = format!("VERDIKT_TEST_MARK=i{}-{round}", std::process::id());
-        let (name, value) = marker.split_once('=').unwrap();
-        let child = verdikt(&["run", "--sandbox", "flannel", "--settle", "60s", "--lanes", "2"])
-            .env("TMPDIR", temp.path())
-            .env(name, value)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(after));
-        let started = Instant::now();
-        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
-        let said = said(child.wait_with_output().unwrap());
-        // Before the handler stands (the very first milliseconds) the signal ends the process by itself.
-        assert!(said.code == 130 || (after < 100 && said.code == -1), "after {after} ms: {} {}", said.code, said.stderr);
-        assert!(started.elapsed() < Duration::from_secs(5), "after {after} ms it took {:?}", started.elapsed());
-        nothing_is_left(&marker, temp.path(), before);
-    }
 }
 
 #[test]

@@ -5,10 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-#[path = "support/binary.rs"]
-mod binary;
-
-use binary::{Said, said};
+use crate::binary::{self, Said, said};
 
 /// A sandbox that is up, in a runtime folder of its own, and goes down with the test.
 struct Up {
@@ -199,7 +196,10 @@ fn up_twice_is_one_sandbox_and_down_twice_is_quiet() {
     assert_eq!((again.code, again.stdout), (0, status.stdout));
     let other = up.verdikt(&["sandbox", "up", "flannel"]);
     assert_eq!(other.code, 2, "{}", other.stderr);
-    assert_eq!(up.verdikt(&["sandbox", "kubeconfig"]).stdout, std::fs::read_to_string(up.kubeconfig()).unwrap());
+    assert_eq!(
+        up.verdikt(&["sandbox", "kubeconfig"]).stdout,
+        std::fs::read_to_string(up.kubeconfig()).unwrap()
+    );
     assert_eq!(up.verdikt(&["sandbox", "down"]).code, 0);
     assert_eq!(up.verdikt(&["sandbox", "status"]).code, 3);
     assert_eq!(up.verdikt(&["sandbox", "down"]).code, 0);

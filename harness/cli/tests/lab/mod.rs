@@ -9,7 +9,7 @@ use verdikt_runner::{Options, Stop};
 use verdikt_sandbox::{Config, Profile, Sandbox};
 
 /// A sandbox and the way to it, started on first use.
-pub struct Lab {
+pub(crate) struct Lab {
     handle: Handle,
     started: OnceLock<(Sandbox, Arc<Cluster>)>,
     profile: Profile,
@@ -17,7 +17,7 @@ pub struct Lab {
 
 impl Lab {
     /// A lab whose sandbox is not started yet: listing tests costs nothing.
-    pub fn new(handle: Handle, profile: Profile) -> Self {
+    pub(crate) fn new(handle: Handle, profile: Profile) -> Self {
         Self { handle, started: OnceLock::new(), profile }
     }
 
@@ -33,7 +33,8 @@ impl Lab {
                 .await
                 .unwrap_or_else(|e| panic!("the sandbox does not start: {e}"));
                 let target = Target::Sandbox { url: sandbox.url(), token: sandbox.token().to_owned() };
-                let cluster = Cluster::connect(&target).await.unwrap_or_else(|e| panic!("no connection: {e}"));
+                let cluster =
+                    Cluster::connect(&target).await.unwrap_or_else(|e| panic!("no connection: {e}"));
                 (sandbox, Arc::new(cluster))
             })
         });
@@ -41,7 +42,7 @@ impl Lab {
     }
 
     /// Runs scenarios and returns their records.
-    pub fn run(&self, scenarios: Vec<Scenario>, lanes: usize) -> Result<Vec<ScenarioRecord>, String> {
+    pub(crate) fn run(&self, scenarios: Vec<Scenario>, lanes: usize) -> Result<Vec<ScenarioRecord>, String> {
         let cluster = self.cluster();
         self.handle.block_on(async {
             let (events, mut inbox) = mpsc::unbounded_channel();
@@ -63,7 +64,7 @@ impl Lab {
     }
 
     /// Ends the sandbox, if it was started.
-    pub fn close(mut self) {
+    pub(crate) fn close(mut self) {
         if let Some((sandbox, cluster)) = self.started.take() {
             drop(cluster);
             self.handle.block_on(sandbox.stop());
@@ -72,7 +73,7 @@ impl Lab {
 }
 
 /// The wrong and unmeasured cells of a scenario, as text for a failed test.
-pub fn findings(record: &ScenarioRecord) -> String {
+pub(crate) fn findings(record: &ScenarioRecord) -> String {
     use std::fmt::Write;
     let mut text = format!("{}: {}", record.name, record.outcome);
     if let Some(reason) = &record.reason {

@@ -1,9 +1,6 @@
 //! Bad input: each mistake has its exit code, its place and a message that a user can act on; none panics.
 
-#[path = "support/binary.rs"]
-mod binary;
-
-use binary::{Said, file, run, said, scenario, verdikt};
+use crate::binary::{Said, file, run, said, scenario, verdikt};
 
 /// Runs `verdikt run -f` on a text.
 fn run_text(text: &str) -> Said {
@@ -41,7 +38,11 @@ fn a_port_out_of_range() {
 
 #[test]
 fn an_end_port_below_its_port() {
-    refused(&scenario(INGRESS, "ingress: [{ports: [{port: 90, endPort: 80}]}]"), 2, &["endPort", "s.yaml:22"]);
+    refused(
+        &scenario(INGRESS, "ingress: [{ports: [{port: 90, endPort: 80}]}]"),
+        2,
+        &["endPort", "s.yaml:22"],
+    );
 }
 
 #[test]
@@ -100,7 +101,10 @@ fn an_empty_file() {
 
 #[test]
 fn a_scenario_without_pods() {
-    let text = scenario("        pods:\n          a: {labels: {app: a}}\n          b: {labels: {app: b}}", "        pods: {}");
+    let text = scenario(
+        "        pods:\n          a: {labels: {app: a}}\n          b: {labels: {app: b}}",
+        "        pods: {}",
+    );
     refused(&text, 2, &["pod"]);
 }
 

@@ -6,26 +6,26 @@ use std::{
 };
 
 /// What a finished command said.
-pub struct Said {
+pub(crate) struct Said {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
 /// `verdikt` with no environment but a PATH that holds nothing.
-pub fn verdikt(args: &[&str]) -> Command {
+pub(crate) fn verdikt(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verdikt"));
     command.args(args).env_clear().env("PATH", "/nonexistent").stdin(Stdio::null());
     command
 }
 
 /// Runs it to its end.
-pub fn run(args: &[&str]) -> Said {
+pub(crate) fn run(args: &[&str]) -> Said {
     said(verdikt(args).output().expect("verdikt starts"))
 }
 
 /// Output as text.
-pub fn said(output: Output) -> Said {
+pub(crate) fn said(output: Output) -> Said {
     Said {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -34,14 +34,14 @@ pub fn said(output: Output) -> Said {
 }
 
 /// A scenario file in a folder of its own.
-pub fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
+pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, text).expect("a temporary file can be written");
     path
 }
 
 /// A scenario with two pods and one policy, in which `from` stands for `to`.
-pub fn scenario(from: &str, to: &str) -> String {
+pub(crate) fn scenario(from: &str, to: &str) -> String {
     let text = r#"apiVersion: verdikt.dev/v1alpha1
 kind: Scenario
 metadata:

@@ -1,0 +1,110 @@
+//! What a run leaves behind, however it ends.
+
+use std::{
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::binary::{file, said, scenario, verdikt};
+
+/// Processes whose command line names a path, so only those of one test.
+fn processes(marker: &str) -> Vec<i32> {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid: &i32| {
+            // Processes of the sandbox are found by their environment, which they take over.
+            std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| String::from_utf8_lossy(&environ).contains(marker))
+        })
+        .collect()
+}
+
+fn interfaces() -> usize {
+    std::fs::read_dir("/sys/class/net").unwrap().count()
+}
+
+#[track_caller]
+fn nothing_is_left(marker: &str, temp: &Path, interfaces_before: usize) {
+    let limit = Instant::now() + Duration::from_secs(10);
+    while !processes(marker).is_empty() && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(processes(marker), Vec::<i32>::new(), "processes are left");
+    assert_eq!(interfaces(), interfaces_before, "interfaces are left");
+    let outside: Vec<_> = std::fs::read_dir(temp)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with("verdikt-sandbox-"))
+        .collect();
+    assert_eq!(outside, Vec::<String>::new(), "files outside the sandbox's temporary folder are left");
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_nothing() {
+    let before = interfaces();
+    for (round, after) in [0, 20, 60, 120, 250, 500, 900, 1500].into_iter().enumerate() {
+        let temp = tempfile::tempdir().unwrap();
+        let marker = format!("VERDIKT_TEST_MARK={}-{round}", std::process::id());
+        let (name, value) = marker.split_once('=').unwrap();
+        let mut child = verdikt(&["run", "basics/"])
+            .env("TMPDIR", temp.path())
+            .env(name, value)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        nothing_is_left(&marker, temp.path(), before);
+        // The next start sweeps what a killed one could not remove.
+        let path = file(temp.path(), "s.yaml", &scenario("", ""));
+        let said = said(
+            verdikt(&["run", "-f", path.to_str().unwrap()]).env("TMPDIR", temp.path()).output().unwrap(),
+        );
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let left: Vec<_> = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["s.yaml"], "killed after {after} ms");
+    }
+}
+
+#[test]
+fn an_interrupt_in_any_phase_cleans_up_and_exits_130() {
+    let before = interfaces();
+    for (round, after) in [30, 100, 200, 400, 800, 1600].into_iter().enumerate() {
+        let temp = tempfile::tempdir().unwrap();
+        let marker = format!("VERDIKT_TEST_MARK=i{}-{round}", std::process::id());
+        let (name, value) = marker.split_once('=').unwrap();
+        let child = verdikt(&["run", "--sandbox", "flannel", "--settle", "60s", "--lanes", "2"])
+            .env("TMPDIR", temp.path())
+            .env(name, value)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        let started = Instant::now();
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        let said = said(child.wait_with_output().unwrap());
+        // Before the handler stands (the very first milliseconds) the signal ends the process by itself.
+        assert!(
+            said.code == 130 || (after < 100 && said.code == -1),
+            "after {after} ms: {} {}",
+            said.code,
+            said.stderr
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "after {after} ms it took {:?}",
+            started.elapsed()
+        );
+        nothing_is_left(&marker, temp.path(), before);
+    }
+}

@@ -1,0 +1,7 @@
+//! The built binary, used from outside as a person would.
+
+mod binary;
+mod contract;
+mod kubectl;
+mod leftovers;
+mod mistakes;
