@@ -136,7 +136,12 @@ impl Lab {
     }
 
     pub(crate) async fn exec(&self, pod: &PodState, argv: &[&str]) -> Said {
-        let (stdin, _) = nix::unistd::pipe().unwrap();
+        self.exec_with(pod, argv, vec![]).await
+    }
+
+    /// The same with something on its standard input.
+    async fn exec_with(&self, pod: &PodState, argv: &[&str], input: Vec<u8>) -> Said {
+        let (stdin, feed) = nix::unistd::pipe().unwrap();
         let (out, stdout) = nix::unistd::pipe().unwrap();
         let (err, stderr) = nix::unistd::pipe().unwrap();
         let argv = argv.iter().map(ToString::to_string).collect();
@@ -149,6 +154,11 @@ impl Lab {
             })
         };
         let (out, err) = (read(out), read(err));
+        tokio::task::spawn_blocking(move || {
+            use std::io::Write;
+            // A command that ends early does not read it all.
+            let _ = std::fs::File::from(feed).write_all(&input);
+        });
         let code = exec.wait().await;
         Said { code, out: out.await.unwrap(), err: err.await.unwrap() }
     }
@@ -164,6 +174,31 @@ impl Lab {
             Some("error") | None => format!("error: {said:?}"),
             Some(verdict) => verdict.to_owned(),
         }
+    }
+
+    /// Many TCP probes by one agent, in batches of 64 an address, one batch after another; how many had which verdict.
+    pub(crate) async fn storm(
+        &self,
+        from: &PodState,
+        to: &[IpAddr],
+        port: u16,
+        batches: usize,
+    ) -> BTreeMap<String, usize> {
+        let probe = |number: usize| json!({"n": number, "to": {"ip": to[number % to.len()]}, "port": port, "transport": "tcp"});
+        let probes: Vec<Value> = (0..64 * to.len()).map(probe).collect();
+        let session: String = (0..batches)
+            .map(|batch| json!({"op": "probe", "batch": batch, "deadlineMs": 20, "probes": probes}))
+            .map(|request| format!("{request}\n"))
+            .collect();
+        let said = self.exec_with(from, &["verdikt-probe", "agent"], session.into()).await;
+        let mut verdicts = BTreeMap::new();
+        for line in said.out.lines() {
+            let reply: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{said:?}"));
+            for result in reply["results"].as_array().into_iter().flatten() {
+                *verdicts.entry(result["verdict"].as_str().unwrap_or("none").to_owned()).or_default() += 1;
+            }
+        }
+        verdicts
     }
 
     /// Who answers a TCP connect, and whom it saw, as the probe says it in human words.

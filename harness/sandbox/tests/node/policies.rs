@@ -1,5 +1,7 @@
 //! NetworkPolicies against real packets.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -153,6 +155,9 @@ fn own_node(runtime: &Runtime) {
     });
 }
 
+/// Batches of denied probes while tables change.
+const STORM: usize = 100;
+
 fn no_gap(runtime: &Runtime) {
     runtime.block_on(async {
         let mut lab = Lab::new().await;
@@ -172,9 +177,8 @@ fn no_gap(runtime: &Runtime) {
             connects
         };
         let denied = async {
-            for _ in 0..8 {
-                assert_eq!(lab.probe(&a, c.ips[0], 80, "tcp").await, "dropped");
-            }
+            let verdicts = lab.storm(&a, &c.ips, 80, STORM).await;
+            assert_eq!(verdicts, BTreeMap::from([("dropped".to_owned(), STORM * 2 * 64)]));
         };
         let probes = async { tokio::join!(allowed, denied).0 };
         let mut state = lab.state.clone();

@@ -42,12 +42,16 @@ struct Table {
     nft: Nft,
     /// What is in force.
     current: Option<(&'static str, Batch)>,
+    /// How many tables there have been.
+    generation: i32,
 }
 
 impl Dataplane {
     /// Opens a socket into each node.
     pub(crate) fn open(fabric: &Fabric) -> io::Result<Self> {
-        let open = |node: &super::netns::NetNs| Ok(Table { nft: node.inside(Nft::open)?, current: None });
+        let open = |node: &super::netns::NetNs| {
+            Ok(Table { nft: node.inside(Nft::open)?, current: None, generation: 0 })
+        };
         Ok(Self { tables: fabric.nodes.iter().map(open).collect::<io::Result<_>>()? })
     }
 
@@ -74,7 +78,8 @@ impl Table {
         };
         // The old table and the new one exist side by side for a moment, and so need two names.
         let name = if old == Some("verdikt-a") { "verdikt-b" } else { "verdikt-a" };
-        self.nft.replace(name, &batch, old)?;
+        self.nft.replace(name, &batch, self.generation, old)?;
+        self.generation += 1;
         self.current = Some((name, batch));
         Ok(())
     }

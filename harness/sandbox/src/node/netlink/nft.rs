@@ -93,9 +93,9 @@ impl Batch {
         self.steps.push(Step::Verdicts { name: name.into(), key, elements });
     }
 
-    /// As netlink messages for a table of this name.
-    fn encode(&self, table: &str) -> Vec<u8> {
-        let mut encoder = Encoder { table, messages: Chained::new(0), sets: 0 };
+    /// As netlink messages for a table of this name, the priorities of its hooks shifted by `shift`.
+    fn encode(&self, table: &str, shift: i32) -> Vec<u8> {
+        let mut encoder = Encoder { table, shift, messages: Chained::new(0), sets: 0 };
         for step in &self.steps {
             match step {
                 Step::Chain { name, hook } => encoder.chain(name, *hook),
@@ -129,6 +129,7 @@ impl Batch {
 
 struct Encoder<'a> {
     table: &'a str,
+    shift: i32,
     messages: Chained<'static>,
     sets: u32,
 }
@@ -146,7 +147,7 @@ impl Encoder<'_> {
             attributes
                 .nested_hook()
                 .push_num(hook.number)
-                .push_priority(hook.priority)
+                .push_priority(hook.priority + self.shift)
                 .end_nested()
                 .push_policy(VerdictCode::Accept as u32)
                 .push_type_bytes(hook.kind.as_bytes());
@@ -238,12 +239,22 @@ impl Nft {
         Ok(Self { socket, limit })
     }
 
-    /// Puts a table in place and removes the one that it replaces, at once: no packet sees both or neither.
+    /// Puts a table in place and removes the one that it replaces, at once: no packet sees neither.
+    ///
+    /// At the moment of change a packet may be on its way through both tables' hooks. Each is empty on its side of
+    /// that moment, so a packet that meets the new table first could find both empty. So each table's hooks come
+    /// after those of the one before: `generation` must grow, and is added to all priorities.
     ///
     /// A table that is too large for one batch is laid down asleep, part by part, and then woken by the batch that
     /// removes the old one.
-    pub(crate) fn replace(&mut self, name: &str, new: &Batch, old: Option<&str>) -> io::Result<()> {
-        let body = new.encode(name);
+    pub(crate) fn replace(
+        &mut self,
+        name: &str,
+        new: &Batch,
+        generation: i32,
+        old: Option<&str>,
+    ) -> io::Result<()> {
+        let body = new.encode(name, generation);
         let removal = old.map(remove).unwrap_or_default();
         if body.len() + removal.len() + SLACK <= self.limit {
             return self.commit(&[&add(name, false), &body, &removal]);
