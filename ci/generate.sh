@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p docs/schema
 for schema in scenario record; do
-  cargo run --quiet --locked -p verdikt -- schema "$schema" >"docs/schema/$schema.json"
+  cargo run --quiet --locked -- schema "$schema" >"docs/schema/$schema.json"
 done

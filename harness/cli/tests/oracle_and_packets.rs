@@ -50,7 +50,8 @@ fn oracle_equals_real_packets(lab: &lab::Lab) -> Result<(), Failed> {
     eprintln!("seed {seed}, {cases} cases; VERDIKT_SEED={seed} VERDIKT_CASES={cases} repeats them");
     let scenarios: Vec<Scenario> = (0..cases).map(|case| scenario(seed, case)).collect();
     let sources: BTreeMap<String, Scenario> = scenarios.iter().map(|s| (s.name.clone(), s.clone())).collect();
-    let records = lab.run(scenarios, 6)?;
+    let mut records = Vec::new();
+    lab.run(scenarios, 6, |record| records.push(record))?;
     let (mut definite, mut open, mut denied) = (0_u64, 0_u64, 0_u64);
     let mut wrong = Vec::new();
     for record in &records {

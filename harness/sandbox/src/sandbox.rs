@@ -37,7 +37,7 @@ const STOP: Duration = Duration::from_secs(1);
 /// What sandbox to start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The program that is started again as the node; its `main` must call [`crate::reexec`] first.
+    /// The program that is started again as the node; its `main` must call [`crate::reexec()`] first.
     pub exe: PathBuf,
     /// How the dataplane behaves.
     pub profile: Profile,

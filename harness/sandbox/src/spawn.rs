@@ -32,7 +32,7 @@ use crate::{
     wire::{Cause, FromNode},
 };
 
-/// Hidden argument that makes a program the node, see [`crate::reexec`].
+/// Hidden argument that makes a program the node, see [`crate::reexec()`].
 pub(crate) const ARGUMENT: &str = "__sandbox-node";
 
 /// Name of the node's log in the scratch directory.

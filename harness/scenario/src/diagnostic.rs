@@ -15,7 +15,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One finding in a scenario file. Render it with [`crate::render`] or with any of miette's report handlers.
+/// One finding in a scenario file. Render it with [`crate::render()`] or with any of miette's report handlers.
 ///
 /// Control characters of the input are escaped in every text of it, so it is safe to print.
 #[derive(Debug, Clone)]

@@ -41,25 +41,27 @@ impl Lab {
         Arc::clone(cluster)
     }
 
-    /// Runs scenarios and returns their records.
-    pub(crate) fn run(&self, scenarios: Vec<Scenario>, lanes: usize) -> Result<Vec<ScenarioRecord>, String> {
+    /// Runs scenarios; `told` hears each record as it comes.
+    pub(crate) fn run(
+        &self,
+        scenarios: Vec<Scenario>,
+        lanes: usize,
+        mut told: impl FnMut(ScenarioRecord),
+    ) -> Result<(), String> {
         let cluster = self.cluster();
         self.handle.block_on(async {
             let (events, mut inbox) = mpsc::unbounded_channel();
             let options = Options { lanes, ..Options::default() };
             let run = verdikt_runner::run(&cluster, scenarios, options, events, Stop::new());
             let collect = async {
-                let mut records = Vec::new();
                 while let Some(event) = inbox.recv().await {
                     if let Event::ScenarioFinished { record } = event {
-                        records.push(*record);
+                        told(*record);
                     }
                 }
-                records
             };
-            let (finished, records) = tokio::join!(run, collect);
-            finished.map_err(|e| e.to_string())?;
-            Ok(records)
+            let (finished, ()) = tokio::join!(run, collect);
+            finished.map(|_| ()).map_err(|e| e.to_string())
         })
     }
 

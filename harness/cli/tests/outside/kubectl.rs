@@ -180,7 +180,7 @@ fn a_real_kubectl_works_and_a_policy_changes_what_exec_reaches() {
     let bad = POLICY.replace("ingress: [", "ingress: [{ports: [{port: 70000}]}, ");
     let refused = up.kubectl(&["apply", "-f", "-"], &bad);
     assert_eq!(refused.code, 1);
-    assert!(refused.stderr.contains("1-65535"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("between 1 and 65535"), "{}", refused.stderr);
 
     up.ok(&["delete", "ns", "shop", "--timeout=30s"]);
     let gone = up.kubectl(&["get", "ns", "shop"], "");
