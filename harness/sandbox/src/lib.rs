@@ -6,7 +6,7 @@
 //!                             controllers, exec                                DNS, commands
 //! ```
 //!
-//! [`Sandbox`] starts and stops both; [`reexec`] makes a program able to be the node.
+//! [`Sandbox`] starts and stops both; [`reexec()`] makes a program able to be the node.
 
 mod api;
 mod channel;
