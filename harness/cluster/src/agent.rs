@@ -51,7 +51,7 @@ impl Agent {
     }
 
     /// Asks for probes, whose `n` must count up from 0. For each, `sink` gets one answer, as soon as it is there:
-    /// its index and a result, or why there is none after a lost session was reopened [`REOPENED`] times.
+    /// its index and a result, or why there is none after a lost session was reopened `REOPENED` times.
     pub async fn probe(
         &self,
         probes: Vec<Probe>,
