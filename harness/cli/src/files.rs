@@ -1,6 +1,6 @@
 //! From the user's choice to scenarios: paths or the catalogue, diagnostics shown, selection applied.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use verdikt_model::{ExitCode, Scenario};
 use verdikt_scenario::{Diagnostic, Loaded, Selection, Severity};
@@ -29,11 +29,14 @@ pub(crate) fn choose(choice: &Choice, ui: &Ui) -> Result<Vec<Scenario>, Failure>
     let chosen = selection.apply(loaded.scenarios);
     if chosen.is_empty() {
         let hint = suggestion.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        let folder = names.iter().find(|name| Path::new(name).exists());
+        let help = match folder {
+            Some(name) => format!("`./{name}` reads the files there; `verdikt list` shows all scenarios"),
+            None => "`verdikt list` shows them all".into(),
+        };
         return Err(Failure {
             code: ExitCode::NothingSelected,
-            message: format!(
-                "nothing selected: none of {known} scenarios matches{hint}\n  help: `verdikt list` shows them all"
-            ),
+            message: format!("nothing selected: none of {known} scenarios matches{hint}\n  help: {help}"),
         });
     }
     Ok(chosen)
@@ -54,14 +57,17 @@ pub(crate) fn show(diagnostics: &[Diagnostic], ui: &Ui) {
     }
 }
 
-/// `verdikt run my-policies/` reads a folder: a NAME that can only be a path is one.
+/// `verdikt run my-policies/` reads a folder: a NAME that can only be a path is one. `basics/` is a part of names
+/// where there is no such folder.
 fn paths_and_names(choice: &Choice) -> (Vec<PathBuf>, Vec<String>) {
     let is_path = |name: &str| {
         name == "-"
             || name.starts_with('/')
             || name.starts_with("./")
             || name.starts_with("../")
-            || [".yaml", ".yml", "/"].iter().any(|end| name.ends_with(end))
+            || name.ends_with(".yaml")
+            || name.ends_with(".yml")
+            || name.ends_with('/') && Path::new(name).is_dir()
     };
     let mut paths = choice.files.clone();
     let mut names = Vec::new();

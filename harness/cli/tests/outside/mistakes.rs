@@ -129,10 +129,16 @@ fn an_alias_bomb() {
 
 #[test]
 fn a_filter_that_selects_nothing() {
-    let said = run(&["run", "no-such-scenario"]);
-    assert_eq!(said.code, 4, "{}", said.stderr);
-    assert!(said.stderr.contains("verdikt list"), "{}", said.stderr);
+    let nothing = run(&["run", "no-such-scenario"]);
+    assert_eq!(nothing.code, 4, "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("verdikt list"), "{}", nothing.stderr);
     assert_eq!(run(&["run", "-l", "feature=nosuch"]).code, 4);
+    // A folder without its slash is a name, but a likely mistake.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("my-policies")).unwrap();
+    let unclear = said(verdikt(&["run", "my-policies"]).current_dir(folder.path()).output().unwrap());
+    assert_eq!(unclear.code, 4, "{}", unclear.stderr);
+    assert!(unclear.stderr.contains("./my-policies"), "{}", unclear.stderr);
 }
 
 #[test]

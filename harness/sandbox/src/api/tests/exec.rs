@@ -45,7 +45,7 @@ async fn output_errors_and_exit_code_arrive_apart() {
     let process = api.exec("a", ["sh", "-c", "echo out; echo err >&2; exit 3"], &params()).await.unwrap();
     let failed = Some(("NonZeroExitCode".to_owned(), "3".to_owned()));
     assert_eq!(finish(process).await, ("out\n".into(), "err\n".into(), failed));
-    let process = api.exec("a", ["true"], &params()).await.unwrap();
+    let process = api.exec("a", ["sh", "-c", ":"], &params()).await.unwrap();
     assert_eq!(finish(process).await, (String::new(), String::new(), None));
     let process = api.exec("a", ["/no/such/command"], &params()).await.unwrap();
     assert_eq!(finish(process).await.2.unwrap().0, "InternalError");
@@ -54,7 +54,8 @@ async fn output_errors_and_exit_code_arrive_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_output_comes_before_the_status() {
     let (_lab, api) = lab().await;
-    let process = api.exec("a", ["sh", "-c", "seq 1 200000"], &params()).await.unwrap();
+    let count = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); echo $i; done";
+    let process = api.exec("a", ["sh", "-c", count], &params()).await.unwrap();
     let (out, _, failed) = finish(process).await;
     assert!(out.ends_with("\n200000\n") && out.lines().count() == 200_000);
     assert_eq!(failed, None);
