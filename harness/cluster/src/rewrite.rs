@@ -1,11 +1,9 @@
 //! From logical to real: namespaces and selectors of an object, and the run's labels.
 
 use serde_json::{Map, Value};
+use verdikt_model::METADATA_NAME;
 
 use crate::{error::ClusterError, scope::Names};
-
-/// The label that the control plane sets to a namespace's name (statement N36).
-const METADATA_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Rewrites an object for the cluster: `metadata.namespace`, the values of `kubernetes.io/metadata.name` in every
 /// `matchLabels` and `matchExpressions`, and the run's labels. Only names of the topology are rewritten, so that

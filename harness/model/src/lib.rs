@@ -30,7 +30,7 @@ pub use event::Event;
 pub use exit::ExitCode;
 pub use matrix::{Matrix, Row};
 pub use net::{Family, ParseWordError, PortProtocol, Protocol, Via};
-pub use pattern::{CellPattern, ParsePatternError};
+pub use pattern::{CellMatcher, CellPattern, ParsePatternError};
 pub use record::{
     CellCounts, CellRecord, Dataplane, Environment, Record, RunInfo, SCHEMA, ScenarioCounts, ScenarioRecord,
     StepRecord, Summary,
@@ -39,8 +39,8 @@ pub use scenario::{Action, Expect, ExpectRule, Level, ObjectRef, PolicyObject, R
 pub use selector::{is_empty_selector, selector_matches};
 pub use space::cells;
 pub use topology::{
-    ExtraEndpoint, NamespaceSpec, Placement, PodSpec, Serve, ServiceKind, ServicePortSpec, ServiceSpec,
-    TargetPort, Topology,
+    ExtraEndpoint, METADATA_NAME, NamespaceSpec, Placement, PodSpec, Serve, ServiceKind, ServicePortSpec,
+    ServiceSpec, TargetPort, Topology,
 };
 pub use vars::{VariableError, substitute, substitute_value};
 pub use verdict::{Expectation, Outcome, ScenarioOutcome, Verdict};

@@ -37,14 +37,11 @@ pub struct ParsePatternError {
 }
 
 impl CellPattern {
-    /// Whether a cell of `world` matches.
+    /// Whether a cell of `world` matches. For many cells, [`CellMatcher`] is quicker.
     pub fn matches(&self, world: &World, cell: &Cell) -> bool {
-        self.via == cell.via
-            && self.port.is_none_or(|port| port == cell.port)
-            && self.protocol.is_none_or(|protocol| protocol == cell.protocol)
-            && self.family.is_none_or(|family| family == cell.family)
-            && glob(&self.from, &world.name(cell.from).to_string())
-            && glob(&self.to, &world.name(cell.to).to_string())
+        self.path_matches(cell)
+            && self.from_matches(&world.name(cell.from).to_string())
+            && self.to_matches(&world.name(cell.to).to_string())
     }
 
     /// Whether the source part matches an endpoint's name.
@@ -55,6 +52,41 @@ impl CellPattern {
     /// Whether the destination part matches an endpoint's name.
     pub fn to_matches(&self, name: &str) -> bool {
         glob(&self.to, name)
+    }
+
+    /// Whether everything but the endpoints matches.
+    fn path_matches(&self, cell: &Cell) -> bool {
+        self.via == cell.via
+            && self.port.is_none_or(|port| port == cell.port)
+            && self.protocol.is_none_or(|protocol| protocol == cell.protocol)
+            && self.family.is_none_or(|family| family == cell.family)
+    }
+}
+
+/// A pattern whose globs were matched once for each endpoint of a world, instead of once for each cell.
+#[derive(Debug, Clone)]
+pub struct CellMatcher<'p> {
+    pattern: &'p CellPattern,
+    from: Vec<bool>,
+    to: Vec<bool>,
+}
+
+impl<'p> CellMatcher<'p> {
+    /// For the cells of `world`.
+    pub fn new(pattern: &'p CellPattern, world: &World) -> Self {
+        let names: Vec<String> = world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect();
+        Self {
+            pattern,
+            from: names.iter().map(|name| pattern.from_matches(name)).collect(),
+            to: names.iter().map(|name| pattern.to_matches(name)).collect(),
+        }
+    }
+
+    /// The same as [`CellPattern::matches`].
+    pub fn matches(&self, cell: &Cell) -> bool {
+        self.from[usize::from(cell.from.0)]
+            && self.to[usize::from(cell.to.0)]
+            && self.pattern.path_matches(cell)
     }
 }
 

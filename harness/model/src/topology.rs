@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{endpoint::EndpointName, net::PortProtocol, net::Via};
 
+/// The label that names a namespace, on every namespace (statement N36).
+pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";
+
 /// What stands in a cluster before the first step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topology {
@@ -114,6 +117,18 @@ pub struct ExtraEndpoint {
 }
 
 impl Topology {
+    /// Labels of its namespaces, `kubernetes.io/metadata.name` included (statement N36).
+    pub fn namespace_labels(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        self.namespaces
+            .iter()
+            .map(|(name, spec)| {
+                let mut labels = spec.labels.clone();
+                labels.insert(METADATA_NAME.to_owned(), name.clone());
+                (name.clone(), labels)
+            })
+            .collect()
+    }
+
     /// All pods: (namespace, name, pod).
     pub fn pods(&self) -> impl Iterator<Item = (&str, &str, &PodSpec)> {
         self.namespaces

@@ -13,11 +13,12 @@ use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use crate::{
+    METADATA_NAME,
     cell::EndpointId,
     endpoint::EndpointName,
     net::{Family, PortProtocol, Protocol, Via},
     scenario::{Action, PolicyObject},
-    topology::{Placement, Serve, ServiceKind, ServicePortSpec, TargetPort, Topology},
+    topology::{Placement, PodSpec, Serve, ServiceKind, ServicePortSpec, ServiceSpec, TargetPort, Topology},
     vars::{self, VariableError},
 };
 
@@ -134,7 +135,41 @@ pub struct ServicePortFacts {
     pub node_port: Option<u16>,
 }
 
+impl ServiceFacts {
+    /// A Service as its topology has it, before it is deployed: without cluster IPs and node ports.
+    pub fn undeployed(namespace: &str, name: &str, spec: &ServiceSpec) -> Self {
+        let port = |port: &ServicePortSpec| ServicePortFacts {
+            port: port.port,
+            target: port.target.clone(),
+            node_port: None,
+        };
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            selector: spec.selector.clone(),
+            ports: spec.ports.iter().map(port).collect(),
+            kind: spec.kind,
+            via: spec.via.clone(),
+            cluster_ips: Vec::new(),
+        }
+    }
+}
+
 impl PodFacts {
+    /// A pod as its topology has it, before it is deployed: without a node and addresses.
+    pub fn undeployed(namespace: &str, name: &str, spec: &PodSpec) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            labels: spec.labels.clone(),
+            named_ports: named_ports(&spec.serve),
+            serve: spec.serve.clone(),
+            node: None,
+            host_network: spec.host_network,
+            ips: Vec::new(),
+        }
+    }
+
     /// The pod's address of a family.
     pub fn ip(&self, family: Family) -> Option<IpAddr> {
         self.ips.iter().copied().find(|ip| Family::of(*ip) == family)
@@ -273,7 +308,7 @@ impl World {
             service_cidrs: [SYNTHETIC_SERVICE_CIDRS[0], SYNTHETIC_SERVICE_CIDRS[1]].map(parse_net).into(),
             ..Self::default()
         };
-        world.namespaces = namespaces(topology);
+        world.namespaces = topology.namespace_labels();
         let mut placed: BTreeMap<EndpointName, u16> = BTreeMap::new();
         let mut count = [0_u16; 2];
         for (index, (namespace, name, spec)) in topology.pods().enumerate() {
@@ -298,35 +333,27 @@ impl World {
             world.endpoints.push(Endpoint {
                 name: EndpointName::pod(namespace, name),
                 kind: EndpointKind::Pod(PodFacts {
-                    namespace: namespace.into(),
-                    name: name.into(),
-                    labels: spec.labels.clone(),
-                    named_ports: named_ports(&spec.serve),
-                    serve: spec.serve.clone(),
                     node: Some(node),
-                    host_network: spec.host_network,
                     ips,
+                    ..PodFacts::undeployed(namespace, name, spec)
                 }),
             });
         }
         for (index, (namespace, name, spec)) in topology.services().enumerate() {
             let n = (index + 100) as u16;
+            let mut facts = ServiceFacts::undeployed(namespace, name, spec);
+            match spec.kind {
+                ServiceKind::Headless => {}
+                _ => facts.cluster_ips = service_ips(n),
+            }
+            if matches!(spec.kind, ServiceKind::NodePort { .. }) {
+                for (port, number) in facts.ports.iter_mut().zip(30_080..) {
+                    port.node_port = Some(number);
+                }
+            }
             world.endpoints.push(Endpoint {
                 name: EndpointName::service(namespace, name),
-                kind: EndpointKind::Service(ServiceFacts {
-                    namespace: namespace.into(),
-                    name: name.into(),
-                    selector: spec.selector.clone(),
-                    ports: spec
-                        .ports
-                        .iter()
-                        .enumerate()
-                        .map(|(i, p)| service_port(p, spec.kind, i))
-                        .collect(),
-                    kind: spec.kind,
-                    via: spec.via.clone(),
-                    cluster_ips: if spec.kind == ServiceKind::Headless { vec![] } else { service_ips(n) },
-                }),
+                kind: EndpointKind::Service(facts),
             });
         }
         for (name, extra) in &topology.endpoints {
@@ -383,9 +410,6 @@ impl World {
     }
 }
 
-/// The label that names a namespace (statement N36).
-pub(crate) const METADATA_NAME: &str = "kubernetes.io/metadata.name";
-
 const SYNTHETIC_POD_CIDRS: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/48"];
 const SYNTHETIC_SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd00:10:96::/112"];
 
@@ -400,32 +424,11 @@ fn service_ips(n: u16) -> Vec<IpAddr> {
     ]
 }
 
-fn service_port(spec: &ServicePortSpec, kind: ServiceKind, index: usize) -> ServicePortFacts {
-    ServicePortFacts {
-        port: spec.port,
-        target: spec.target.clone(),
-        node_port: matches!(kind, ServiceKind::NodePort { .. }).then_some(30_080 + index as u16),
-    }
-}
-
 fn dns_serve() -> Serve {
     Serve {
         ports: [Protocol::Udp, Protocol::Tcp].map(|protocol| PortProtocol { port: 53, protocol }).into(),
         names: BTreeMap::new(),
     }
-}
-
-/// Labels of a topology's namespaces, `kubernetes.io/metadata.name` included.
-pub(crate) fn namespaces(topology: &Topology) -> BTreeMap<String, BTreeMap<String, String>> {
-    topology
-        .namespaces
-        .iter()
-        .map(|(name, spec)| {
-            let mut labels = spec.labels.clone();
-            labels.insert(METADATA_NAME.to_owned(), name.clone());
-            (name.clone(), labels)
-        })
-        .collect()
 }
 
 /// The named container ports of a pod that serves `serve`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use verdikt_model::{Cell, CellPattern, Expect, Expectation, Level, World};
+use verdikt_model::{Cell, CellMatcher, Expect, Expectation, Level, World};
 
 use crate::oracle::Oracle;
 
@@ -56,8 +56,8 @@ pub struct Conflict {
 /// # Panics
 /// If a cell is not of this world.
 pub fn plan(level: Level, expect: &Expect, world: &World, cells: &[Cell]) -> Plan {
-    let rules: Vec<Matcher<'_>> =
-        expect.rules.iter().map(|rule| Matcher::new(&rule.pattern, world)).collect();
+    let rules: Vec<CellMatcher<'_>> =
+        expect.rules.iter().map(|rule| CellMatcher::new(&rule.pattern, world)).collect();
     let oracle = (expect.derived || level == Level::Core && !rules.is_empty()).then(|| Oracle::new(world));
     let mut plan = Plan::default();
     let mut used = vec![false; rules.len()];
@@ -109,33 +109,4 @@ const fn refines(written: Expectation, oracle: Expectation) -> bool {
             | (Expectation::Deny | Expectation::Drop | Expectation::Reject, Expectation::Deny)
             | (Expectation::Either, Expectation::Either)
     )
-}
-
-/// A pattern with its globs matched once per endpoint instead of once per cell.
-struct Matcher<'a> {
-    pattern: &'a CellPattern,
-    from: Vec<bool>,
-    to: Vec<bool>,
-}
-
-impl<'a> Matcher<'a> {
-    fn new(pattern: &'a CellPattern, world: &World) -> Self {
-        let names: Vec<String> = world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect();
-        Self {
-            pattern,
-            from: names.iter().map(|name| pattern.from_matches(name)).collect(),
-            to: names.iter().map(|name| pattern.to_matches(name)).collect(),
-        }
-    }
-
-    /// The same as [`CellPattern::matches`].
-    fn matches(&self, cell: &Cell) -> bool {
-        let Self { pattern, from, to } = self;
-        from[usize::from(cell.from.0)]
-            && to[usize::from(cell.to.0)]
-            && pattern.via == cell.via
-            && pattern.port.is_none_or(|port| port == cell.port)
-            && pattern.protocol.is_none_or(|protocol| protocol == cell.protocol)
-            && pattern.family.is_none_or(|family| family == cell.family)
-    }
 }

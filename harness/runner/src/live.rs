@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use verdikt_cluster::{DNS_NAMESPACE, Deployment, DnsFacts, HostPod};
 use verdikt_model::{
-    Cell, Endpoint, EndpointId, EndpointKind, EndpointName, NamedPort, PodFacts, PortProtocol, Protocol,
+    Cell, Endpoint, EndpointId, EndpointKind, EndpointName, METADATA_NAME, PodFacts, PortProtocol, Protocol,
     Serve, ServiceFacts, ServiceKind, ServicePortFacts, TargetPort, Topology, Via, World,
 };
 
 use crate::facts::Facts;
-
-/// The label that names a namespace (statement N36).
-const METADATA_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Pods that stand for the hosts of one lane.
 #[derive(Debug, Clone, Default)]
@@ -34,49 +31,32 @@ pub(crate) fn world(
         nodes: facts.nodes.iter().map(|node| node.ips.clone()).collect(),
         pod_cidrs: facts.pod_cidrs(),
         service_cidrs: facts.service_cidrs.clone(),
+        namespaces: topology.namespace_labels(),
         ..World::default()
     };
-    for (name, spec) in &topology.namespaces {
-        let mut labels = spec.labels.clone();
-        labels.insert(METADATA_NAME.to_owned(), name.clone());
-        world.namespaces.insert(name.clone(), labels);
-    }
     for (namespace, name, spec) in topology.pods() {
         let deployed = deployment.pods.get(&(namespace.to_owned(), name.to_owned()));
         world.endpoints.push(Endpoint {
             name: EndpointName::pod(namespace, name),
             kind: EndpointKind::Pod(PodFacts {
-                namespace: namespace.into(),
-                name: name.into(),
-                labels: spec.labels.clone(),
-                named_ports: named_ports(&spec.serve),
-                serve: spec.serve.clone(),
                 node: deployed.and_then(|pod| facts.node_index(&pod.node)),
-                host_network: spec.host_network,
                 ips: deployed.map(|pod| pod.ips.clone()).unwrap_or_default(),
+                ..PodFacts::undeployed(namespace, name, spec)
             }),
         });
     }
     for (namespace, name, spec) in topology.services() {
         let deployed = deployment.services.get(&(namespace.to_owned(), name.to_owned()));
-        let node_port = |index: usize| deployed.and_then(|s| s.node_ports.get(index).copied().flatten());
+        let mut service = ServiceFacts::undeployed(namespace, name, spec);
+        if let Some(deployed) = deployed {
+            service.cluster_ips.clone_from(&deployed.cluster_ips);
+            for (port, number) in service.ports.iter_mut().zip(&deployed.node_ports) {
+                port.node_port = *number;
+            }
+        }
         world.endpoints.push(Endpoint {
             name: EndpointName::service(namespace, name),
-            kind: EndpointKind::Service(ServiceFacts {
-                namespace: namespace.into(),
-                name: name.into(),
-                selector: spec.selector.clone(),
-                ports: (spec.ports.iter().enumerate())
-                    .map(|(index, port)| ServicePortFacts {
-                        port: port.port,
-                        target: port.target.clone(),
-                        node_port: node_port(index),
-                    })
-                    .collect(),
-                kind: spec.kind,
-                via: spec.via.clone(),
-                cluster_ips: deployed.map(|service| service.cluster_ips.clone()).unwrap_or_default(),
-            }),
+            kind: EndpointKind::Service(service),
         });
     }
     for (name, extra) in &topology.endpoints {
@@ -155,10 +135,6 @@ fn dns_service(world: &mut World, facts: &Facts, dns: Option<&DnsFacts>) -> Serv
         via: [Via::ClusterIp].into(),
         cluster_ips: dns.cluster_ips,
     }
-}
-
-fn named_ports(serve: &Serve) -> Vec<NamedPort> {
-    serve.names.iter().map(|(name, port)| NamedPort { name: name.clone(), port: *port }).collect()
 }
 
 /// Why some cells of a lane cannot be measured.

@@ -7,7 +7,7 @@ use tokio::{
     time::{Duration, Instant},
 };
 use verdikt_model::{
-    Cell, CellPattern, Level, Matrix, Outcome, Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord,
+    Cell, CellMatcher, Level, Matrix, Outcome, Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord,
     Step, StepRecord, World,
 };
 use verdikt_oracle::plan;
@@ -184,47 +184,20 @@ impl Setting<'_> {
         if all_steps && self.options.cells.is_empty() {
             return Arc::clone(&lane.cells);
         }
-        let named: Vec<Filter<'_>> = if all_steps {
+        let named: Vec<CellMatcher<'_>> = if all_steps {
             Vec::new()
         } else {
             let rules = scenario.steps.iter().flat_map(|step| &step.expect.rules);
-            rules.map(|rule| Filter::new(&rule.pattern, &lane.world)).collect()
+            rules.map(|rule| CellMatcher::new(&rule.pattern, &lane.world)).collect()
         };
-        let chosen: Vec<Filter<'_>> =
-            self.options.cells.iter().map(|pattern| Filter::new(pattern, &lane.world)).collect();
+        let chosen: Vec<CellMatcher<'_>> =
+            self.options.cells.iter().map(|pattern| CellMatcher::new(pattern, &lane.world)).collect();
         lane.cells
             .iter()
             .filter(|cell| all_steps || named.iter().any(|filter| filter.matches(cell)))
             .filter(|cell| chosen.is_empty() || chosen.iter().any(|filter| filter.matches(cell)))
             .copied()
             .collect()
-    }
-}
-
-/// A pattern with its globs matched once for each endpoint.
-struct Filter<'p> {
-    pattern: &'p CellPattern,
-    from: Vec<bool>,
-    to: Vec<bool>,
-}
-
-impl<'p> Filter<'p> {
-    fn new(pattern: &'p CellPattern, world: &World) -> Self {
-        let names: Vec<String> = world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect();
-        Self {
-            pattern,
-            from: names.iter().map(|name| pattern.from_matches(name)).collect(),
-            to: names.iter().map(|name| pattern.to_matches(name)).collect(),
-        }
-    }
-
-    fn matches(&self, cell: &Cell) -> bool {
-        self.from[usize::from(cell.from.0)]
-            && self.to[usize::from(cell.to.0)]
-            && self.pattern.via == cell.via
-            && self.pattern.port.is_none_or(|port| port == cell.port)
-            && self.pattern.protocol.is_none_or(|protocol| protocol == cell.protocol)
-            && self.pattern.family.is_none_or(|family| family == cell.family)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Label selectors of policies.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use verdikt_model::METADATA_NAME;
 
 use super::{
     names::{check_label_key, check_label_value, check_labels},
     object::Surroundings,
-    topology::METADATA_NAME,
 };
 use crate::{clean, decode::Findings, diagnostic::Finding, raw::RawSelector, span::At, suggest};
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use verdikt_model::{
-    Action, CellPattern, Expect, ExpectRule, Expectation, ObjectRef, ParsePatternError, PolicyObject, Step,
+    Action, CellPattern, Expect, ExpectRule, Expectation, METADATA_NAME, ObjectRef, ParsePatternError,
+    PolicyObject, Step,
 };
 
 use super::{
     names::{check_label_key, check_label_value},
     object::{NETWORKING, Surroundings, check_namespace, object},
-    topology::METADATA_NAME,
 };
 use crate::{
     clean,

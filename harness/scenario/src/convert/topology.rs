@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use verdikt_model::{
-    EndpointName, ExtraEndpoint, NamespaceSpec, Placement, PodSpec, PortProtocol, Protocol, Serve, Topology,
+    EndpointName, ExtraEndpoint, METADATA_NAME, NamespaceSpec, Placement, PodSpec, PortProtocol, Protocol,
+    Serve, Topology,
 };
 
 use super::{
@@ -25,9 +26,6 @@ const MOST_PODS: usize = 4000;
 const EXTERNAL_HOSTS: u16 = 2;
 /// Nodes that a scenario may use without `requires.nodes`.
 const DEFAULT_NODES: u16 = 2;
-/// The label that names a namespace (statement N36).
-pub(crate) const METADATA_NAME: &str = "kubernetes.io/metadata.name";
-
 /// Checks a topology and makes it complete: defaults are filled in. `nodes` is what the scenario requires.
 pub(crate) fn topology(raw: &RawTopology, nodes: u16, at: Span, findings: &mut Findings) -> Topology {
     let default = match &raw.serve {
