@@ -271,6 +271,7 @@ fn topology() {
         &["scenario/reserved-label"],
     );
     case("label-key", "{env: prod}", "{-env: prod}", &["scenario/invalid-label"]);
+    case("label-reserved", "{env: prod}", "{verdikt.dev/run: mine}", &["scenario/reserved-label"]);
     case("label-value", "{env: prod}", "{env: prod team}", &["scenario/invalid-label"]);
     let head =
         "apiVersion: verdikt.dev/v1alpha1\nkind: Scenario\nmetadata: {name: a/b}\nspec:\n  summary: s\n";

@@ -140,8 +140,18 @@ fn label_word_fault(word: &str) -> Option<String> {
     Some("it must be letters, digits, `-`, `_` and `.`, with a letter or digit at both ends".into())
 }
 
+/// Label prefixes of which a scenario cannot know the values that its pods and namespaces will have.
+const RESERVED: [&str; 2] = ["verdikt.dev/", "pod-security.kubernetes.io/"];
+
 /// Reports a bad label key.
 pub(crate) fn check_label_key(key: &At<String>, findings: &mut Findings) {
+    if let Some(prefix) = RESERVED.iter().find(|prefix| key.value.starts_with(**prefix)) {
+        findings.push(Finding::error(
+            "scenario/reserved-label",
+            key.span,
+            format!("labels below `{prefix}` are set by verdikt on what it deploys; use another key"),
+        ));
+    }
     if let Some(why) = label_key_fault(&key.value) {
         findings.push(Finding::error(
             "scenario/invalid-label",

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clean,
-    decode::{Entries, Findings},
+    decode::Findings,
     diagnostic::Finding,
     raw::{RawEndpoint, RawNamespace, RawPod, RawServe, RawTopology},
     span::{At, Span},
@@ -106,7 +106,6 @@ fn namespace(
             .help("the control plane sets this label (statement N36); leave it out"),
         );
     }
-    check_reserved_labels(&raw.labels, findings);
     let pods = raw
         .pods
         .iter()
@@ -126,22 +125,8 @@ fn namespace(
     NamespaceSpec { labels, pods, services }
 }
 
-/// Labels that verdikt itself puts on what it makes.
-fn check_reserved_labels(labels: &Entries<At<String>>, findings: &mut Findings) {
-    for (key, _) in labels.iter() {
-        if key.value.starts_with("verdikt.dev/") {
-            findings.push(Finding::error(
-                "scenario/reserved-label",
-                key.span,
-                format!("`{}`: labels under verdikt.dev/ are verdikt's own", clean::word(&key.value)),
-            ));
-        }
-    }
-}
-
 fn pod(raw: Option<&RawPod>, default: &Serve, findings: &mut Findings) -> PodSpec {
     let Some(raw) = raw else { return PodSpec { serve: default.clone(), ..PodSpec::default() } };
-    check_reserved_labels(&raw.labels, findings);
     PodSpec {
         labels: check_labels(&raw.labels, findings),
         serve: raw.serve.as_ref().map_or_else(|| default.clone(), |own| serve(own, findings)),
