@@ -4,10 +4,7 @@ use tokio::time::{Duration, Instant, sleep};
 use verdikt_model::{Cell, Expect, Expectation, Family, Level, Verdict, Via, World};
 use verdikt_oracle::plan;
 
-use crate::{
-    deadline::{CONTROL_FIRST, CONTROL_LONGEST},
-    sweep::Prober,
-};
+use crate::sweep::Prober;
 
 /// Pauses between sweeps while pods and routes come up.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -24,7 +21,8 @@ pub(crate) struct Control {
     pub(crate) resolved: Vec<Cell>,
 }
 
-/// Probes the cells that must work in `world` until all do, at most `limit`.
+/// Probes the cells that must work in `world` until all do, at most `limit`. `deadlines`: of the first sweep, and the
+/// longest; each is twice as long as the one before.
 ///
 /// # Errors
 /// Which cells do not work: a broken network, about which policies can prove nothing.
@@ -33,6 +31,7 @@ pub(crate) async fn control<P: Prober>(
     world: &World,
     cells: &[Cell],
     limit: Duration,
+    deadlines: (Duration, Duration),
 ) -> Result<Control, String> {
     let derive = Expect { derived: true, rules: Vec::new() };
     let mut must: Vec<Cell> = plan(Level::ImplementationDefined, &derive, world, cells)
@@ -45,7 +44,7 @@ pub(crate) async fn control<P: Prober>(
     let mut pending: Vec<u32> = (0..).zip(&must).map(|(i, _)| i).collect();
     let mut rtts_us = Vec::with_capacity(must.len());
     let mut pause = PAUSE;
-    let mut deadline = CONTROL_FIRST;
+    let (mut deadline, longest) = deadlines;
     while !pending.is_empty() {
         let mut wrong: Vec<(u32, Verdict, Option<Box<str>>)> = Vec::new();
         let mut sink = |index: u32, seen: crate::sweep::Observation| {
@@ -56,7 +55,7 @@ pub(crate) async fn control<P: Prober>(
             }
         };
         prober.sweep(&must, &pending, deadline, &mut sink).await;
-        deadline = (deadline * 2).min(CONTROL_LONGEST);
+        deadline = (deadline * 2).min(longest);
         wrong.sort_by_key(|(index, ..)| *index);
         let left = until.saturating_duration_since(Instant::now());
         if !wrong.is_empty() && left.is_zero() {
@@ -111,7 +110,7 @@ mod tests {
     use verdikt_model::{NamespaceSpec, PodSpec, PortProtocol, Protocol, Serve, Topology, cells};
 
     use super::*;
-    use crate::sweep::Observation;
+    use crate::{options::Deadline, sweep::Observation};
 
     /// IPv6 works from the n-th sweep on.
     struct Slow {
@@ -153,7 +152,14 @@ mod tests {
         let prober = Slow { sweeps: AtomicU32::new(0), ipv6_from };
         let world = world();
         let cells = cells(&world, Family::ALL);
-        let result = control(&prober, &world, &cells, Duration::from_secs(2)).await;
+        let result = control(
+            &prober,
+            &world,
+            &cells,
+            Duration::from_secs(2),
+            crate::deadline::of_control(Deadline::Auto),
+        )
+        .await;
         (result, prober.sweeps.into_inner())
     }
 

@@ -7,14 +7,14 @@ use tokio::{
     time::{Duration, Instant},
 };
 use verdikt_model::{
-    Cell, CellMatcher, Level, Matrix, Outcome, Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord,
-    Step, StepRecord, World,
+    Cell, CellMatcher, Expectation, Level, Matrix, Outcome, Requirement, Row, Scenario, ScenarioOutcome,
+    ScenarioRecord, Step, StepRecord, World,
 };
-use verdikt_oracle::plan;
+use verdikt_oracle::{Oracle, plan};
 
 use crate::{
     control::control,
-    deadline::deadline,
+    deadline::{deadline, of_control},
     lane::Lane,
     options::Options,
     outcome::{outcome, reasons, unprove},
@@ -25,8 +25,8 @@ use crate::{
     timed::Timed,
 };
 
-/// How long a matrix of which nothing is expected must not change until it is taken as it stands.
-const QUIET: Duration = Duration::from_millis(500);
+/// Part of the settle limit for which a matrix must not change whose being right proves nothing.
+const QUIET: u32 = 6;
 /// How long an implementation-defined scenario is waited for to become as it is written down; it never fails.
 const LENIENT: Duration = Duration::from_secs(3);
 
@@ -79,19 +79,31 @@ impl Setting<'_> {
             };
             self.tell.progress(&scenario.name, format!("positive control: {} cells", measurable.len()));
             let prober = self.prober(lane, &scenario.name, &world);
-            control(&prober, &world, &measurable, self.options.positive_control).await
+            let deadlines = of_control(self.options.deadline);
+            control(&prober, &world, &measurable, self.options.positive_control, deadlines).await
         }
         .inspect_err(|_| lane.give_up())?;
         let deadline = deadline(self.options.deadline, &mut control.rtts_us);
         for step in &scenario.steps {
             let mut accepted = Instant::now();
+            let before = world.clone();
             for action in &step.actions {
                 lane.act(action, &world).await.map_err(|e| format!("step {}: {e}", step.name))?;
                 accepted = Instant::now();
                 world.apply(action).map_err(|e| format!("step {}: {e}", step.name))?;
             }
             let mut record = self
-                .step(lane, scenario, step, &world, &names, &cells, &control.resolved, deadline, accepted)
+                .step(
+                    lane,
+                    scenario,
+                    step,
+                    (&before, &world),
+                    &names,
+                    &cells,
+                    &control.resolved,
+                    deadline,
+                    accepted,
+                )
                 .await;
             let dead = lane.dead().await;
             if !dead.is_empty() {
@@ -112,7 +124,7 @@ impl Setting<'_> {
         lane: &Lane,
         scenario: &Scenario,
         step: &Step,
-        world: &World,
+        (before, world): (&World, &World),
         names: &Arc<Vec<String>>,
         cells: &[Cell],
         resolved: &[Cell],
@@ -144,6 +156,7 @@ impl Setting<'_> {
         }
         let count = matrix.rows.len();
         self.tell.progress(&scenario.name, format!("step {}: {count} cells", step.name));
+        let telling = step.actions.is_empty() || is_telling(before, &matrix.rows);
         let lenient = scenario.level == Level::ImplementationDefined;
         let settle = if lenient { self.options.settle.min(LENIENT) } else { self.options.settle };
         let settled = {
@@ -153,7 +166,7 @@ impl Setting<'_> {
                 cells: &step_cells,
                 rows: &mut matrix.rows,
                 resolved_before: &|cell| resolved.binary_search(cell).is_ok(),
-                limits: Limits { deadline, settle, quiet: QUIET },
+                limits: Limits { deadline, settle, quiet: self.options.settle / QUIET, telling },
             };
             let progress = |wrong| {
                 let what = format!("step {}: {count} cells, {wrong} not yet as expected", step.name);
@@ -172,7 +185,7 @@ impl Setting<'_> {
     fn prober<'a>(&'a self, lane: &'a Lane, name: &'a str, world: &'a World) -> Timed<'a, AgentProber<'a>> {
         let prober = AgentProber {
             agents: &lane.agents,
-            targets: Targets::new(world, &lane.deployment.names, &self.options.cluster_domain),
+            targets: Targets::new(world, &lane.deployment.names, &lane.hosts, &self.options.cluster_domain),
             in_flight: self.in_flight,
         };
         Timed { prober, tell: self.tell, name }
@@ -199,6 +212,19 @@ impl Setting<'_> {
             .copied()
             .collect()
     }
+}
+
+/// Whether being as expected proves that a step is in force: some cell had to be otherwise before.
+fn is_telling(before: &World, rows: &[Row]) -> bool {
+    let definite = |expected: Expectation| match expected {
+        Expectation::Allow => Some(true),
+        Expectation::Deny | Expectation::Drop | Expectation::Reject => Some(false),
+        Expectation::Either => None,
+    };
+    let oracle = Oracle::new(before);
+    rows.iter()
+        .filter(|row| row.outcome != Outcome::Skipped)
+        .any(|row| definite(row.expected).is_some_and(|now| definite(oracle.expect(&row.cell)) == Some(!now)))
 }
 
 /// Why a scenario is skipped in this lane; what can be known without one is checked before.

@@ -7,6 +7,9 @@
 //!                 └────────────────────────────────┴──────────────┘     limit ──► a last look, unsettled
 //! ```
 //!
+//! The hold sweep begins no sooner than the matrix has had time to change: as long again as it took to become right,
+//! and where the step changes no definite expectation, so that being right proves nothing, a whole quiet time.
+//!
 //! A cell that was as expected, was not in a hold sweep, and is again at the end, is flaky. One that stays wrong
 //! fails: what is proved last counts. Errors are retried within the same limit and never count as a change.
 
@@ -32,8 +35,10 @@ pub(crate) struct Limits {
     pub(crate) deadline: Duration,
     /// After the API's acceptance, until when the matrix may be not yet as expected.
     pub(crate) settle: Duration,
-    /// How long a matrix of which nothing is expected must not change.
+    /// How long a matrix must not change whose being right does not prove that the step is in force.
     pub(crate) quiet: Duration,
+    /// Whether the step changes what is expected of any cell.
+    pub(crate) telling: bool,
 }
 
 /// What is known of a cell besides its row.
@@ -86,10 +91,17 @@ impl<P: Prober + Sync> Settling<'_, P> {
                 self.last_look(&all, &mut settled.notes).await;
                 break;
             };
-            let quiet = self.hold(&all, limit, &mut settled.notes).await;
+            let after = right_since.saturating_duration_since(accepted);
+            let again = if self.limits.telling { after.min(self.limits.quiet) } else { self.limits.quiet };
+            self.hold(&all, right_since.max(accepted) + again, limit, &mut settled.notes).await;
             pending = all.iter().copied().filter(|i| !is_right(&self.rows[*i as usize])).collect();
-            if pending.is_empty() && quiet {
-                settled.after = Some(right_since.saturating_duration_since(accepted));
+            if pending.is_empty() {
+                settled.after = Some(after);
+                break;
+            }
+            // A path that carries some cells but never all at once would be asked for ever.
+            if Instant::now() >= limit {
+                self.last_look(&all, &mut settled.notes).await;
                 break;
             }
         }
@@ -166,13 +178,14 @@ impl<P: Prober + Sync> Settling<'_, P> {
         }
     }
 
-    /// The hold sweep. Where nothing definite is expected of any cell, nothing tells when the step has taken effect,
-    /// so it is repeated until nothing has changed for a while. Tells whether such cells are quiet.
-    async fn hold(&mut self, all: &[u32], limit: Instant, notes: &mut BTreeMap<u32, Note>) -> bool {
+    /// The hold sweep, not before `begin`. Where nothing definite is expected of any cell, nothing tells when the step has taken effect,
+    /// so it is repeated until nothing has changed for a while.
+    async fn hold(&mut self, all: &[u32], begin: Instant, limit: Instant, notes: &mut BTreeMap<u32, Note>) {
         let open = all.iter().all(|i| self.rows[*i as usize].expected == Expectation::Either);
         if !open || all.is_empty() {
+            sleep_until(begin).await;
             self.sweep(all, notes).await;
-            return true;
+            return;
         }
         let mut since = Instant::now();
         loop {
@@ -185,7 +198,7 @@ impl<P: Prober + Sync> Settling<'_, P> {
                 since = start;
             }
             if since.elapsed() >= self.limits.quiet || start >= limit {
-                return true;
+                return;
             }
         }
     }
@@ -225,7 +238,12 @@ impl<P: Prober + Sync> Settling<'_, P> {
             && before != Verdict::Error
             && verdict != Verdict::Error
         {
-            notes.entry(index).or_default().changed = Some((before, verdict));
+            // One change is told; one with a verdict that is wrong is never forgotten for one without.
+            let wrong = |verdict: Verdict| row.expected.admits(verdict) == Some(false);
+            let changed = &mut notes.entry(index).or_default().changed;
+            if !changed.is_some_and(|(before, then)| wrong(before) || wrong(then)) {
+                *changed = Some((before, verdict));
+            }
         }
     }
 
@@ -271,7 +289,7 @@ fn silence_of_dns(
     }
     let verdict = if detail.ends_with("unanswered") {
         Verdict::Dropped
-    } else if detail.contains("(RST)") || detail.contains("ICMP") {
+    } else if detail.contains(" rejected: ") {
         Verdict::Rejected
     } else {
         return observation;

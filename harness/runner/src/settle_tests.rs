@@ -85,6 +85,10 @@ impl Done {
 }
 
 async fn run_via(via: Via, cells: Vec<(Expectation, Behaviour)>) -> Done {
+    run_step(via, true, cells).await
+}
+
+async fn run_step(via: Via, telling: bool, cells: Vec<(Expectation, Behaviour)>) -> Done {
     let accepted = Instant::now();
     let (expected, behaviours): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
     let cells: Vec<Cell> = (0..).zip(&expected).map(|(port, _)| cell(port, via)).collect();
@@ -110,6 +114,7 @@ async fn run_via(via: Via, cells: Vec<(Expectation, Behaviour)>) -> Done {
             deadline: DEADLINE,
             settle: Duration::from_secs(5),
             quiet: Duration::from_millis(500),
+            telling,
         },
     };
     let settled = settling.run(accepted, |_| {}).await;
@@ -245,6 +250,33 @@ async fn where_everything_is_open_the_matrix_is_taken_once_it_is_quiet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_that_changes_nothing_is_given_time_to_be_wrong() {
+    let late = || vec![(Expectation::Allow, turning(Verdict::Allowed, 400, Verdict::Dropped))];
+    let done = run_step(Via::PodIp, false, late()).await;
+    assert_eq!(done.outcomes(), [Outcome::Fail]);
+    // As long again as it took: the second cell changes only while the first one is waited for.
+    let slow = || turning(Verdict::Allowed, 200, Verdict::Dropped);
+    let done = run(vec![
+        (Expectation::Deny, slow()),
+        (Expectation::Allow, turning(Verdict::Allowed, 350, Verdict::Dropped)),
+    ])
+    .await;
+    assert_eq!(done.outcomes(), [Outcome::Pass, Outcome::Fail]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cells_that_work_only_when_asked_alone_do_not_go_on_for_ever() {
+    // Right whenever it is asked again, wrong in every sweep of all.
+    let shy = || -> Behaviour {
+        Box::new(|_, times| saw(if times % 2 == 0 { Verdict::Allowed } else { Verdict::Dropped }))
+    };
+    let done = run(vec![(Expectation::Allow, shy()), (Expectation::Allow, steady(Verdict::Allowed))]).await;
+    assert_eq!(done.settle_ms(), None);
+    assert!(done.took < Duration::from_secs(8), "{:?}", done.took);
+    assert_ne!(done.outcomes()[0], Outcome::Pass);
+}
+
+#[tokio::test(start_paused = true)]
 async fn skipped_cells_are_left_alone() {
     let accepted = Instant::now();
     let cells = [cell(0, Via::PodIp)];
@@ -257,7 +289,7 @@ async fn skipped_cells_are_left_alone() {
         rtt_us: 0,
     }];
     let fake = Fake { accepted, probed: Mutex::new(vec![0]), behaviours: vec![steady(Verdict::Dropped)] };
-    let limits = Limits { deadline: DEADLINE, settle: DEADLINE, quiet: DEADLINE };
+    let limits = Limits { deadline: DEADLINE, settle: DEADLINE, quiet: DEADLINE, telling: true };
     let settling =
         Settling { prober: &fake, cells: &cells, rows: &mut rows, resolved_before: &|_| true, limits };
     settling.run(accepted, |_| {}).await;

@@ -141,7 +141,8 @@ pub struct ProbeResult {
     pub n: u32,
     /// What was observed.
     pub verdict: ProbeVerdict,
-    /// Microseconds from the first packet of the deciding socket to its answer; 0 without one.
+    /// Microseconds from the first packet of the deciding socket to its answer, and the time that it took to resolve
+    /// the name, if there is one; 0 without an answer.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rtt_us: u32,
     /// Sockets used.

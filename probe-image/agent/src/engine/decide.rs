@@ -162,16 +162,18 @@ impl Engine {
     /// Ends a probe. `talk` is the conversation that has decided.
     fn finish(&mut self, key: Key, talk: Option<Key>, mut outcome: Outcome) {
         let Some(active) = self.probes.remove(key) else { return };
+        let mut answered = None;
         if let Some(talk) = talk.and_then(|talk| self.talks.get_mut(talk)) {
-            outcome.rtt = talk.started.elapsed();
+            let rtt = talk.started.elapsed();
+            answered = Some(rtt);
+            outcome.rtt = active.resolution + rtt;
         }
         for talk in active.talks.into_iter().flatten() {
             self.talks.remove(talk);
         }
         outcome.sockets = active.sockets;
         if active.paced {
-            let answered = outcome.rtt > Duration::ZERO;
-            self.pace.ended(answered.then_some(outcome.rtt));
+            self.pace.ended(answered);
         }
         self.finished.push(Finished { batch: active.job.batch, n: active.job.probe.n, outcome });
     }

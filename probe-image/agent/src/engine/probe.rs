@@ -64,6 +64,8 @@ pub(super) struct Active {
     pub(super) oddity: Option<String>,
     /// Until when it lasts, if its deadline was put off.
     pub(super) grace: Option<Instant>,
+    /// How long it took to resolve the name, if there is one.
+    pub(super) resolution: Duration,
     /// Whether it counts for the pace.
     pub(super) paced: bool,
     next: usize,
@@ -80,6 +82,7 @@ impl Active {
             sockets: 0,
             oddity: None,
             grace: None,
+            resolution: Duration::ZERO,
             paced: true,
             next: 0,
         }
@@ -88,6 +91,7 @@ impl Active {
     /// Begins the second phase.
     pub(super) fn probe(&mut self, to: SocketAddr, now: Instant) {
         self.phase = Phase::Probing(to);
+        self.resolution = now.saturating_duration_since(self.started);
         self.started = now;
         (self.sockets, self.oddity, self.next) = (0, None, 0);
     }
