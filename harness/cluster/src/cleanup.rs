@@ -19,7 +19,7 @@ use crate::{
     error::ClusterError,
     id::RunId,
     objects::{describe, noted_objects},
-    scope::{MANAGED_BY, RUN_LABEL, STARTED_ANNOTATION},
+    scope::{RUN_LABEL, STARTED_ANNOTATION},
 };
 
 /// Pauses while waiting for namespaces to go.
@@ -52,7 +52,8 @@ pub struct CleanReport {
 }
 
 impl Cluster {
-    /// Removes everything of one run but the namespaces `keep`, and waits until it is gone, at most `limit`.
+    /// Removes everything of one run but the namespaces `keep`, and waits until it is gone, at most `limit`; looks
+    /// again after `late`, unless that is zero.
     ///
     /// # Errors
     /// If the namespaces cannot be listed. What could not be removed is in [`CleanReport::left`].
@@ -61,12 +62,21 @@ impl Cluster {
         run: &RunId,
         keep: &[String],
         limit: Duration,
+        late: Duration,
     ) -> Result<CleanReport, ClusterError> {
-        self.remove(Filter { run: Some(run.as_str()), older_than: None, keep }, limit).await
+        let filter = Filter { run: Some(run.as_str()), older_than: None, keep };
+        let mut report = self.remove(filter, limit).await?;
+        if !late.is_zero() && report.left.is_empty() {
+            sleep(late).await;
+            let more = self.remove(filter, limit.saturating_sub(late)).await?;
+            report.namespaces.extend(more.namespaces);
+            report.left = more.left;
+        }
+        Ok(report)
     }
 
-    /// Removes what verdikt made: of one run or of all, of any age or only what is older. Only namespaces with both
-    /// of verdikt's labels are touched, and the cluster-scoped objects that their annotations name.
+    /// Removes what verdikt made: of one run or of all, of any age or only what is older. Only namespaces with
+    /// verdikt's label are touched, and the cluster-scoped objects that their annotations name.
     ///
     /// # Errors
     /// If the namespaces cannot be listed. What could not be removed is in [`CleanReport::left`].
@@ -84,8 +94,7 @@ impl Cluster {
         self.remove(filter, CLEAN_LIMIT).await
     }
 
-    /// Deletes and waits. Namespaces are looked up again and again, so that one whose creation was still on its way
-    /// when the run was stopped is found, too.
+    /// Deletes and waits until there are none.
     async fn remove(&self, filter: Filter<'_>, limit: Duration) -> Result<CleanReport, ClusterError> {
         let deadline = Instant::now() + limit;
         let mut report = CleanReport::default();
@@ -172,11 +181,10 @@ impl Cluster {
 
     async fn owned_namespaces(&self, filter: Filter<'_>) -> Result<Vec<Namespace>, ClusterError> {
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let mut selector = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
-        match filter.run {
-            Some(run) => selector.push_str(&format!(",{RUN_LABEL}={run}")),
-            None => selector.push_str(&format!(",{RUN_LABEL}")),
-        }
+        let selector = match filter.run {
+            Some(run) => format!("{RUN_LABEL}={run}"),
+            None => RUN_LABEL.to_owned(),
+        };
         let params = ListParams::default().labels(&selector);
         let list = self.call("list namespaces", || async { api.list(&params).await }).await?;
         let now = Timestamp::now();

@@ -56,13 +56,13 @@ impl Cluster {
         &self,
         scope: &Scope,
         node: &Node,
-        identity: &str,
+        endpoint: &str,
         suffix: &str,
         serve: &Serve,
         options: &DeployOptions,
     ) -> Result<HostPod, ClusterError> {
-        let name = format!("{}-{suffix}", identity.replace('/', "-"));
-        let pod = self.deploy_host_pod(scope, &name, identity, Some(node), serve, options).await?;
+        let name = format!("{}-{suffix}", endpoint.replace('/', "-"));
+        let pod = self.deploy_host_pod(scope, &name, Some(node), serve, options).await?;
         Ok(HostPod { ips: node.ips.clone(), ..pod })
     }
 
@@ -76,7 +76,7 @@ impl Cluster {
         serve: &Serve,
         options: &DeployOptions,
     ) -> Result<HostPod, ClusterError> {
-        self.deploy_host_pod(scope, "external", "external", None, serve, options).await
+        self.deploy_host_pod(scope, "external", None, serve, options).await
     }
 
     /// Deletes a host's pod at once.
@@ -107,7 +107,6 @@ impl Cluster {
         &self,
         scope: &Scope,
         name: &str,
-        identity: &str,
         node: Option<&Node>,
         serve: &Serve,
         options: &DeployOptions,
@@ -122,7 +121,6 @@ impl Cluster {
             name: name.to_owned(),
             labels,
             annotations: place.into_iter().collect(),
-            identity: identity.to_owned(),
             image: &options.image,
             serve: serve.clone(),
             node: node.map(|node| node.hostname.clone()),

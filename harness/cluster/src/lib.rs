@@ -37,10 +37,10 @@ pub use hosts::{ADDRESSES_ANNOTATION, HostPod, PLACE_ANNOTATION};
 pub use id::RunId;
 pub use nodes::{Node, SANDBOX_PROFILE_LABEL};
 pub use objects::{Kind, Kinds, Objects};
-pub use pods::{CONTAINER, DEFAULT_IMAGE};
+pub use pods::{CONTAINER, DEFAULT_IMAGE, identity};
 pub use rewrite::rewrite;
 pub use scope::{
-    CLUSTER_OBJECTS_ANNOTATION, DEFAULT_PREFIX, LANE_LABEL, LOGICAL_ANNOTATION, MANAGED_BY, Names, RUN_LABEL,
+    CLUSTER_OBJECTS_ANNOTATION, DEFAULT_PREFIX, LANE_LABEL, LOGICAL_ANNOTATION, Names, RUN_LABEL,
     STARTED_ANNOTATION, Scope, USER_ANNOTATION,
 };
 pub use session::{Epitaph, Hello, Session};

@@ -26,6 +26,11 @@ pub(crate) const BINARY: &str = "verdikt-probe";
 /// User and group of a probe pod.
 const USER: i64 = 65_532;
 
+/// With what a pod's servers answer: its real name, since logical ones are the same in every lane and run.
+pub fn identity(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
 /// What differs between probe pods.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProbePod<'a> {
@@ -37,8 +42,6 @@ pub(crate) struct ProbePod<'a> {
     pub(crate) labels: BTreeMap<String, String>,
     /// Annotations.
     pub(crate) annotations: BTreeMap<String, String>,
-    /// With which the servers answer: the endpoint's logical name.
-    pub(crate) identity: String,
     /// Image reference.
     pub(crate) image: &'a str,
     /// Ports.
@@ -56,6 +59,7 @@ impl ProbePod<'_> {
     /// `restartPolicy: Never`, because a server that ends must be seen (phase Failed); a restarted one would
     /// silently answer again in the middle of a measurement. No CPU limit: throttling would distort round-trip times.
     pub(crate) fn manifest(self) -> Pod {
+        let identity = identity(&self.namespace, &self.name);
         let low_port = self.serve.ports.iter().any(|p| p.port < 1024);
         let as_root = self.host_network && low_port;
         let user = if as_root { 0 } else { USER };
@@ -75,7 +79,7 @@ impl ProbePod<'_> {
                     command: Some(command(&self.serve)),
                     env: Some(vec![EnvVar {
                         name: verdikt_protocol::IDENTITY_VARIABLE.into(),
-                        value: Some(self.identity),
+                        value: Some(identity),
                         ..EnvVar::default()
                     }]),
                     ports: Some(container_ports(&self.serve)),

@@ -6,9 +6,8 @@ use verdikt_model::Topology;
 
 use crate::id::{RunId, base36, hash};
 
-/// Label on every object of verdikt.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "verdikt");
-/// Label that holds the run's id. Only namespaces with it are ever touched.
+/// Label on every object of verdikt: the run's id. Only namespaces with it are ever touched. Labels outside of
+/// `verdikt.dev/` (and of Pod Security on namespaces) are the scenario's own: policies may select them.
 pub const RUN_LABEL: &str = "verdikt.dev/run";
 /// Label that holds the lane, so that one watch sees all pods of a lane.
 pub const LANE_LABEL: &str = "verdikt.dev/lane";
@@ -54,9 +53,7 @@ impl Scope {
 
     /// Labels of every object of the run.
     pub fn labels(&self) -> BTreeMap<String, String> {
-        [(MANAGED_BY.0, MANAGED_BY.1), (RUN_LABEL, self.run.as_str())]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into()
+        [(RUN_LABEL.to_owned(), self.run.to_string())].into()
     }
 
     /// Annotations of every namespace of the run.

@@ -24,6 +24,8 @@ use crate::{
 
 /// Longest clean-up after an interrupt: the user waits for the prompt.
 const CLEAN_UP_INTERRUPTED: Duration = Duration::from_secs(4);
+/// How long a creation may still be on its way after an interrupt.
+const LATE_CREATION: Duration = Duration::from_millis(300);
 /// After so many set-ups in a row that failed, no more are tried: when none has ever worked, and when one has.
 const HOPELESS: u32 = 2;
 const HOPELESS_NOW: u32 = 4;
@@ -56,6 +58,8 @@ enum Halt {
     FailFast(String),
     /// Nothing can be set up on this cluster, or not any more.
     NoSetUp(String),
+    /// A bug.
+    Panicked(String),
 }
 
 impl Crew {
@@ -74,6 +78,7 @@ impl Crew {
     /// Works on a queue until it is empty or the run is stopped; tells whether a lane panicked.
     pub(crate) async fn work(self: &Arc<Self>, queue: Queue, lanes: usize, stop: &Stop) -> Option<String> {
         let queue = Arc::new(queue);
+        self.give_up_on(&queue);
         let mut workers = JoinSet::new();
         for _ in 0..lanes {
             let (crew, queue) = (Arc::clone(self), Arc::clone(&queue));
@@ -91,7 +96,14 @@ impl Crew {
             match ended {
                 None => break,
                 Some(Ok(())) => {}
-                Some(Err(error)) => panicked = Some(error.to_string()),
+                Some(Err(error)) => {
+                    // Its place in the queue is taken for ever, and others may wait for it.
+                    let why = format!("internal error: a lane panicked: {error}");
+                    panicked = Some(error.to_string());
+                    self.progress().halted.get_or_insert(Halt::Panicked(why));
+                    self.give_up_on(&queue);
+                    queue.close();
+                }
             }
         }
         self.give_up_on(&queue);
@@ -137,25 +149,28 @@ impl Crew {
         self.tell.started(&scenario.name);
         let setting = Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell };
         let mut attempt = 0;
+        // Differences that an attempt has proved are not undone by one that could not be measured.
+        let mut proved: Option<ScenarioRecord> = None;
+        let mut fresh: Option<String> = None;
         loop {
             let (mut own, used) = match lane.take() {
                 Some(own) => (own, true),
                 None => match self.set_up(job).await {
                     Ok(made) => (made, false),
                     Err(why) => {
-                        self.finish(unmeasured(scenario, ScenarioOutcome::Errored, why));
+                        let unmeasured = unmeasured(scenario, ScenarioOutcome::Errored, why);
+                        self.finish(proved.unwrap_or(unmeasured));
                         return None;
                     }
                 },
             };
-            let record = setting.run(&mut own, scenario).await;
+            let mut record = setting.run(&mut own, scenario).await;
             // A network that is broken where scenarios have been before says more about the lane than about itself.
             if used && !own.is_sound() && record.steps.is_empty() {
-                self.tell.warn(format!(
-                    "{} gets a fresh lane: {}",
-                    scenario.name,
-                    record.reason.unwrap_or_default()
-                ));
+                let why = record.reason.unwrap_or_default();
+                self.tell.warn(format!("{} gets a fresh lane: {why}", scenario.name));
+                fresh =
+                    Some(format!("in a fresh lane, because one that others had used was not as new: {why}"));
                 self.retire(Some(own)).await;
                 continue;
             }
@@ -165,11 +180,24 @@ impl Crew {
                 let (outcome, of) = (record.outcome, self.options.retries);
                 self.tell
                     .warn(format!("{} {outcome}, and is tried again ({attempt} of {of})", scenario.name));
+                if outcome == ScenarioOutcome::Failed {
+                    proved = Some(record);
+                }
                 lane = self.reset(own).await;
                 continue;
             }
             if good && attempt > 0 {
-                self.tell.warn(format!("{} is as expected only at attempt {}", scenario.name, attempt + 1));
+                let only = format!("as expected only at attempt {}", attempt + 1);
+                self.tell.warn(format!("{} is {only}", scenario.name));
+                record.reason.get_or_insert(only);
+            }
+            if record.outcome == ScenarioOutcome::Errored
+                && let Some(proved) = proved
+            {
+                record = proved;
+            }
+            if record.reason.is_none() {
+                record.reason = fresh;
             }
             self.finish(record);
             if !good && self.options.keep == Keep::OnFailure {
@@ -255,6 +283,7 @@ impl Crew {
                     (ScenarioOutcome::Skipped, format!("not begun: {name} was not as expected (--fail-fast)"))
                 }
                 Halt::NoSetUp(why) => (ScenarioOutcome::Errored, format!("set-up: {why}")),
+                Halt::Panicked(why) => (ScenarioOutcome::Errored, format!("not begun: {why}")),
             };
             self.tell.started(&scenario.name);
             self.tell.finished(unmeasured(&scenario, outcome, why));
@@ -273,7 +302,9 @@ impl Crew {
         let limit =
             if interrupted { CLEAN_UP_INTERRUPTED.min(self.options.clean_up) } else { self.options.clean_up };
         let run = &self.facts.scope.run;
-        let removing = self.facts.cluster.delete_run(run, &names, limit);
+        // What was being created when the run was stopped appears a moment later.
+        let late = if interrupted { LATE_CREATION } else { Duration::ZERO };
+        let removing = self.facts.cluster.delete_run(run, &names, limit, late);
         match tokio::time::timeout(limit + Duration::from_millis(500), removing).await {
             Ok(Ok(report)) => left.extend(report.left),
             Ok(Err(error)) => left.push(format!("perhaps namespaces of run {run}: {error}")),

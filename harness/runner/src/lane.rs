@@ -9,7 +9,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use verdikt_cluster::{Agent, ClusterError, Deployment, Objects};
 use verdikt_model::{
-    Action, Cell, EndpointId, EndpointKind, EndpointName, ObjectRef, Topology, World, cells,
+    Action, Cell, EndpointId, EndpointKind, EndpointName, Family, ObjectRef, Topology, World, cells,
 };
 
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) struct Lane {
     pub(crate) agents: Vec<Option<Arc<Agent>>>,
     pub(crate) gaps: Gaps,
     pub(crate) objects: Objects,
-    hosts: Hosts,
+    pub(crate) hosts: Hosts,
     touched: Touched,
     /// Whether it was found broken.
     broken: bool,
@@ -68,6 +68,7 @@ impl Lane {
         )?;
         let dns = if topology.endpoints.contains_key(&EndpointName::Dns) { facts.dns().await? } else { None };
         let world = world(facts, topology, &deployment, &hosts, dns);
+        has_families(&world, &facts.families)?;
         let agents: Vec<Option<Arc<Agent>>> = world
             .endpoints
             .iter()
@@ -179,11 +180,31 @@ impl Lane {
             cluster.delete_host_pod(pod).await?;
         }
         cluster.delete_namespaces(&namespaces).await?;
-        if host_ports(&self.topology) {
-            cluster.wait_gone(&namespaces, GONE).await?;
+        if host_ports(&self.topology) && !cluster.wait_gone(&namespaces, GONE).await? {
+            return Err(ClusterError::Failed {
+                what: format!("free the node ports of lane {}", self.deployment.lane),
+                cause: format!("its pods are still there after {} s", GONE.as_secs()),
+            });
         }
         Ok(())
     }
+}
+
+/// A pod without an address of a probed family would have no cells of it, and nobody would miss them.
+fn has_families(world: &World, families: &[Family]) -> Result<(), ClusterError> {
+    for endpoint in &world.endpoints {
+        let EndpointKind::Pod(pod) = &endpoint.kind else { continue };
+        if let Some(family) = families.iter().find(|family| pod.ip(**family).is_none()) {
+            return Err(ClusterError::Failed {
+                what: format!("probe {family}"),
+                cause: format!(
+                    "pod {} has no {family} address, though nodes have one; --ip-family leaves a family out",
+                    endpoint.name
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Each key with the value that the topology gives it.

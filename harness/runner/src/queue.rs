@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
@@ -32,6 +35,7 @@ struct Group {
 pub(crate) struct Queue {
     groups: Mutex<Vec<Group>>,
     changed: Notify,
+    closed: AtomicBool,
 }
 
 enum Next {
@@ -57,7 +61,7 @@ impl Queue {
                 lanes: 0,
             })
             .collect();
-        Self { groups: Mutex::new(groups), changed: Notify::new() }
+        Self { groups: Mutex::new(groups), changed: Notify::new(), closed: AtomicBool::new(false) }
     }
 
     /// The next scenario for a lane whose group is `current`; `None` when nothing is left for it.
@@ -88,7 +92,16 @@ impl Queue {
         left
     }
 
+    /// Gives nothing out any more: a lane is lost, and with it what it had taken.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
     fn take(&self, current: Option<usize>) -> Next {
+        if self.closed.load(Ordering::Relaxed) {
+            return Next::Nothing;
+        }
         let mut groups = self.groups.lock().expect("no holder of the lock panics");
         if let Some(index) = current {
             if let Some(job) = pop(&mut groups, index) {

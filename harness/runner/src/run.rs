@@ -30,10 +30,12 @@ pub struct Finished {
     pub interrupted: bool,
     /// What could not be removed, or was kept on purpose, in words.
     pub left_behind: Vec<String>,
+    /// Why it did not go to its end, other than by an interrupt.
+    pub trouble: Option<RunError>,
 }
 
 /// Why a run could not be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum RunError {
     /// The cluster could not be set up for any scenario.
     #[error("nothing could be set up: {0}")]
@@ -87,7 +89,14 @@ pub async fn run(
         tell.event(Event::Interrupted);
         info.duration_ms = millis(started.elapsed());
         let (environment, summary) = (Environment::default(), Summary::default());
-        return Ok(Finished { run: info, environment, summary, interrupted: true, left_behind: Vec::new() });
+        return Ok(Finished {
+            run: info,
+            environment,
+            summary,
+            interrupted: true,
+            left_behind: Vec::new(),
+            trouble: None,
+        });
     };
     let environment = Environment { ip_families: facts.families.clone(), ..facts.environment.clone() };
     let lanes = options.lanes.max(1);
@@ -117,13 +126,12 @@ pub async fn run(
     info.duration_ms = millis(started.elapsed());
     let summary = tell.summary();
     tell.event(Event::RunFinished { run: info.clone(), summary });
-    if let Some(panic) = panicked {
-        return Err(RunError::Panicked(panic));
-    }
-    match crew.no_set_up() {
-        Some(why) if !interrupted => Err(RunError::Setup(why)),
-        _ => Ok(Finished { run: info, environment, summary, interrupted, left_behind }),
-    }
+    let trouble = match (panicked, crew.no_set_up()) {
+        (Some(panic), _) => Some(RunError::Panicked(panic)),
+        (None, Some(why)) if !interrupted => Some(RunError::Setup(why)),
+        _ => None,
+    };
+    Ok(Finished { run: info, environment, summary, interrupted, left_behind, trouble })
 }
 
 /// Looks at the cluster and at what the scenarios need of it.

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
-use verdikt_cluster::Names;
+use verdikt_cluster::{Names, identity};
 use verdikt_model::{Cell, EndpointKind, EndpointName, Protocol, ServiceFacts, Via, World};
 use verdikt_protocol::{Probe, Target, Transport};
+
+use crate::live::Hosts;
 
 /// A name that every cluster's DNS knows; an answer of any kind is the proof, so the domain does not matter.
 const QUERY: &str = "kubernetes.default.svc.cluster.local.";
@@ -13,23 +15,26 @@ const QUERY: &str = "kubernetes.default.svc.cluster.local.";
 pub(crate) struct Targets<'w> {
     world: &'w World,
     names: &'w Names,
+    hosts: &'w Hosts,
     domain: &'w str,
-    /// Each endpoint's name, as the servers of its pod answer with it.
-    identities: Vec<String>,
 }
 
 impl<'w> Targets<'w> {
-    pub(crate) fn new(world: &'w World, names: &'w Names, domain: &'w str) -> Self {
-        let identities = world
-            .endpoints
-            .iter()
-            .map(|endpoint| match &endpoint.name {
-                // One pod serves all addresses of the external host.
-                EndpointName::External(_) => "external".to_owned(),
-                name => name.to_string(),
-            })
-            .collect();
-        Self { world, names, domain, identities }
+    pub(crate) const fn new(world: &'w World, names: &'w Names, hosts: &'w Hosts, domain: &'w str) -> Self {
+        Self { world, names, hosts, domain }
+    }
+
+    /// With what the servers of an endpoint answer. One pod serves all addresses of the external host.
+    fn identity(&self, name: &EndpointName) -> Option<String> {
+        let host = match name {
+            EndpointName::Pod { namespace, name } => {
+                return Some(identity(self.names.real(namespace)?, name));
+            }
+            EndpointName::Node(n) => self.hosts.nodes.get(n)?,
+            EndpointName::External(_) => self.hosts.external.as_ref()?,
+            EndpointName::Service { .. } | EndpointName::Dns => return None,
+        };
+        Some(identity(&host.namespace, &host.pod))
     }
 
     /// The probe of a cell, as the n-th of its batch; `Err` when the world has no address for it.
@@ -50,7 +55,11 @@ impl<'w> Targets<'w> {
                 (target, port, self.behind(service), None)
             }
             EndpointKind::Dns(_) => (own()?, cell.port, Vec::new(), Some(QUERY.to_owned())),
-            _ => (own()?, cell.port, vec![self.identities[usize::from(cell.to.0)].clone()], None),
+            _ => {
+                let target = own()?;
+                let identity = self.identity(&to.name).ok_or_else(|| format!("{} has no server", to.name))?;
+                (target, cell.port, vec![identity], None)
+            }
         };
         Ok(Probe {
             n,
@@ -73,7 +82,7 @@ impl<'w> Targets<'w> {
 
     fn behind(&self, service: &ServiceFacts) -> Vec<String> {
         let pods = self.world.backends(service);
-        pods.iter().map(|pod| EndpointName::pod(&pod.namespace, &pod.name).to_string()).collect()
+        pods.iter().filter_map(|pod| self.identity(&EndpointName::pod(&pod.namespace, &pod.name))).collect()
     }
 
     fn service_name(&self, service: &ServiceFacts) -> String {
@@ -109,6 +118,8 @@ mod tests {
         EndpointId, Family, NamespaceSpec, PodSpec, PortProtocol, Serve, ServiceKind, ServicePortSpec,
         ServiceSpec, TargetPort, Topology, cells,
     };
+
+    use verdikt_cluster::HostPod;
 
     use super::*;
 
@@ -148,7 +159,10 @@ mod tests {
     fn every_path_has_its_probe() {
         let world = World::synthetic(&topology());
         let names = Names::from([("x", "verdikt-r1-x")]);
-        let targets = Targets::new(&world, &names, "cluster.local");
+        let external =
+            HostPod { namespace: "verdikt-r-hosts".into(), pod: "external".into(), ips: Vec::new() };
+        let hosts = Hosts { external: Some(external), ..Hosts::default() };
+        let targets = Targets::new(&world, &names, &hosts, "cluster.local");
         let all = cells(&world, &[Family::Ipv4]);
         let of = |from: &str, to: &str, via: Via| {
             let cell = all
@@ -164,18 +178,18 @@ mod tests {
         let direct = of("x/a", "x/a", Via::PodIp);
         assert_eq!(
             (direct.to, direct.expect),
-            (Target::Ip("10.244.0.2".parse().unwrap()), vec!["x/a".to_owned()])
+            (Target::Ip("10.244.0.2".parse().unwrap()), vec!["verdikt-r1-x/a".to_owned()])
         );
         let dns = of("x/a", "x/web", Via::Dns);
         let name = "web.verdikt-r1-x.svc.cluster.local.".to_owned();
         assert_eq!(dns.to, Target::Name { name, family: 4 });
-        assert_eq!(dns.expect, ["x/a"]);
+        assert_eq!(dns.expect, ["verdikt-r1-x/a"]);
         let node_port = of("x/a", "x/np", Via::NodePort);
         assert_eq!((node_port.to, node_port.port), (Target::Ip("172.30.0.1".parse().unwrap()), 30_080));
         let outside = of("external/2", "x/a", Via::PodIp);
         assert_eq!(outside.from, Some("198.51.100.20".parse().unwrap()));
         let back = of("x/a", "external/2", Via::PodIp);
-        assert_eq!(back.expect, ["external"]);
+        assert_eq!(back.expect, ["verdikt-r-hosts/external"]);
     }
 
     #[test]
@@ -193,7 +207,8 @@ mod tests {
             pod.ips.truncate(1);
         }
         let names = Names::default();
-        let error = Targets::new(&world, &names, "cluster.local").probe(0, &cell).unwrap_err();
+        let hosts = Hosts::default();
+        let error = Targets::new(&world, &names, &hosts, "cluster.local").probe(0, &cell).unwrap_err();
         assert_eq!(error, "x/a has no ipv6 address");
     }
 }
