@@ -12,7 +12,7 @@ use verdikt_report::{
     Format, JsonReporter, JsonlReporter, LibtestReporter, ProgressOptions, ProgressReporter, RecordBuilder,
     RecordFile, Reporter, TerminalOptions, TerminalReporter,
 };
-use verdikt_runner::{Options, Stop};
+use verdikt_runner::{Options, RunError, Stop};
 
 use super::Ui;
 use crate::{
@@ -51,6 +51,7 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     };
     let (events, inbox) = mpsc::unbounded_channel();
     let reporting = tokio::task::spawn_blocking(move || reporters.consume(inbox));
+    let cells = !args.cells.is_empty();
     let finished = verdikt_runner::run(&connected.cluster, scenarios, options(&args), events, stop).await;
     let reported = reporting.await.map_err(|e| Failure::internal(format!("a report failed: {e}")))?;
     connected.close().await;
@@ -61,8 +62,36 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
             finished.run.id
         );
     }
+    match finished.trouble {
+        Some(bug @ RunError::Panicked(_)) => return Err(Failure::internal(bug)),
+        Some(other) => return Err(Failure::setup(other)),
+        None => {}
+    }
     reported?;
-    if finished.interrupted { Ok(ExitCode::Interrupted) } else { Ok(exit_code(&finished.summary)) }
+    if finished.interrupted {
+        return Ok(ExitCode::Interrupted);
+    }
+    let scenarios = &finished.summary.scenarios;
+    if scenarios.passed + scenarios.failed + scenarios.errored > 0 {
+        return Ok(exit_code(&finished.summary));
+    }
+    Err(nothing_measured(scenarios.skipped, cells))
+}
+
+/// A run without a single measured cell proves nothing, and must not look like success.
+fn nothing_measured(skipped: u32, cells: bool) -> Failure {
+    if cells {
+        return Failure {
+            code: ExitCode::NothingSelected,
+            message:
+                "nothing was measured: no scenario has a cell that matches --cell and can be probed here\n  \
+                      help: `verdikt expect` shows the cells of a scenario"
+                    .into(),
+        };
+    }
+    let message =
+        format!("nothing was measured: all {skipped} scenarios were skipped; the reasons are above");
+    Failure { code: ExitCode::Inconclusive, message }
 }
 
 /// The exit code of a run that went to its end.
@@ -153,23 +182,29 @@ impl Reporters {
 
     /// Hands every event to every reporter until the run is over.
     fn consume(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) -> Result<(), Failure> {
+        // A report that cannot be written must not take the others with it; the first such error is told at the end.
+        let mut broken: Option<std::io::Error> = None;
+        let mut note = |written: std::io::Result<()>| match go_on(written) {
+            Err(error) if broken.is_none() => broken = Some(error),
+            _ => {}
+        };
         while let Some(event) = inbox.blocking_recv() {
             for reporter in &mut self.live {
-                go_on(reporter.event(&event))?;
+                note(reporter.event(&event));
             }
             if let Some((_, builder)) = &mut self.junit {
-                builder.event(&event)?;
+                note(builder.event(&event));
             }
         }
         for reporter in &mut self.live {
-            go_on(reporter.finish())?;
+            note(reporter.finish());
         }
         if let Some((path, builder)) = self.junit
             && let Some(record) = builder.build()
         {
             std::fs::write(&path, verdikt_report::junit(&record)).map_err(|e| cannot_write(&path, &e))?;
         }
-        Ok(())
+        broken.map_or(Ok(()), |error| Err(error.into()))
     }
 }
 

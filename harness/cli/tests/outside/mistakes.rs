@@ -133,6 +133,9 @@ fn a_filter_that_selects_nothing() {
     assert_eq!(nothing.code, 4, "{}", nothing.stderr);
     assert!(nothing.stderr.contains("verdikt list"), "{}", nothing.stderr);
     assert_eq!(run(&["run", "-l", "feature=nosuch"]).code, 4);
+    let unprobed = run(&["run", "basics/default-deny-ingress", "--cell", "nope/a -> nope/b"]);
+    assert_eq!(unprobed.code, 4, "{}", unprobed.stderr);
+    assert!(unprobed.stderr.contains("--cell"), "{}", unprobed.stderr);
     // A folder without its slash is a name, but a likely mistake.
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("my-policies")).unwrap();
