@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use verdikt_model::{ExitCode, Scenario};
 use verdikt_scenario::{Diagnostic, Loaded, Selection, Severity};
 
-use crate::{args::Choice, failure::Failure, verbs::Ui};
+use crate::{args::Choice, failure::Failure, ui::Ui};
 
 /// The chosen scenarios. Every mistake in a chosen file is shown; an error in one stops everything, because a
 /// run that silently lacks a scenario looks like success.

@@ -9,6 +9,7 @@ mod failure;
 mod files;
 mod signals;
 mod target;
+mod ui;
 mod verbs;
 
 use std::process::ExitCode;

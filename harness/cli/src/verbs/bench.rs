@@ -18,11 +18,11 @@ use verdikt_model::{
 use verdikt_runner::{Keep, Options, Stop};
 use verdikt_sandbox::{Profile, Sandbox};
 
-use super::Ui;
 use crate::{
     args::{Bench, ShortFormat},
     failure::{Failure, Outcome},
     target,
+    ui::Ui,
 };
 
 /// Targets of the design, printed beside what was measured.

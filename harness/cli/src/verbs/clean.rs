@@ -5,11 +5,11 @@ use std::io::Write;
 use verdikt_cluster::Cluster;
 use verdikt_model::ExitCode;
 
-use super::Ui;
 use crate::{
     args::Clean,
     failure::{Failure, Outcome},
     target,
+    ui::Ui,
 };
 
 pub(super) async fn clean(args: Clean, ui: Ui) -> Outcome {

@@ -7,11 +7,11 @@ use verdikt_cluster::Cluster;
 use verdikt_model::ExitCode;
 use verdikt_sandbox::Profile;
 
-use super::Ui;
 use crate::{
     args::{Doctor, ShortFormat},
     failure::Outcome,
     target,
+    ui::Ui,
 };
 
 /// One thing that was looked at.

@@ -6,11 +6,11 @@ use verdikt_model::{Cell, ExitCode, Expectation, Family, Scenario, World, cells}
 use verdikt_oracle::Oracle;
 use verdikt_report::{ExpectScenario, ExpectStep};
 
-use super::Ui;
 use crate::{
     args::{Expect, ShortFormat},
     failure::{Failure, Outcome},
     files,
+    ui::Ui,
 };
 
 pub(super) fn expect(args: &Expect, ui: &Ui) -> Outcome {

@@ -6,11 +6,12 @@ use serde_json::json;
 use verdikt_model::{Cell, ExitCode, Family, World, cells};
 use verdikt_oracle::Oracle;
 
-use super::{Ui, expect::worlds};
+use super::expect::worlds;
 use crate::{
     args::{Explain, ShortFormat},
     failure::{Failure, Outcome},
     files,
+    ui::Ui,
 };
 
 pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {

@@ -6,11 +6,11 @@ use serde_json::json;
 use verdikt_model::ExitCode;
 use verdikt_scenario::Severity;
 
-use super::Ui;
 use crate::{
     args::{Lint, ShortFormat},
     failure::Outcome,
     files,
+    ui::Ui,
 };
 
 pub(super) fn lint(args: &Lint, ui: &Ui) -> Outcome {

@@ -5,11 +5,11 @@ use std::io::Write;
 use verdikt_model::{ExitCode, Family, World, cells};
 use verdikt_report::ListEntry;
 
-use super::Ui;
 use crate::{
     args::{List, ListFormat},
     failure::Outcome,
     files,
+    ui::Ui,
 };
 
 pub(super) fn list(args: &List, ui: &Ui) -> Outcome {

@@ -12,51 +12,16 @@ mod run;
 mod sandbox;
 mod schema;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use clap::{CommandFactory, Parser};
 use verdikt_model::ExitCode;
 
 use crate::{
-    args::{Cli, Color, Global, Verb},
+    args::{Cli, Verb},
     failure::{Failure, Outcome},
+    ui::Ui,
 };
-
-/// How to speak to the user.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ui {
-    pub(crate) color_stdout: bool,
-    pub(crate) color_stderr: bool,
-    pub(crate) quiet: bool,
-    /// Columns of the terminal; 100 where there is none.
-    pub(crate) width: usize,
-}
-
-impl Ui {
-    fn new(global: &Global) -> Self {
-        let choice = match global.color {
-            Color::Auto => anstream::ColorChoice::Auto,
-            Color::Always => anstream::ColorChoice::Always,
-            Color::Never => anstream::ColorChoice::Never,
-        };
-        choice.write_global();
-        let colored = |choice| !matches!(choice, anstream::ColorChoice::Never);
-        let (_, columns) = console::Term::stderr().size();
-        Self {
-            color_stdout: colored(anstream::AutoStream::choice(&std::io::stdout())),
-            color_stderr: colored(anstream::AutoStream::choice(&std::io::stderr())),
-            quiet: global.quiet,
-            width: if std::io::stderr().is_terminal() { usize::from(columns).max(40) } else { 100 },
-        }
-    }
-
-    /// A remark on standard error, unless the user wants quiet.
-    pub(crate) fn remark(&self, text: &str) {
-        if !self.quiet {
-            eprintln!("{text}");
-        }
-    }
-}
 
 /// Reads the command line, does what it says, and ends with its exit code.
 pub(crate) fn main() -> std::process::ExitCode {

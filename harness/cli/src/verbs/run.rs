@@ -14,11 +14,11 @@ use verdikt_report::{
 };
 use verdikt_runner::{Options, RunError, Stop};
 
-use super::Ui;
 use crate::{
     args::{Deadline, Keep, Run},
     failure::{Failure, Outcome},
     files, signals, target,
+    ui::Ui,
 };
 
 /// Default limit of a step on a real cluster: peers wait 5–30 s.

@@ -24,11 +24,12 @@ use tokio::sync::oneshot;
 use verdikt_model::ExitCode;
 use verdikt_sandbox::Profile;
 
-use super::{Ui, block_on};
+use super::block_on;
 use crate::{
     args::SandboxVerb,
     failure::{Failure, Outcome},
     signals, target,
+    ui::Ui,
 };
 
 /// How long `up` waits for the server, and `down` for its end.
