@@ -194,6 +194,9 @@ pub(crate) struct Target {
     /// When to leave namespaces behind for inspection.
     #[arg(long, value_enum, default_value = "never", env = "VERDIKT_KEEP", value_name = "WHEN")]
     pub(crate) keep: Keep,
+    /// Run scenarios with cluster-scoped objects, too, one at a time; they reach beyond verdikt's namespaces.
+    #[arg(long, env = "VERDIKT_ALLOW_CLUSTER_SCOPED")]
+    pub(crate) allow_cluster_scoped: bool,
 }
 
 impl Target {

@@ -2,15 +2,30 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 use verdikt_model::ExitCode;
+use verdikt_runner::Stop;
+
+use crate::failure::{Failure, Outcome};
+
+/// A verb that an interrupt ends at once: dropping it removes what it has made.
+pub(crate) async fn interruptible(verb: impl Future<Output = Outcome>) -> Outcome {
+    let stop = Stop::new();
+    let stopper = stop.clone();
+    watch(move || stopper.stop(), || "stopped at once".to_owned())?;
+    tokio::select! {
+        outcome = verb => outcome,
+        () = stop.stopped() => Ok(ExitCode::Interrupted),
+    }
+}
 
 /// Watches SIGINT, SIGTERM and SIGHUP. Calls `first` at the first of them; at the second prints `left` and exits.
 pub(crate) fn watch(
     first: impl FnOnce() + Send + 'static,
     left: impl Fn() -> String + Send + 'static,
-) -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+) -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(|e| Failure::setup(format!("cannot watch for signals: {e}")));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
     tokio::spawn(async move {
         let mut first = Some(first);
         loop {

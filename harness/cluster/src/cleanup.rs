@@ -163,13 +163,11 @@ impl Cluster {
             .map(|name| {
                 let api = api.clone();
                 async move {
-                    let what = format!("delete namespace {name}");
-                    match self
-                        .call(&what, || async { api.delete(name, &DeleteParams::default()).await })
-                        .await
-                    {
-                        Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
-                        Err(error) => Err(error),
+                    // With what its annotation names: nothing else would know of those objects afterwards.
+                    let what = format!("get namespace {name}");
+                    match self.call(&what, || async { api.get_opt(name).await }).await? {
+                        Some(namespace) => self.delete_owned(&namespace).await,
+                        None => Ok(()),
                     }
                 }
             })

@@ -1,6 +1,6 @@
 //! One expectation per cell, from hand-written rules and the oracle; each checks the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use verdikt_model::{Cell, CellMatcher, Expect, Expectation, Level, World};
 
@@ -16,6 +16,9 @@ pub struct Plan {
     /// Pairs of rules that give one cell different expectations, each with the first such cell. The earlier
     /// rule's word is in `rows`.
     pub conflicts: Vec<Conflict>,
+    /// Cells of an implementation-defined scenario for which a rule says what the specification leaves open, or says
+    /// otherwise: their expectation in `rows` is `either`, and this is what was written. Indices into `rows`.
+    pub written: BTreeMap<u32, Expectation>,
     /// Rules (indices into [`Expect::rules`]) whose pattern matches no cell.
     pub unmatched: Vec<usize>,
 }
@@ -50,15 +53,17 @@ pub struct Conflict {
 ///
 /// A rule's word wins over the oracle's. Cells that no rule names get the oracle's word when `expect.derived`,
 /// and are left out otherwise. On [`Level::Core`] a rule must agree with the oracle: equal, or `drop` or `reject`
-/// where the oracle says deny; anything else, `either` included, is a contradiction. On the other levels the rule is
-/// the authority, since it speaks of what the specification leaves to the implementation.
+/// where the oracle says deny; anything else, `either` included, is a contradiction. On [`Level::Extended`] the rule is
+/// the authority. On [`Level::ImplementationDefined`] it decides nothing: a cell is judged only where the specification
+/// decides it and the rule agrees; any other is `either`, and the rule's word is in [`Plan::written`].
 ///
 /// # Panics
 /// If a cell is not of this world.
 pub fn plan(level: Level, expect: &Expect, world: &World, cells: &[Cell]) -> Plan {
     let rules: Vec<CellMatcher<'_>> =
         expect.rules.iter().map(|rule| CellMatcher::new(&rule.pattern, world)).collect();
-    let oracle = (expect.derived || level == Level::Core && !rules.is_empty()).then(|| Oracle::new(world));
+    let oracle =
+        (expect.derived || level != Level::Extended && !rules.is_empty()).then(|| Oracle::new(world));
     let mut plan = Plan::default();
     let mut used = vec![false; rules.len()];
     let mut conflicting = BTreeSet::new();
@@ -95,7 +100,17 @@ pub fn plan(level: Level, expect: &Expect, world: &World, cells: &[Cell]) -> Pla
                 });
             }
         }
-        plan.rows.push((*cell, written));
+        let mut expected = written;
+        if level == Level::ImplementationDefined
+            && let Some(oracle) = &oracle
+        {
+            let derived = oracle.expect(cell);
+            if derived == Expectation::Either || !refines(written, derived) {
+                plan.written.insert(plan.rows.len() as u32, written);
+                expected = Expectation::Either;
+            }
+        }
+        plan.rows.push((*cell, expected));
     }
     plan.unmatched = (0..rules.len()).filter(|rule| !used[*rule]).collect();
     plan

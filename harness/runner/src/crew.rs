@@ -201,6 +201,12 @@ impl Crew {
             }
             self.finish(record);
             if !good && self.options.keep == Keep::OnFailure {
+                if let Err(error) = own.withdraw().await {
+                    self.tell.warn(format!(
+                        "cluster-scoped objects of {} are still in force: {error}",
+                        scenario.name
+                    ));
+                }
                 self.keep(&scenario.name, &own);
                 return None;
             }

@@ -150,9 +150,7 @@ impl Lane {
     /// the network is back, too, the next scenario's positive control shows.
     pub(crate) async fn reset(&mut self) -> Result<(), ClusterError> {
         let touched = std::mem::take(&mut self.touched);
-        let objects = &self.objects;
-        let deletions: Vec<_> = touched.objects.iter().map(|reference| objects.delete(reference)).collect();
-        stream::iter(deletions).buffer_unordered(8).try_collect::<Vec<()>>().await?;
+        self.delete(&touched.objects).await?;
         for ((namespace, pod), keys) in &touched.pods {
             let own = self
                 .topology
@@ -167,6 +165,23 @@ impl Lane {
             self.objects.label_namespace(namespace, &original(keys, own)).await?;
         }
         Ok(())
+    }
+
+    /// Deletes what reaches beyond the lane's namespaces, which may be kept for a look.
+    pub(crate) async fn withdraw(&mut self) -> Result<(), ClusterError> {
+        let (wide, own) = std::mem::take(&mut self.touched.objects)
+            .into_iter()
+            .partition(|object| object.namespace.is_none());
+        self.touched.objects = own;
+        self.delete(&wide).await
+    }
+
+    /// Deletes objects: all that can be, even if some cannot.
+    async fn delete(&self, objects: &BTreeSet<ObjectRef>) -> Result<(), ClusterError> {
+        let deletions: Vec<_> = objects.iter().map(|reference| self.objects.delete(reference)).collect();
+        let deleted: Vec<Result<(), ClusterError>> =
+            stream::iter(deletions).buffer_unordered(8).collect().await;
+        deleted.into_iter().collect()
     }
 
     /// Ends the lane: sessions are closed and the removal of its namespaces begins. When it used nodes' own ports,

@@ -52,25 +52,26 @@ pub(crate) fn outcome(steps: &[StepRecord]) -> (ScenarioOutcome, Option<String>)
     }
 }
 
-/// Writes the reason of every cell that is not a plain pass. On an implementation-defined scenario every
-/// expectation becomes `either`: what was seen is recorded and never fails.
-pub(crate) fn reasons(matrix: &mut Matrix, notes: &BTreeMap<u32, Note>, world: &World, lenient: bool) {
+/// Writes the reason of every cell that is not a plain pass. `written`: what an implementation-defined scenario says
+/// of cells that are not judged; it is told where it was not seen.
+pub(crate) fn reasons(
+    matrix: &mut Matrix,
+    notes: &BTreeMap<u32, Note>,
+    world: &World,
+    written: &BTreeMap<u32, Expectation>,
+) {
     let mut oracle = None;
     for (index, row) in (0_u32..).zip(&mut matrix.rows) {
         let note = notes.get(&index);
         let detail = note.and_then(|note| note.detail.as_deref());
         let changed = note.and_then(|note| note.changed);
         let mut parts: Vec<String> = Vec::new();
-        if lenient && row.outcome != Outcome::Skipped {
-            let planned = std::mem::replace(&mut row.expected, Expectation::Either);
-            if matches!(row.outcome, Outcome::Fail | Outcome::Flaky) {
-                if row.outcome == Outcome::Fail {
-                    parts.push(format!(
-                        "recorded, not judged: this is implementation-defined; written down was {planned}"
-                    ));
-                }
-                row.outcome = Outcome::Pass;
-            }
+        if let (Some(written), Some(observed)) = (written.get(&index), row.observed)
+            && written.admits(observed) == Some(false)
+        {
+            parts.push(format!(
+                "recorded, not judged: this is implementation-defined; written down was {written}"
+            ));
         }
         if let Some((before, then)) = changed {
             let last = row.observed.filter(|last| *last != then).map(|last| format!(", then {last}"));
@@ -161,13 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn implementation_defined_cells_never_fail() {
-        let mut matrix = step(&[Outcome::Fail, Outcome::Error, Outcome::Pass]).cells;
-        reasons(&mut matrix, &BTreeMap::new(), &World::synthetic(&Topology::default()), true);
-        assert_eq!(matrix.rows[0].outcome, Outcome::Pass);
-        assert_eq!(matrix.rows[0].expected, Expectation::Either);
+    fn what_was_written_of_open_cells_is_told_where_it_was_not_seen() {
+        let mut matrix = step(&[Outcome::Pass, Outcome::Pass, Outcome::Pass]).cells;
+        let written = BTreeMap::from([(0, Expectation::Deny), (1, Expectation::Allow)]);
+        reasons(&mut matrix, &BTreeMap::new(), &World::synthetic(&Topology::default()), &written);
         assert!(matrix.reasons[&0].contains("written down was deny"));
-        assert_eq!(matrix.rows[1].outcome, Outcome::Error);
-        assert!(!matrix.reasons.contains_key(&2));
+        assert!(!matrix.reasons.contains_key(&1) && !matrix.reasons.contains_key(&2));
     }
 }

@@ -7,7 +7,7 @@ use tokio::{
     time::{Duration, Instant},
 };
 use verdikt_model::{
-    Cell, CellMatcher, Expectation, Level, Matrix, Outcome, Requirement, Row, Scenario, ScenarioOutcome,
+    Cell, CellMatcher, Expectation, Matrix, Outcome, Requirement, Row, Scenario, ScenarioOutcome,
     ScenarioRecord, Step, StepRecord, World,
 };
 use verdikt_oracle::{Oracle, plan};
@@ -27,8 +27,6 @@ use crate::{
 
 /// Part of the settle limit for which a matrix must not change whose being right proves nothing.
 const QUIET: u32 = 6;
-/// How long an implementation-defined scenario is waited for to become as it is written down; it never fails.
-const LENIENT: Duration = Duration::from_secs(3);
 
 /// What the scenarios of a run share.
 pub(crate) struct Setting<'a> {
@@ -157,8 +155,6 @@ impl Setting<'_> {
         let count = matrix.rows.len();
         self.tell.progress(&scenario.name, format!("step {}: {count} cells", step.name));
         let telling = step.actions.is_empty() || is_telling(before, &matrix.rows);
-        let lenient = scenario.level == Level::ImplementationDefined;
-        let settle = if lenient { self.options.settle.min(LENIENT) } else { self.options.settle };
         let settled = {
             let prober = self.prober(lane, &scenario.name, world);
             let settling = Settling {
@@ -166,7 +162,12 @@ impl Setting<'_> {
                 cells: &step_cells,
                 rows: &mut matrix.rows,
                 resolved_before: &|cell| resolved.binary_search(cell).is_ok(),
-                limits: Limits { deadline, settle, quiet: self.options.settle / QUIET, telling },
+                limits: Limits {
+                    deadline,
+                    settle: self.options.settle,
+                    quiet: self.options.settle / QUIET,
+                    telling,
+                },
             };
             let progress = |wrong| {
                 let what = format!("step {}: {count} cells, {wrong} not yet as expected", step.name);
@@ -174,7 +175,7 @@ impl Setting<'_> {
             };
             settling.run(accepted, progress).await
         };
-        reasons(&mut matrix, &settled.notes, world, lenient);
+        reasons(&mut matrix, &settled.notes, world, &planned.written);
         StepRecord {
             name: step.name.clone(),
             settle_ms: settled.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),

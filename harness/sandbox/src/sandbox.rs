@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
@@ -21,7 +20,7 @@ use crate::{
         server,
     },
     profile::Profile,
-    scratch,
+    scratch::{self, Scratch},
     spawn::{NodeError, spawn_node},
 };
 
@@ -132,7 +131,7 @@ pub struct Sandbox {
     cluster: Arc<Cluster>,
     address: SocketAddr,
     server: JoinHandle<io::Result<()>>,
-    _scratch: TempDir,
+    _scratch: Scratch,
 }
 
 impl Sandbox {
@@ -149,7 +148,7 @@ impl Sandbox {
             None => random::<24>().iter().map(|b| format!("{b:02x}")).collect(),
         };
         scratch::sweep();
-        let scratch = scratch::create()
+        let scratch = Scratch::create()
             .map_err(|source| SandboxError::Scratch { parent: std::env::temp_dir(), source })?;
         let listen = |source| SandboxError::Listen { listen: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -166,7 +165,7 @@ impl Sandbox {
         token: String,
         listener: TcpListener,
         address: SocketAddr,
-        scratch: TempDir,
+        scratch: Scratch,
     ) -> Self {
         let cluster = Cluster::new(node, profile, token, scratch.path().join("pods"));
         controllers::start(&cluster);

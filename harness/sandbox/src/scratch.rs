@@ -1,18 +1,49 @@
-//! The sandbox's temporary directory: named after the process, so that the next start can sweep what a killed one left.
+//! The sandbox's temporary directory: locked while its process lives, so that the next start can sweep what a killed
+//! one left. A lock, unlike a process id, means the same in every PID namespace, and a zombie holds none.
 
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
 
 use tempfile::TempDir;
 
 const PREFIX: &str = "verdikt-sandbox-";
+/// Tries until a directory is locked before another process's sweep takes it for a dead one's.
+const TRIES: usize = 16;
 
-/// Makes a directory for this process, readable by its owner alone.
-pub(crate) fn create() -> io::Result<TempDir> {
-    create_in(&std::env::temp_dir())
+/// A directory of this process; dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    directory: TempDir,
+    /// Holds the lock.
+    _lock: File,
 }
 
-fn create_in(parent: &Path) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir_in(parent)
+impl Scratch {
+    /// Makes a directory, readable by its owner alone.
+    pub(crate) fn create() -> io::Result<Self> {
+        Self::create_in(&std::env::temp_dir())
+    }
+
+    fn create_in(parent: &Path) -> io::Result<Self> {
+        for _ in 0..TRIES {
+            let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            // Swept between its creation and here: made again.
+            let Ok(lock) = File::open(directory.path()) else { continue };
+            if lock.try_lock().is_ok() && directory.path().is_dir() {
+                return Ok(Self { directory, _lock: lock });
+            }
+        }
+        Err(io::Error::other("other processes keep removing it"))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
 }
 
 /// Removes the directories of this user's processes that are no more. What cannot be removed stays.
@@ -23,20 +54,17 @@ pub(crate) fn sweep() {
 fn sweep_in(parent: &Path) {
     let me = nix::unistd::geteuid().as_raw();
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(owner) else { continue };
+        if !entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
+            continue;
+        }
         // Not followed: a link of that name is not ours.
         let ours = entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == me);
-        if ours && !Path::new(&format!("/proc/{pid}")).exists() {
+        if let (true, Ok(lock)) = (ours, File::open(entry.path()))
+            && lock.try_lock().is_ok()
+        {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-/// The process id in a directory's name.
-fn owner(name: &str) -> Option<u32> {
-    let (pid, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
-    (!rest.is_empty()).then(|| pid.parse().ok())?
 }
 
 #[cfg(test)]
@@ -44,15 +72,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_directories_of_dead_processes_are_swept() {
+    fn only_directories_without_a_living_process_are_swept() {
         let parent = tempfile::tempdir().unwrap();
-        let own = create_in(parent.path()).unwrap();
-        // Above any possible process id.
-        let stale = parent.path().join("verdikt-sandbox-4194399-abc");
-        let other = parent.path().join("verdikt-sandbox-nobody");
+        let own = Scratch::create_in(parent.path()).unwrap();
+        let stale = parent.path().join("verdikt-sandbox-abc");
+        let other = parent.path().join("verdikt-other");
         fs::create_dir_all(stale.join("pods")).unwrap();
         fs::create_dir(&other).unwrap();
         sweep_in(parent.path());
         assert!(own.path().exists() && other.exists() && !stale.exists());
+        let path = own.path().to_owned();
+        drop(own);
+        assert!(!path.exists());
     }
 }

@@ -36,10 +36,16 @@ fn matrices(scenario: &Scenario) -> Result<ExpectScenario, Failure> {
             let oracle = Oracle::new(&world);
             let plan =
                 verdikt_oracle::plan(scenario.level, &step.expect, &world, &cells(&world, Family::ALL));
-            let reason = |cell: &Cell, written: Expectation| {
+            let reason = |index: u32, cell: &Cell, written: Expectation| {
                 let answer = oracle.explain(cell);
                 let mut reasons = answer.reasons;
-                if written != answer.expectation {
+                if let Some(written) = plan.written.get(&index) {
+                    let oracle = answer.expectation;
+                    reasons.insert(
+                        0,
+                        format!("not judged; written by hand: {written}; the oracle says {oracle}"),
+                    );
+                } else if written != answer.expectation {
                     reasons.insert(
                         0,
                         format!("written by hand: {written}; the oracle says {}", answer.expectation),
@@ -52,7 +58,8 @@ fn matrices(scenario: &Scenario) -> Result<ExpectScenario, Failure> {
                 cells: plan
                     .rows
                     .iter()
-                    .map(|(cell, word)| (*cell, *word, Some(reason(cell, *word))))
+                    .zip(0..)
+                    .map(|((cell, word), index)| (*cell, *word, Some(reason(index, cell, *word))))
                     .collect(),
             }
         })

@@ -20,6 +20,7 @@ use verdikt_model::ExitCode;
 use crate::{
     args::{Cli, Verb},
     failure::{Failure, Outcome},
+    signals::interruptible,
     ui::Ui,
 };
 
@@ -56,10 +57,10 @@ fn dispatch(verb: Verb, ui: &Ui) -> Outcome {
         Verb::Lint(args) => lint::lint(&args, ui),
         Verb::Expect(args) => expect::expect(&args, ui),
         Verb::Explain(args) => explain::explain(&args, ui),
-        Verb::Bench(args) => block_on(bench::bench(args, *ui)),
+        Verb::Bench(args) => block_on(interruptible(bench::bench(args, *ui))),
         Verb::Sandbox(args) => sandbox::sandbox(&args.verb, ui),
-        Verb::Clean(args) => block_on(clean::clean(args, *ui)),
-        Verb::Doctor(args) => block_on(doctor::doctor(args, *ui)),
+        Verb::Clean(args) => block_on(interruptible(clean::clean(args, *ui))),
+        Verb::Doctor(args) => block_on(interruptible(doctor::doctor(args, *ui))),
         Verb::Schema(args) => schema::schema(args.of),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "verdikt", &mut std::io::stdout());

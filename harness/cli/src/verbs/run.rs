@@ -27,8 +27,6 @@ const SETTLE: Duration = Duration::from_secs(15);
 const SETTLE_SANDBOX: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
-    let scenarios = files::choose(&args.choice, &ui)?;
-    let reporters = Reporters::new(&args, &ui)?;
     let stop = Stop::new();
     let stopper = stop.clone();
     let prefix = args.target.namespace_prefix.clone();
@@ -42,8 +40,9 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
             ),
             false => "stopped at once: the sandbox ends with this process, nothing is left".to_owned(),
         },
-    )
-    .map_err(|e| Failure::setup(format!("cannot watch for signals: {e}")))?;
+    )?;
+    let scenarios = files::choose(&args.choice, &ui)?;
+    let reporters = Reporters::new(&args, &ui)?;
 
     let connected = tokio::select! {
         connected = target::connect(&args.target) => connected?,
@@ -115,6 +114,7 @@ fn options(args: &Run) -> Options {
         settle: args.settle.unwrap_or(if args.target.is_real() { SETTLE } else { SETTLE_SANDBOX }),
         retries: args.retries,
         fail_fast: args.fail_fast,
+        allow_cluster_scoped: args.target.allow_cluster_scoped,
         keep: match args.target.keep {
             Keep::Never => verdikt_runner::Keep::Never,
             Keep::OnFailure => verdikt_runner::Keep::OnFailure,

@@ -11,7 +11,7 @@ use std::{
         process::CommandExt,
     },
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -28,7 +28,8 @@ use super::block_on;
 use crate::{
     args::SandboxVerb,
     failure::{Failure, Outcome},
-    signals, target,
+    signals::{self, interruptible},
+    target,
     ui::Ui,
 };
 
@@ -49,7 +50,7 @@ struct State {
 
 pub(super) fn sandbox(verb: &SandboxVerb, ui: &Ui) -> Outcome {
     match verb {
-        SandboxVerb::Up { profile } => up(*profile, ui),
+        SandboxVerb::Up { profile } => block_on(interruptible(up(*profile, ui))),
         SandboxVerb::Down => down(ui),
         SandboxVerb::Status => status(),
         SandboxVerb::Kubeconfig => {
@@ -61,7 +62,7 @@ pub(super) fn sandbox(verb: &SandboxVerb, ui: &Ui) -> Outcome {
     }
 }
 
-fn up(profile: Profile, ui: &Ui) -> Outcome {
+async fn up(profile: Profile, ui: &Ui) -> Outcome {
     let folder = folder()?;
     if let Some(state) = running()? {
         if state.profile == profile.to_string() {
@@ -90,27 +91,40 @@ fn up(profile: Profile, ui: &Ui) -> Outcome {
         .stdout(Stdio::null())
         .stderr(log)
         .process_group(0);
-    let mut child = command.spawn().map_err(|e| Failure::setup(format!("cannot start the sandbox: {e}")))?;
+    let child = command.spawn().map_err(|e| Failure::setup(format!("cannot start the sandbox: {e}")))?;
+    let mut starting = Starting(Some(child));
     let limit = Instant::now() + PATIENCE;
     loop {
         if let Some(state) = running()? {
+            starting.0 = None;
             return announce(&state);
         }
         let said = || fs::read_to_string(&log_path).unwrap_or_default();
-        if let Ok(Some(status)) = child.try_wait() {
+        if let Some(Ok(Some(status))) = starting.0.as_mut().map(Child::try_wait) {
             return Err(Failure::setup(format!(
                 "the sandbox ended at its start ({status}): {}",
                 said().trim()
             )));
         }
         if Instant::now() > limit {
-            let _ = child.kill();
             return Err(Failure::setup(format!(
                 "the sandbox was not ready within {PATIENCE:?}: {}",
                 said().trim()
             )));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A sandbox that is not up yet; dropped, it is ended, and removes what it has made.
+struct Starting(Option<Child>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        let Some(child) = &mut self.0 else { return };
+        // Fails only when it has ended already.
+        let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+        let _ = child.wait();
     }
 }
 
@@ -166,8 +180,7 @@ fn status() -> Outcome {
 /// The server: runs until it is told to end.
 async fn serve(profile: Profile) -> Outcome {
     let (end, ended) = oneshot::channel::<()>();
-    signals::watch(move || drop(end), || "stopped at once".to_owned())
-        .map_err(|e| Failure::setup(format!("cannot watch for signals: {e}")))?;
+    signals::watch(move || drop(end), || "stopped at once".to_owned())?;
     let sandbox = target::start_sandbox(profile).await?;
     let pid = i32::try_from(std::process::id()).map_err(Failure::internal)?;
     let state = State {

@@ -112,3 +112,65 @@ fn an_interrupt_in_any_phase_cleans_up_and_exits_130() {
         nothing_is_left(&marker, temp.path(), before);
     }
 }
+
+#[test]
+fn an_interrupt_of_other_verbs_leaves_nothing_either() {
+    let before = interfaces();
+    for (round, (args, after)) in [
+        (&["bench", "--pods", "20"][..], 0),
+        (&["bench", "--pods", "20"], 700),
+        (&["doctor"], 20),
+        (&["sandbox", "up"], 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (temp, runtime) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let marker = format!("VERDIKT_TEST_MARK=o{}-{round}", std::process::id());
+        let (name, value) = marker.split_once('=').unwrap();
+        let child = verdikt(args)
+            .env("TMPDIR", temp.path())
+            .env("XDG_RUNTIME_DIR", runtime.path())
+            .env(name, value)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !handles_interrupts(child.id()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(after));
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        let said = said(child.wait_with_output().unwrap());
+        assert_eq!(said.code, 130, "{args:?} after {after} ms: {}", said.stderr);
+        nothing_is_left(&marker, temp.path(), before);
+    }
+}
+
+#[test]
+fn a_start_sweeps_only_what_no_living_process_holds() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = file(temp.path(), "s.yaml", &scenario("", ""));
+    let mut first = verdikt(&["run", "basics/", "--sandbox", "flannel", "--settle", "30s"])
+        .env("TMPDIR", temp.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let scratch = || {
+        let entries = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().path());
+        entries.filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    while scratch().is_empty() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let own = scratch();
+    let second = verdikt(&["run", "-f", path.to_str().unwrap()]).env("TMPDIR", temp.path()).output().unwrap();
+    assert_eq!(said(second).code, 0);
+    assert_eq!(scratch(), own);
+    kill(Pid::from_raw(first.id() as i32), Signal::SIGKILL).unwrap();
+    first.wait().unwrap();
+    let third = verdikt(&["run", "-f", path.to_str().unwrap()]).env("TMPDIR", temp.path()).output().unwrap();
+    assert_eq!(said(third).code, 0);
+    assert_eq!(scratch(), Vec::<std::path::PathBuf>::new());
+}

@@ -80,14 +80,34 @@ fn a_core_rule_may_not_be_surer_than_the_specification() {
 }
 
 #[test]
-fn on_other_levels_the_written_word_wins() {
+fn on_an_extended_scenario_the_written_word_wins() {
     let world = deny_x();
-    for level in [Level::Extended, Level::ImplementationDefined] {
-        let plan = planned(level, true, &world, &[("y/a -> x/a:80/tcp", Expectation::Allow)]);
-        assert!(plan.contradictions.is_empty());
-        assert!(plan.rows.contains(&(cell(&world, "y/a -> x/a:80/tcp"), Expectation::Allow)));
-        assert!(plan.rows.contains(&(cell(&world, "y/b -> x/a:80/tcp"), Expectation::Deny)));
-    }
+    let plan = planned(Level::Extended, true, &world, &[("y/a -> x/a:80/tcp", Expectation::Allow)]);
+    assert!(plan.contradictions.is_empty() && plan.written.is_empty());
+    assert!(plan.rows.contains(&(cell(&world, "y/a -> x/a:80/tcp"), Expectation::Allow)));
+    assert!(plan.rows.contains(&(cell(&world, "y/b -> x/a:80/tcp"), Expectation::Deny)));
+}
+
+#[test]
+fn on_an_implementation_defined_scenario_only_what_the_specification_decides_is_judged() {
+    let world = world(&[
+        ("x/p", json!({"podSelector": {}, "policyTypes": ["Ingress"]})),
+        ("z/q", json!({"podSelector": {}, "policyTypes": ["Egress"]})),
+    ]);
+    let rules = [
+        ("y/a -> x/a:80/tcp", Expectation::Drop),
+        ("y/b -> x/a:80/tcp", Expectation::Allow),
+        ("z/a -> node/1:80/tcp", Expectation::Allow),
+    ];
+    let plan = planned(Level::ImplementationDefined, true, &world, &rules);
+    assert!(plan.contradictions.is_empty());
+    let expected = |text| plan.rows.iter().find(|(of, _)| *of == cell(&world, text)).unwrap().1;
+    assert_eq!(expected("y/a -> x/a:80/tcp"), Expectation::Drop);
+    assert_eq!(expected("y/b -> x/a:80/tcp"), Expectation::Either);
+    assert_eq!(expected("z/a -> node/1:80/tcp"), Expectation::Either);
+    assert_eq!(expected("z/b -> x/a:80/tcp"), Expectation::Deny);
+    let written: Vec<_> = plan.written.values().copied().collect();
+    assert_eq!(written, [Expectation::Allow, Expectation::Allow]);
 }
 
 #[test]

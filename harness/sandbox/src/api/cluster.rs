@@ -96,6 +96,14 @@ impl Cluster {
         for (kind, namespace, object) in [
             (Kind::Namespace, "", json!({"metadata": {"name": "default"}})),
             (Kind::Namespace, "", json!({"metadata": {"name": "kube-system"}})),
+            (
+                Kind::ServiceCIDR,
+                "",
+                json!({
+                    "metadata": {"name": "kubernetes"},
+                    "spec": {"cidrs": &plan::SERVICE_CIDRS[..self.families()]},
+                }),
+            ),
             (Kind::Service, "default", kubernetes),
             (Kind::Service, "kube-system", dns),
             (Kind::Pod, "kube-system", dns_pod),

@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Event, Namespace, Node, Pod, Service, ServiceAccount},
     discovery::v1::EndpointSlice,
-    networking::v1::NetworkPolicy,
+    networking::v1::{NetworkPolicy, ServiceCIDR},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -108,6 +108,7 @@ pub(crate) fn canonical(
         Kind::ServiceAccount => through::<ServiceAccount>(facts, value),
         Kind::EndpointSlice => through::<EndpointSlice>(facts, value),
         Kind::NetworkPolicy => through::<NetworkPolicy>(facts, value),
+        Kind::ServiceCIDR => through::<ServiceCIDR>(facts, value),
     }?;
     let complaints: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
     match validation {

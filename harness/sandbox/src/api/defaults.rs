@@ -137,12 +137,18 @@ fn service(tx: &Transaction<'_>, object: &mut Value, old: Option<&Value>) -> Res
     if text(spec, "/type") == "ExternalName" {
         return Ok(());
     }
-    cluster_ips(tx, spec, old)?;
+    let name = text(object, "/metadata/name").to_owned();
+    cluster_ips(tx, &name, &mut object["spec"], old)?;
     if nodes { node_ports(tx, object, old) } else { Ok(()) }
 }
 
 /// Two cluster IPs, one of each family, unless the Service is headless or asks for fewer families.
-fn cluster_ips(tx: &Transaction<'_>, spec: &mut Value, old: Option<&Value>) -> Result<(), ApiError> {
+fn cluster_ips(
+    tx: &Transaction<'_>,
+    name: &str,
+    spec: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
     if let Some(old) = old {
         for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             if let Some(value) = old["spec"].get(key) {
@@ -199,6 +205,7 @@ fn cluster_ips(tx: &Transaction<'_>, spec: &mut Value, old: Option<&Value>) -> R
                 )
             };
             return Err(invalid_service(
+                name,
                 "spec.clusterIPs",
                 format!("Invalid value: [{wanted:?}]: failed to allocate IP {wanted}: {why}"),
             ));
@@ -226,42 +233,34 @@ fn node_ports(tx: &Transaction<'_>, object: &mut Value, old: Option<&Value>) -> 
         .flat_map(|s| items(&s.value, "/spec/ports").iter().filter_map(number).collect::<Vec<_>>())
         .collect();
     let before = old.map(|old| items(old, "/spec/ports").to_vec()).unwrap_or_default();
-    let ports = object["spec"].get_mut("ports").and_then(Value::as_array_mut);
-    for (i, port) in ports.into_iter().flatten().enumerate() {
-        let path = format!("spec.ports[{i}].nodePort");
-        match number(port).filter(|n| *n != 0) {
-            Some(wanted) if !NODE_PORTS.contains(&wanted) => {
-                return Err(invalid_service(
-                    path,
-                    format!(
-                        "Invalid value: {wanted}: provided port is not in the valid range. The range of valid ports is 30000-32767"
-                    ),
-                ));
-            }
-            Some(wanted) if !taken.insert(wanted) => {
-                return Err(invalid_service(
-                    path,
-                    format!("Invalid value: {wanted}: provided port is already allocated"),
-                ));
-            }
-            Some(_) => {}
-            None => {
-                let kept =
-                    before.iter().find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"]);
-                let free = kept.and_then(number).or_else(|| NODE_PORTS.clone().find(|n| !taken.contains(n)));
-                let free =
-                    free.ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
-                taken.insert(free);
-                port["nodePort"] = json!(free);
-            }
-        }
+    let Some(list) = object["spec"].get_mut("ports").and_then(Value::as_array_mut) else { return Ok(()) };
+    // What is asked for goes before what is handed out.
+    for (i, port) in list.iter().enumerate() {
+        let Some(wanted) = number(port).filter(|n| *n != 0) else { continue };
+        let why = if !NODE_PORTS.contains(&wanted) {
+            "not in the valid range. The range of valid ports is 30000-32767"
+        } else if !taken.insert(wanted) {
+            "already allocated"
+        } else {
+            continue;
+        };
+        let message = format!("Invalid value: {wanted}: provided port is {why}");
+        return Err(invalid_service(&me.1, format!("spec.ports[{i}].nodePort"), message));
+    }
+    for port in list.iter_mut().filter(|port| number(port).unwrap_or(0) == 0) {
+        let kept = before.iter().find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"]);
+        let kept = kept.and_then(number).filter(|n| !taken.contains(n));
+        let free = kept.or_else(|| NODE_PORTS.clone().find(|n| !taken.contains(n)));
+        let free = free.ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
+        taken.insert(free);
+        port["nodePort"] = json!(free);
     }
     Ok(())
 }
 
-fn invalid_service(field: impl Into<String>, message: String) -> ApiError {
+fn invalid_service(name: &str, field: impl Into<String>, message: String) -> ApiError {
     let cause = Cause { reason: "FieldValueInvalid", message, field: field.into() };
-    ApiError::invalid(Kind::Service.facts(), "", &[cause])
+    ApiError::invalid(Kind::Service.facts(), name, &[cause])
 }
 
 #[cfg(test)]

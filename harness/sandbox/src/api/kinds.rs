@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     EndpointSlice,
     /// networking.k8s.io/v1 NetworkPolicy
     NetworkPolicy,
+    /// networking.k8s.io/v1 ServiceCIDR
+    ServiceCIDR,
 }
 
 /// What there is to say about a kind.
@@ -78,7 +80,7 @@ macro_rules! kind {
 }
 
 /// All kinds, in the order of [`Kind`].
-pub(crate) static KINDS: [Facts; 9] = [
+pub(crate) static KINDS: [Facts; 10] = [
     kind!(Namespace "" "namespaces" "namespace" &["ns"], false, false,
         ["status" "Namespace" STATUS, "finalize" "Namespace" &["update"]]),
     kind!(Node "" "nodes" "node" &["no"], false, false, ["status" "Node" STATUS]),
@@ -90,6 +92,7 @@ pub(crate) static KINDS: [Facts; 9] = [
     kind!(ServiceAccount "" "serviceaccounts" "serviceaccount" &["sa"], true, false, []),
     kind!(EndpointSlice "discovery.k8s.io" "endpointslices" "endpointslice" &[], true, false, []),
     kind!(NetworkPolicy "networking.k8s.io" "networkpolicies" "networkpolicy" &["netpol"], true, false, []),
+    kind!(ServiceCIDR "networking.k8s.io" "servicecidrs" "servicecidr" &[], false, false, []),
 ];
 
 impl Kind {

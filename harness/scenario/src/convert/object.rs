@@ -116,6 +116,10 @@ fn unknown_kind(api: &str, api_span: Span, kind: &str, kind_span: Span, crds: &[
         }
         "List" => Finding::error(code, kind_span, "a List cannot be applied")
             .help("put its items into `apply` one by one"),
+        _ if !api.contains('/') => {
+            Finding::error(code, kind_span, format!("verdikt makes no {kind} from a step"))
+                .help("steps apply policies; core objects have no part in them")
+        }
         _ => {
             let group = api.split_once('/').map_or(api.as_str(), |(group, _)| group);
             let required = if crds.is_empty() {

@@ -70,6 +70,11 @@ pub(super) fn of(kind: Kind, object: &Value) -> Vec<Value> {
             age,
         ],
         Kind::NetworkPolicy => vec![name, json!(selector(&object["spec"]["podSelector"])), age],
+        Kind::ServiceCIDR => {
+            let cidrs: Vec<&str> =
+                items(object, "/spec/cidrs").iter().filter_map(serde_json::Value::as_str).collect();
+            vec![name, json!(cidrs.join(",")), age]
+        }
     }
 }
 

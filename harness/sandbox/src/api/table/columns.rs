@@ -45,5 +45,6 @@ pub(super) fn of(kind: Kind) -> &'static [Column] {
             "Name" string 0, "AddressType" string 0, "Ports" string 0, "Endpoints" string 0, "Age" string 0
         ],
         Kind::NetworkPolicy => columns!["Name" string 0, "Pod-Selector" string 0, "Age" string 0],
+        Kind::ServiceCIDR => columns!["Name" string 0, "CIDRs" string 0, "Age" string 0],
     }
 }

@@ -145,7 +145,7 @@ impl Lab {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let node = Arc::new(Fake::default());
-        let scratch = tempfile::tempdir().unwrap();
+        let scratch = crate::scratch::Scratch::create().unwrap();
         std::fs::create_dir(scratch.path().join("pods")).unwrap();
         let sandbox = Sandbox::with_node(
             node.clone(),
