@@ -186,7 +186,13 @@ pub(crate) struct Target {
     #[arg(long, value_name = "FILE", env = "VERDIKT_KUBECONFIG", requires = "context", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// First word of the names of disposable namespaces.
-    #[arg(long, value_name = "PREFIX", default_value = "verdikt", env = "VERDIKT_NAMESPACE_PREFIX")]
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        default_value = "verdikt",
+        env = "VERDIKT_NAMESPACE_PREFIX",
+        value_parser = namespace_prefix
+    )]
     pub(crate) namespace_prefix: String,
     /// Image of the probe pods.
     #[arg(long, value_name = "REF", env = "VERDIKT_IMAGE")]
@@ -388,6 +394,17 @@ pub(crate) enum SchemaOf {
 }
 
 /// A duration such as `300ms`, `15s`, `2m` or `1h`.
+/// The first part of namespaces' names, which are DNS labels (RFC 1123) and need room for what follows.
+fn namespace_prefix(text: &str) -> Result<String, String> {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let good = text.starts_with(word) && text.ends_with(word) && text.chars().all(|c| word(c) || c == '-');
+    if good && text.len() <= 30 {
+        Ok(text.to_owned())
+    } else {
+        Err("expected at most 30 lower-case letters, digits and `-`, beginning and ending with a letter or digit".into())
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);

@@ -45,10 +45,12 @@ impl Cluster {
 
     async fn dataplane(&self, nodes: &[Node]) -> Dataplane {
         if let Some(profile) = nodes.iter().find_map(|node| node.profile.clone()) {
+            // The version is that of the emulation. Flannel has no policies to emulate, only Services.
+            let mode = if profile == "flannel" { "nftables, policies ignored" } else { "nftables" };
             return Dataplane {
                 name: profile,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                mode: "nftables".to_owned(),
+                mode: mode.to_owned(),
                 emulated: true,
             };
         }

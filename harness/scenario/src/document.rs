@@ -199,7 +199,7 @@ fn syntax(error: &yaml::SyntaxError) -> Finding {
         return Finding::error(
             "scenario/too-complex",
             span,
-            format!("the YAML expands too far: {}", clean::word(&error.message)),
+            format!("the YAML is too large or expands too far: {}", clean::word(&error.message)),
         )
         .help("write out what anchors and aliases repeat, or split the file");
     }

@@ -14,6 +14,8 @@ use crate::span::Span;
 
 /// At most so many nodes in a file. A topology of 5,000 pods has about 100,000.
 const MAX_NODES: usize = 500_000;
+/// At most so many documents in a file.
+const MAX_DOCUMENTS: usize = 1024;
 /// At most so many nodes may come from aliases. Generous for hand-written files, and soon reached by a bomb.
 const MAX_REPLAYED: usize = 20_000;
 /// Nesting; a NetworkPolicy inside a scenario needs 14.
@@ -65,10 +67,18 @@ pub(crate) struct SyntaxError {
     pub(crate) limit: bool,
 }
 
+/// What a file may have at most, in words.
+fn limits() -> String {
+    format!(
+        "a file has at most {MAX_DOCUMENTS} documents, {MAX_NODES} nodes, {MAX_REPLAYED} more from aliases, and {MAX_DEPTH} levels"
+    )
+}
+
 /// Reads all documents of a text; empty ones are left out.
 pub(crate) fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
     let options = serde_yaml::options! {
         budget: serde_yaml::budget! {
+            max_documents: MAX_DOCUMENTS,
             max_nodes: MAX_NODES,
             max_events: 2 * MAX_NODES,
             max_depth: MAX_DEPTH,
@@ -93,8 +103,8 @@ pub(crate) fn to_string(value: &impl Serialize) -> Result<String, String> {
 
 fn syntax_error(error: &serde_yaml::Error, text: &str) -> SyntaxError {
     let span = error.location().map(|location| place(location, text));
-    let message = error.without_snippet().to_string();
     let limit = is_limit(error.without_snippet());
+    let message = if limit { limits() } else { error.without_snippet().to_string() };
     // The place is told apart from the message; the crate appends it.
     let message = match message.rsplit_once(" at line ") {
         Some((head, _)) if span.is_some() => head.to_owned(),

@@ -329,6 +329,12 @@ fn policies() {
         "{cidr: 198.51.100.10}",
         &["scenario/invalid-cidr"],
     );
+    case(
+        "mapped-cidr",
+        "cidr: 192.168.0.0/16, except: [192.168.1.0/24]",
+        "cidr: '::ffff:198.51.100.0/120'",
+        &["scenario/mapped-cidr"],
+    );
     case("host-bits", "cidr: 192.168.0.0/16", "cidr: 192.168.3.4/16", &["scenario/host-bits"]);
     case(
         "ip-block-beside-selector",

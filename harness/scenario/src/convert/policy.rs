@@ -242,6 +242,18 @@ fn cidr(raw: &At<String>, around: &Surroundings<'_>, findings: &mut Findings) ->
         findings.push(finding);
         return None;
     };
+    if let IpNet::V6(v6) = &net
+        && v6.addr().to_ipv4_mapped().is_some()
+    {
+        findings.push(
+            Finding::warning(
+                "scenario/mapped-cidr",
+                raw.span,
+                format!("`{net}` is an IPv6 form of IPv4 addresses, which dataplanes read in different ways"),
+            )
+            .help("write the block in IPv4 form"),
+        );
+    }
     if net.trunc() != net && !raw.value.contains("${") {
         findings.push(
             Finding::warning(

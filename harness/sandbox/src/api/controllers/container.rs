@@ -12,7 +12,8 @@ pub(super) fn container_name(pod: &Value) -> &str {
     text(pod, "/spec/containers/0/name")
 }
 
-/// The command of the pod's container. The image's entry point is `verdikt-probe`, its default argument `serve`.
+/// The command of the pod's container. The image's entry point is `verdikt-probe`; without arguments it serves the
+/// ports that the container declares, so that a pod made for another image answers, too.
 pub(super) fn argv(pod: &Value) -> Vec<String> {
     let list =
         |pointer| items(pod, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
@@ -21,6 +22,16 @@ pub(super) fn argv(pod: &Value) -> Vec<String> {
         argv.push("verdikt-probe".into());
         if args.is_empty() {
             args.push("serve".into());
+            for (protocol, flag) in [("TCP", "--tcp"), ("UDP", "--udp"), ("SCTP", "--sctp")] {
+                let ports: Vec<String> = items(pod, "/spec/containers/0/ports")
+                    .iter()
+                    .filter(|port| port["protocol"].as_str().unwrap_or("TCP") == protocol)
+                    .filter_map(|port| Some(port.get("containerPort")?.as_u64()?.to_string()))
+                    .collect();
+                if !ports.is_empty() {
+                    args.extend([flag.to_owned(), ports.join(",")]);
+                }
+            }
         }
     }
     argv.append(&mut args);
@@ -74,6 +85,12 @@ mod tests {
     fn the_images_entry_point_is_the_probe() {
         let argv_of = |container: Value| argv(&json!({"spec": {"containers": [container]}}));
         assert_eq!(argv_of(json!({})), ["verdikt-probe", "serve"]);
+        let ports =
+            json!([{"containerPort": 80}, {"containerPort": 81}, {"containerPort": 53, "protocol": "UDP"}]);
+        assert_eq!(
+            argv_of(json!({"ports": ports})),
+            ["verdikt-probe", "serve", "--tcp", "80,81", "--udp", "53"]
+        );
         assert_eq!(
             argv_of(json!({"args": ["serve", "--tcp", "80"]})),
             ["verdikt-probe", "serve", "--tcp", "80"]
