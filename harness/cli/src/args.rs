@@ -7,6 +7,7 @@ use clap::{
     Args, Parser, Subcommand, ValueEnum, ValueHint,
     builder::styling::{AnsiColor, Effects, Styles},
 };
+use verdikt_cluster::TolerationArg;
 use verdikt_model::{CellPattern, Family};
 use verdikt_report::Format;
 use verdikt_sandbox::Profile;
@@ -68,6 +69,8 @@ pub(crate) enum Color {
 pub(crate) enum Verb {
     /// Run scenarios with real packets and report where observed and expected differ.
     Run(Box<Run>),
+    /// Join the records of partitions, or of runs that were cut short, and report them as one.
+    Merge(Merge),
     /// List scenarios.
     List(List),
     /// Check scenario files without touching a cluster.
@@ -129,6 +132,8 @@ pub(crate) struct Run {
     pub(crate) choice: Choice,
     #[command(flatten)]
     pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) pods: ProbePods,
     /// Only these cells: `x/a -> y/b:80/tcp`; may be given more than once.
     #[arg(long = "cell", value_name = "PATTERN", help_heading = "Probing")]
     pub(crate) cells: Vec<CellPattern>,
@@ -157,6 +162,17 @@ pub(crate) struct Run {
     /// Stop at the first scenario that is not as expected.
     #[arg(long, help_heading = "Probing", env = "VERDIKT_FAIL_FAST")]
     pub(crate) fail_fast: bool,
+    /// Go on with the run of this record: what it has proved is not measured again, and without --record the
+    /// record itself is gone on with.
+    #[arg(long, value_name = "RECORD", help_heading = "Reports", env = "VERDIKT_RESUME", value_hint = ValueHint::FilePath, conflicts_with = "cells")]
+    pub(crate) resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reports: Reports,
+}
+
+/// Where results go.
+#[derive(Debug, Args)]
+pub(crate) struct Reports {
     /// Form of the results on standard output: human, wide, json, jsonl or libtest.
     #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "human", help_heading = "Reports", env = "VERDIKT_OUTPUT", value_parser = format)]
     pub(crate) output: Format,
@@ -194,9 +210,6 @@ pub(crate) struct Target {
         value_parser = namespace_prefix
     )]
     pub(crate) namespace_prefix: String,
-    /// Image of the probe pods.
-    #[arg(long, value_name = "REF", env = "VERDIKT_IMAGE")]
-    pub(crate) image: Option<String>,
     /// When to leave namespaces behind for inspection.
     #[arg(long, value_enum, default_value = "never", env = "VERDIKT_KEEP", value_name = "WHEN")]
     pub(crate) keep: Keep,
@@ -212,6 +225,61 @@ impl Target {
     }
 }
 
+/// How probe pods are made.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Probe pods")]
+pub(crate) struct ProbePods {
+    /// Image of the probe pods, by default this release's; `verdikt image` saves and pushes it.
+    #[arg(long, value_name = "REF", default_value = verdikt_cluster::DEFAULT_IMAGE, hide_default_value = true, env = "VERDIKT_IMAGE")]
+    pub(crate) image: String,
+    /// When nodes pull it; by default the cluster decides by the tag.
+    #[arg(long, value_enum, value_name = "WHEN", env = "VERDIKT_IMAGE_PULL_POLICY")]
+    pub(crate) image_pull_policy: Option<PullPolicy>,
+    /// Secret with the registry's credentials; it is copied into each disposable namespace.
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "VERDIKT_IMAGE_PULL_SECRET", value_parser = namespaced)]
+    pub(crate) image_pull_secret: Option<(String, String)>,
+    /// Taint that probe pods tolerate, `*` for every one; may be given more than once.
+    #[arg(
+        long = "toleration",
+        value_name = "KEY[=VALUE][:EFFECT]",
+        env = "VERDIKT_TOLERATIONS",
+        value_delimiter = ','
+    )]
+    pub(crate) tolerations: Vec<TolerationArg>,
+    /// Label of the nodes on which probe pods may run; may be given more than once.
+    #[arg(long = "node-selector", value_name = "KEY=VALUE", env = "VERDIKT_NODE_SELECTOR", value_delimiter = ',', value_parser = key_value)]
+    pub(crate) node_selector: Vec<(String, String)>,
+    /// Where probe pods go whose node the scenario leaves open.
+    #[arg(long, value_enum, default_value = "scheduler", value_name = "HOW", env = "VERDIKT_SPREAD")]
+    pub(crate) spread: Spread,
+    /// How long probe pods may take to be ready.
+    #[arg(long, value_name = "DUR", default_value = "2m", env = "VERDIKT_READY_TIMEOUT", value_parser = duration)]
+    pub(crate) ready_timeout: Duration,
+}
+
+/// When an image is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PullPolicy {
+    /// At each start of a pod.
+    Always,
+    /// When the node does not have it.
+    #[value(alias = "IfNotPresent")]
+    IfNotPresent,
+    /// Never: it has been loaded onto the nodes.
+    Never,
+}
+
+/// Where pods go whose node the scenario leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Spread {
+    /// Where the cluster's scheduler puts them.
+    Scheduler,
+    /// All on one node.
+    SameNode,
+    /// On the nodes in turn, so that neighbours are on different ones.
+    OtherNode,
+}
+
 /// When to leave namespaces behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Keep {
@@ -225,6 +293,16 @@ pub(crate) enum Keep {
 pub(crate) enum Deadline {
     Auto,
     Fixed(Duration),
+}
+
+/// `verdikt merge`
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// Records to join; they must be of one cluster.
+    #[arg(value_name = "RECORD", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) records: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reports: Reports,
 }
 
 /// `verdikt list`
@@ -402,6 +480,24 @@ fn namespace_prefix(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("expected at most 30 lower-case letters, digits and `-`, beginning and ending with a letter or digit".into())
+    }
+}
+
+/// `NAMESPACE/NAME`
+fn namespaced(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("expected NAMESPACE/NAME".into()),
+    }
+}
+
+/// `KEY=VALUE`
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".into()),
     }
 }
 

@@ -7,6 +7,9 @@
 mod args;
 mod failure;
 mod files;
+mod pods;
+mod records;
+mod reporters;
 mod signals;
 mod target;
 mod ui;

@@ -19,7 +19,7 @@ use crate::{
     error::ClusterError,
     id::RunId,
     objects::{describe, noted_objects},
-    scope::{RUN_LABEL, STARTED_ANNOTATION},
+    scope::RUN_LABEL,
 };
 
 /// Pauses while waiting for namespaces to go.
@@ -245,13 +245,9 @@ fn name(namespace: &Namespace) -> String {
     namespace.metadata.name.clone().unwrap_or_default()
 }
 
-/// Age by the creation time, or by our own annotation where the API gives none.
+/// Age by the creation time; `None` where the API server tells none.
 fn age(namespace: &Namespace, now: Timestamp) -> Option<Duration> {
-    let annotated = || {
-        let text = namespace.metadata.annotations.as_ref()?.get(STARTED_ANNOTATION)?;
-        text.parse::<Timestamp>().ok()
-    };
-    let made = namespace.metadata.creation_timestamp.as_ref().map(|time| time.0).or_else(annotated)?;
+    let made = namespace.metadata.creation_timestamp.as_ref()?.0;
     Duration::try_from(now.duration_since(made)).ok()
 }
 
@@ -285,14 +281,10 @@ mod tests {
     }
 
     #[test]
-    fn age_comes_from_the_creation_time_or_our_annotation() {
+    fn age_comes_from_the_creation_time() {
         let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
         let made = namespace(serde_json::json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}}));
         assert_eq!(age(&made, now), Some(Duration::from_secs(3600)));
-        let annotated = namespace(
-            serde_json::json!({"metadata": {"annotations": {STARTED_ANNOTATION: "2026-01-01T00:30:00Z"}}}),
-        );
-        assert_eq!(age(&annotated, now), Some(Duration::from_secs(1800)));
         assert_eq!(age(&namespace(serde_json::json!({"metadata": {}})), now), None);
     }
 

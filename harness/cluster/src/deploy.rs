@@ -3,12 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    time::Duration,
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::{
-    api::core::v1::{Namespace, Pod, Service, ServicePort, ServiceSpec as ApiServiceSpec},
+    api::core::v1::{Namespace, Pod, Secret, Service, ServicePort, ServiceSpec as ApiServiceSpec},
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube::{Api, api::PostParams};
@@ -20,19 +19,11 @@ use crate::{
     nodes::Node,
     pods::{ProbePod, ips},
     scope::{LANE_LABEL, LOGICAL_ANNOTATION, Names, RUN_LABEL, Scope},
+    settings::{DeployOptions, PULL_SECRET, Spread},
 };
 
 /// Most creations at once.
 const AT_ONCE: usize = 16;
-
-/// How probe pods are deployed.
-#[derive(Debug, Clone)]
-pub struct DeployOptions {
-    /// Probe image.
-    pub image: String,
-    /// Longest wait for the pods to be ready.
-    pub ready_limit: Duration,
-}
 
 /// A topology that stands in a cluster.
 #[derive(Debug, Clone, Default)]
@@ -79,14 +70,15 @@ impl Cluster {
         nodes: &[Node],
         options: &DeployOptions,
     ) -> Result<Deployment, ClusterError> {
-        let placed = place(topology, nodes)?;
+        let placed = place(topology, nodes, options.spread)?;
         let names = Names::new(scope, lane, topology);
         let creations: Vec<_> = names
             .iter()
             .map(|(logical, real)| {
                 let spec = &topology.namespaces[logical];
                 let host_network = spec.pods.values().any(|pod| pod.host_network);
-                self.create_namespace(namespace(scope, lane, logical, real, &spec.labels, host_network))
+                let manifest = namespace(scope, lane, logical, real, &spec.labels, host_network);
+                self.create_namespace_for_pods(scope, manifest, options)
             })
             .collect();
         stream::iter(creations).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
@@ -119,7 +111,7 @@ impl Cluster {
                     name: name.to_owned(),
                     labels,
                     annotations: BTreeMap::new(),
-                    image: &options.image,
+                    options,
                     serve: spec.serve.clone(),
                     node: placed.get(&endpoint).map(|index| nodes[*index].hostname.clone()),
                     host_network: spec.host_network,
@@ -142,7 +134,22 @@ impl Cluster {
         Ok(Deployment { lane: lane.to_owned(), pods, services: services.into_iter().collect(), names })
     }
 
-    pub(crate) async fn create_namespace(&self, namespace: Namespace) -> Result<(), ClusterError> {
+    /// A namespace with what its pods need to be pulled.
+    pub(crate) async fn create_namespace_for_pods(
+        &self,
+        scope: &Scope,
+        namespace: Namespace,
+        options: &DeployOptions,
+    ) -> Result<(), ClusterError> {
+        let name = namespace.metadata.name.clone().unwrap_or_default();
+        self.create_namespace(namespace).await?;
+        let Some(secret) = &options.pull_secret else { return Ok(()) };
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &name);
+        let what = format!("create secret {name}/{PULL_SECRET}");
+        self.create(&api, &secret.manifest(&name, scope.labels()), &what).await.map(drop)
+    }
+
+    async fn create_namespace(&self, namespace: Namespace) -> Result<(), ClusterError> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let name = namespace.metadata.name.clone().unwrap_or_default();
         self.create(&api, &namespace, &format!("create namespace {name}")).await.map(drop)
@@ -202,8 +209,7 @@ pub(crate) fn namespace(
     all.insert(LANE_LABEL.into(), lane.to_owned());
     let level = if host_network { "privileged" } else { "restricted" };
     all.insert("pod-security.kubernetes.io/enforce".into(), level.into());
-    let mut annotations = scope.annotations();
-    annotations.insert(LOGICAL_ANNOTATION.into(), logical.to_owned());
+    let annotations = [(LOGICAL_ANNOTATION.to_owned(), logical.to_owned())].into();
     Namespace {
         metadata: ObjectMeta {
             name: Some(real.to_owned()),
@@ -267,14 +273,29 @@ pub(crate) fn deployed_service(service: &Service) -> DeployedService {
 }
 
 /// Which node (index) each pod must run on, for pods whose place matters: those with a placement, and those
-/// to which others are placed. The rest is left to the scheduler.
-fn place(topology: &Topology, nodes: &[Node]) -> Result<BTreeMap<EndpointName, usize>, ClusterError> {
+/// to which others are placed. The rest goes where `spread` says; pods on their node's network, whose ports may be
+/// taken there, are left to the scheduler.
+fn place(
+    topology: &Topology,
+    nodes: &[Node],
+    spread: Spread,
+) -> Result<BTreeMap<EndpointName, usize>, ClusterError> {
     let usable = nodes.iter().filter(|node| node.usable).count();
-    let placements: BTreeMap<EndpointName, &Placement> =
-        topology.pods().map(|(ns, name, pod)| (EndpointName::pod(ns, name), &pod.placement)).collect();
+    let mut placements: BTreeMap<EndpointName, Placement> = BTreeMap::new();
+    for (n, (ns, name, pod)) in topology.pods().enumerate() {
+        let placement = match (&pod.placement, spread) {
+            (Placement::Any, Spread::SameNode) if !pod.host_network => Placement::Node(1),
+            (Placement::Any, Spread::OtherNode) if !pod.host_network => {
+                let turns = usable.max(2);
+                Placement::Node(u16::try_from(n % turns + 1).unwrap_or(u16::MAX))
+            }
+            (placement, _) => placement.clone(),
+        };
+        placements.insert(EndpointName::pod(ns, name), placement);
+    }
     let mut placed = BTreeMap::new();
     for (pod, placement) in &placements {
-        if **placement != Placement::Any {
+        if *placement != Placement::Any {
             resolve(pod, &placements, usable, &mut placed, 0)?;
         }
     }
@@ -283,7 +304,7 @@ fn place(topology: &Topology, nodes: &[Node]) -> Result<BTreeMap<EndpointName, u
 
 fn resolve(
     pod: &EndpointName,
-    placements: &BTreeMap<EndpointName, &Placement>,
+    placements: &BTreeMap<EndpointName, Placement>,
     usable: usize,
     placed: &mut BTreeMap<EndpointName, usize>,
     depth: usize,
@@ -348,15 +369,8 @@ mod tests {
     }
 
     fn nodes(n: usize) -> Vec<Node> {
-        let node = |i| Node {
-            name: format!("n{i}"),
-            hostname: format!("n{i}"),
-            ips: vec![],
-            pod_cidrs: vec![],
-            kernel: String::new(),
-            profile: None,
-            usable: true,
-        };
+        let node =
+            |i| Node { name: format!("n{i}"), hostname: format!("n{i}"), usable: true, ..Node::default() };
         (0..n).map(node).collect()
     }
 
@@ -369,18 +383,35 @@ mod tests {
             ("c", Placement::Any),
             ("d", Placement::Any),
         ]);
-        let placed = place(&topology, &nodes(2)).unwrap();
+        let placed = place(&topology, &nodes(2), Spread::Scheduler).unwrap();
         assert_eq!(placed, [(x("a"), 1), (x("b"), 1), (x("c"), 0)].into());
-        assert!(place(&topology, &nodes(1)).is_err());
+        assert!(place(&topology, &nodes(1), Spread::Scheduler).is_err());
+    }
+
+    #[test]
+    fn open_places_are_filled_as_the_user_wishes() {
+        let x = |name| EndpointName::pod("x", name);
+        let topology = topology(&[
+            ("a", Placement::Any),
+            ("b", Placement::Any),
+            ("c", Placement::Node(1)),
+            ("d", Placement::SameAs(x("b"))),
+        ]);
+        let of = |spread| place(&topology, &nodes(2), spread).unwrap().into_values().collect::<Vec<_>>();
+        assert_eq!(of(Spread::SameNode), [0, 0, 0, 0]);
+        assert_eq!(of(Spread::OtherNode), [0, 1, 0, 1]);
+        assert!(place(&topology, &nodes(1), Spread::OtherNode).is_err());
     }
 
     #[test]
     fn circles_and_missing_nodes_are_errors() {
         let x = |name| EndpointName::pod("x", name);
         let circle = topology(&[("a", Placement::SameAs(x("b"))), ("b", Placement::SameAs(x("a")))]);
-        assert!(place(&circle, &nodes(2)).unwrap_err().to_string().contains("circle"));
+        assert!(place(&circle, &nodes(2), Spread::Scheduler).unwrap_err().to_string().contains("circle"));
         let third = topology(&[("a", Placement::Node(3))]);
-        assert!(place(&third, &nodes(2)).unwrap_err().to_string().contains("needs 3 nodes"));
+        assert!(
+            place(&third, &nodes(2), Spread::Scheduler).unwrap_err().to_string().contains("needs 3 nodes")
+        );
     }
 
     #[test]

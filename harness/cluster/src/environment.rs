@@ -40,6 +40,7 @@ impl Cluster {
             kernel: kernels(&nodes),
             ip_families: self.families(&nodes).await,
             verdikt: env!("CARGO_PKG_VERSION").to_owned(),
+            enforcement: None,
         })
     }
 

@@ -173,6 +173,8 @@ impl ClusterError {
                 let cause = status_text(status);
                 match status.code {
                     401 => Self::Unauthorized { url, cause },
+                    // Admission says 403, too: Pod Security, a quota. That is no missing right.
+                    403 if !cause.contains(" cannot ") => Self::Refused { what, code: 403, cause },
                     403 => Self::Forbidden { what, cause },
                     404 => Self::NotFound { what, cause },
                     409 if status.is_already_exists() => Self::AlreadyExists { what, cause },
@@ -282,7 +284,12 @@ mod tests {
     fn codes_become_their_variants() {
         let of = |code, reason| ClusterError::from_kube(&api(code, reason), "create x", "http://h");
         assert!(matches!(of(401, "Unauthorized"), ClusterError::Unauthorized { .. }));
-        assert!(matches!(of(403, "Forbidden"), ClusterError::Forbidden { .. }));
+        // Admission, and not a right that is missing.
+        assert!(matches!(of(403, "Forbidden"), ClusterError::Refused { code: 403, .. }));
+        let rbac = "pods is forbidden: User \"u\" cannot create resource \"pods\" in API group \"\"";
+        let rbac = kube::Error::Api(kube::core::Status::failure(rbac, "Forbidden").with_code(403).boxed());
+        let rbac = ClusterError::from_kube(&rbac, "create pod n/a", "http://h");
+        assert!(matches!(rbac, ClusterError::Forbidden { .. }), "{rbac}");
         assert!(matches!(of(404, "NotFound"), ClusterError::NotFound { .. }));
         assert!(matches!(of(409, "AlreadyExists"), ClusterError::AlreadyExists { .. }));
         assert!(matches!(of(422, "Invalid"), ClusterError::Refused { code: 422, .. }));

@@ -10,11 +10,12 @@ use verdikt_model::Serve;
 
 use crate::{
     client::Cluster,
-    deploy::{DeployOptions, namespace},
+    deploy::namespace,
     error::ClusterError,
     nodes::Node,
     pods::{ProbePod, ips},
     scope::{LANE_LABEL, Scope},
+    settings::DeployOptions,
 };
 
 /// Annotation with which a pod asks the embedded cluster for a place; `external` is the external host.
@@ -39,10 +40,14 @@ impl Cluster {
     ///
     /// # Errors
     /// If it cannot be made.
-    pub async fn ensure_hosts_namespace(&self, scope: &Scope) -> Result<(), ClusterError> {
+    pub async fn ensure_hosts_namespace(
+        &self,
+        scope: &Scope,
+        options: &DeployOptions,
+    ) -> Result<(), ClusterError> {
         let name = scope.hosts_namespace();
         let manifest = namespace(scope, scope.run.as_str(), "hosts", &name, &Default::default(), true);
-        match self.create_namespace(manifest).await {
+        match self.create_namespace_for_pods(scope, manifest, options).await {
             Err(ClusterError::AlreadyExists { .. }) => Ok(()),
             done => done,
         }
@@ -121,7 +126,7 @@ impl Cluster {
             name: name.to_owned(),
             labels,
             annotations: place.into_iter().collect(),
-            image: &options.image,
+            options,
             serve: serve.clone(),
             node: node.map(|node| node.hostname.clone()),
             host_network: true,

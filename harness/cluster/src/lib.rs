@@ -26,11 +26,12 @@ mod ready;
 mod rewrite;
 mod scope;
 mod session;
+mod settings;
 
 pub use agent::{Agent, Opener};
 pub use cleanup::CleanReport;
 pub use client::{Cluster, Target};
-pub use deploy::{DeployOptions, DeployedPod, DeployedService, Deployment};
+pub use deploy::{DeployedPod, DeployedService, Deployment};
 pub use dns::{DNS_NAMESPACE, DnsFacts, DnsPod};
 pub use error::ClusterError;
 pub use hosts::{ADDRESSES_ANNOTATION, HostPod, PLACE_ANNOTATION};
@@ -41,6 +42,7 @@ pub use pods::{CONTAINER, DEFAULT_IMAGE, identity};
 pub use rewrite::rewrite;
 pub use scope::{
     CLUSTER_OBJECTS_ANNOTATION, DEFAULT_PREFIX, LANE_LABEL, LOGICAL_ANNOTATION, Names, RUN_LABEL,
-    STARTED_ANNOTATION, Scope, USER_ANNOTATION,
+    STARTED_LABEL, Scope, USER_LABEL,
 };
 pub use session::{Epitaph, Hello, Session};
+pub use settings::{DeployOptions, PullPolicy, PullSecret, Spread, TolerationArg};

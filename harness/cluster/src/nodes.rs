@@ -3,17 +3,17 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1::Node as ApiNode;
+use k8s_openapi::api::core::v1::{Node as ApiNode, Taint, Toleration};
 use kube::{Api, api::ListParams};
 use verdikt_model::Family;
 
-use crate::{client::Cluster, error::ClusterError};
+use crate::{client::Cluster, error::ClusterError, settings::DeployOptions};
 
 /// Label with which the embedded cluster marks its nodes; the value is its profile.
 pub const SANDBOX_PROFILE_LABEL: &str = "sandbox.verdikt.dev/profile";
 
 /// One node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Node {
     /// Name.
     pub name: String,
@@ -27,8 +27,12 @@ pub struct Node {
     pub kernel: String,
     /// Profile of the embedded cluster; `None` on a real one.
     pub profile: Option<String>,
-    /// Whether pods without tolerations can run there: ready, not cordoned, no taint that keeps them off.
+    /// Whether probe pods can run there: ready, not cordoned, chosen by the node selector, no taint that keeps them off.
     pub usable: bool,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) taints: Vec<Taint>,
+    /// Ready and not cordoned.
+    pub(crate) open: bool,
 }
 
 impl Cluster {
@@ -40,9 +44,48 @@ impl Cluster {
         let api: Api<ApiNode> = Api::all(self.client.clone());
         let list = self.call("list nodes", || async { api.list(&ListParams::default()).await }).await?;
         let mut nodes: Vec<Node> = list.items.into_iter().map(Node::from).collect();
-        nodes.sort_by(|a, b| (!a.usable, &a.name).cmp(&(!b.usable, &b.name)));
+        sort(&mut nodes);
         Ok(nodes)
     }
+
+    /// The same for pods with these options: their tolerations and node selector decide which nodes are usable.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub async fn nodes_for(&self, options: &DeployOptions) -> Result<Vec<Node>, ClusterError> {
+        let mut nodes = self.nodes().await?;
+        for node in &mut nodes {
+            node.usable = node.takes(options);
+        }
+        sort(&mut nodes);
+        Ok(nodes)
+    }
+}
+
+fn sort(nodes: &mut [Node]) {
+    nodes.sort_by(|a, b| (!a.usable, &a.name).cmp(&(!b.usable, &b.name)));
+}
+
+impl Node {
+    fn takes(&self, options: &DeployOptions) -> bool {
+        let chosen = options.node_selector.iter().all(|(key, value)| self.labels.get(key) == Some(value));
+        let keeps_off = |taint: &&Taint| {
+            let hard = taint.effect == "NoSchedule" || taint.effect == "NoExecute";
+            hard && !options.tolerations.iter().any(|toleration| tolerates(toleration, taint))
+        };
+        self.open && chosen && self.taints.iter().find(keeps_off).is_none()
+    }
+}
+
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    toleration.effect.as_ref().is_none_or(|effect| *effect == taint.effect)
+        && toleration.key.as_ref().is_none_or(|key| *key == taint.key)
+        && match toleration.operator.as_deref() {
+            Some("Exists") => true,
+            _ => {
+                toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
+            }
+        }
 }
 
 impl From<ApiNode> for Node {
@@ -71,20 +114,20 @@ impl From<ApiNode> for Node {
             .flatten()
             .find(|c| c.type_ == "Ready")
             .is_none_or(|c| c.status == "True");
-        let kept_off = spec
-            .taints
-            .iter()
-            .flatten()
-            .any(|taint| taint.effect == "NoSchedule" || taint.effect == "NoExecute");
-        Self {
+        let mut node = Self {
             hostname: labels.get("kubernetes.io/hostname").cloned().unwrap_or_else(|| name.clone()),
             profile: labels.get(SANDBOX_PROFILE_LABEL).cloned(),
             kernel: status.node_info.map(|info| info.kernel_version).unwrap_or_default(),
-            usable: ready && !kept_off && !spec.unschedulable.unwrap_or_default(),
+            open: ready && !spec.unschedulable.unwrap_or_default(),
+            usable: false,
+            taints: spec.taints.unwrap_or_default(),
             ips,
             pod_cidrs,
             name,
-        }
+            labels,
+        };
+        node.usable = node.takes(&DeployOptions::default());
+        node
     }
 }
 
@@ -111,5 +154,15 @@ mod tests {
         assert_eq!(node.hostname, "cp.local");
         assert_eq!(node.ips, ["172.18.0.2", "fc00::2"].map(|ip| ip.parse::<IpAddr>().unwrap()));
         assert_eq!(node.pod_cidrs.len(), 2);
+        let options = |toleration: &str, label: &str| DeployOptions {
+            tolerations: vec![toleration.parse::<crate::settings::TolerationArg>().unwrap().0],
+            node_selector: [("kubernetes.io/hostname".to_owned(), label.to_owned())].into(),
+            ..DeployOptions::default()
+        };
+        assert!(node.takes(&options("node-role.kubernetes.io/control-plane:NoSchedule", "cp.local")));
+        assert!(node.takes(&options("*", "cp.local")));
+        assert!(!node.takes(&options("*", "other")));
+        assert!(!node.takes(&options("other", "cp.local")));
+        assert!(!node.takes(&options("node-role.kubernetes.io/control-plane=x", "cp.local")));
     }
 }

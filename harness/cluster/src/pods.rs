@@ -7,12 +7,14 @@ use std::{
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, Container, ContainerPort, EnvVar, Pod, PodSecurityContext, PodSpec,
-        ResourceRequirements, SeccompProfile, SecurityContext, Sysctl,
+        Capabilities, Container, ContainerPort, EnvVar, LocalObjectReference, Pod, PodSecurityContext,
+        PodSpec, ResourceRequirements, SeccompProfile, SecurityContext, Sysctl,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 use verdikt_model::{Family, PortProtocol, Protocol, Serve};
+
+use crate::settings::{DeployOptions, PULL_SECRET};
 
 /// The probe image, unless `--image` names another. The only place that knows it.
 pub const DEFAULT_IMAGE: &str = concat!("ghcr.io/verdikt/verdikt-probe:", env!("CARGO_PKG_VERSION"));
@@ -32,7 +34,7 @@ pub fn identity(namespace: &str, name: &str) -> String {
 }
 
 /// What differs between probe pods.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct ProbePod<'a> {
     /// Real namespace.
     pub(crate) namespace: String,
@@ -42,8 +44,8 @@ pub(crate) struct ProbePod<'a> {
     pub(crate) labels: BTreeMap<String, String>,
     /// Annotations.
     pub(crate) annotations: BTreeMap<String, String>,
-    /// Image reference.
-    pub(crate) image: &'a str,
+    /// What is the same for all of them.
+    pub(crate) options: &'a DeployOptions,
     /// Ports.
     pub(crate) serve: Serve,
     /// `kubernetes.io/hostname` of the node it must run on.
@@ -64,6 +66,14 @@ impl ProbePod<'_> {
         let as_root = self.host_network && low_port;
         let user = if as_root { 0 } else { USER };
         let text = |quantity: &str| Quantity(quantity.to_owned());
+        let mut node_selector = self.options.node_selector.clone();
+        node_selector.extend(self.node.map(|node| ("kubernetes.io/hostname".to_owned(), node)));
+        let tolerations = &self.options.tolerations;
+        let pull_secret = self
+            .options
+            .pull_secret
+            .as_ref()
+            .map(|_| vec![LocalObjectReference { name: PULL_SECRET.to_owned() }]);
         Pod {
             metadata: ObjectMeta {
                 name: Some(self.name),
@@ -75,7 +85,8 @@ impl ProbePod<'_> {
             spec: Some(PodSpec {
                 containers: vec![Container {
                     name: CONTAINER.into(),
-                    image: Some(self.image.to_owned()),
+                    image: Some(self.options.image.clone()),
+                    image_pull_policy: self.options.pull_policy.map(|policy| policy.as_str().to_owned()),
                     command: Some(command(&self.serve)),
                     env: Some(vec![EnvVar {
                         name: verdikt_protocol::IDENTITY_VARIABLE.into(),
@@ -106,7 +117,9 @@ impl ProbePod<'_> {
                 enable_service_links: Some(false),
                 host_network: self.host_network.then_some(true),
                 dns_policy: self.host_network.then(|| "ClusterFirstWithHostNet".into()),
-                node_selector: self.node.map(|node| [("kubernetes.io/hostname".to_owned(), node)].into()),
+                node_selector: (!node_selector.is_empty()).then_some(node_selector),
+                tolerations: (!tolerations.is_empty()).then(|| tolerations.clone()),
+                image_pull_secrets: pull_secret,
                 security_context: Some(PodSecurityContext {
                     run_as_non_root: Some(!as_root),
                     run_as_user: Some(user),
@@ -172,6 +185,7 @@ pub(crate) fn ips(pod: &Pod) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::{PullPolicy, TolerationArg};
 
     fn serve() -> Serve {
         let port = |port, protocol| PortProtocol { port, protocol };
@@ -181,10 +195,42 @@ mod tests {
         }
     }
 
+    fn manifest(host_network: bool, options: &DeployOptions) -> Pod {
+        ProbePod {
+            namespace: "n".into(),
+            name: "a".into(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            options,
+            serve: serve(),
+            node: Some("one".into()),
+            host_network,
+        }
+        .manifest()
+    }
+
+    #[test]
+    fn what_the_user_decides_is_in_the_manifest() {
+        let toleration: TolerationArg = "dedicated=ci".parse().unwrap();
+        let options = DeployOptions {
+            image: "mirror.example/probe:1".into(),
+            pull_policy: Some(PullPolicy::Never),
+            tolerations: vec![toleration.0],
+            node_selector: [("pool".to_owned(), "test".to_owned())].into(),
+            ..DeployOptions::default()
+        };
+        let spec = manifest(false, &options).spec.unwrap();
+        assert_eq!(spec.containers[0].image.as_deref(), Some("mirror.example/probe:1"));
+        assert_eq!(spec.containers[0].image_pull_policy.as_deref(), Some("Never"));
+        assert_eq!(spec.tolerations.unwrap()[0].key.as_deref(), Some("dedicated"));
+        let nodes = spec.node_selector.unwrap();
+        assert_eq!((nodes["pool"].as_str(), nodes["kubernetes.io/hostname"].as_str()), ("test", "one"));
+        assert_eq!(spec.image_pull_secrets, None);
+    }
+
     #[test]
     fn a_probe_pod_passes_pod_security_restricted() {
-        let pod = ProbePod { name: "a".into(), image: DEFAULT_IMAGE, serve: serve(), ..ProbePod::default() }
-            .manifest();
+        let pod = manifest(false, &DeployOptions::default());
         let spec = pod.spec.unwrap();
         let container = &spec.containers[0];
         let security = container.security_context.as_ref().unwrap();
@@ -207,8 +253,7 @@ mod tests {
 
     #[test]
     fn a_host_network_pod_has_no_sysctl_and_only_the_capability_it_needs() {
-        let pod = ProbePod { name: "h".into(), serve: serve(), host_network: true, ..ProbePod::default() }
-            .manifest();
+        let pod = manifest(true, &DeployOptions::default());
         let spec = pod.spec.unwrap();
         assert_eq!(spec.host_network, Some(true));
         assert_eq!(spec.security_context.as_ref().unwrap().sysctls, None);

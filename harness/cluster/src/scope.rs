@@ -13,10 +13,10 @@ pub const RUN_LABEL: &str = "verdikt.dev/run";
 pub const LANE_LABEL: &str = "verdikt.dev/lane";
 /// Annotation with the logical name of a namespace.
 pub const LOGICAL_ANNOTATION: &str = "verdikt.dev/logical-name";
-/// Annotation with who started the run.
-pub const USER_ANNOTATION: &str = "verdikt.dev/user";
-/// Annotation with the run's start, RFC 3339.
-pub const STARTED_ANNOTATION: &str = "verdikt.dev/started";
+/// Label with who started the run, as far as a label can hold it.
+pub const USER_LABEL: &str = "verdikt.dev/user";
+/// Label with the run's start, UTC: `2026-01-31T23-59-59Z`.
+pub const STARTED_LABEL: &str = "verdikt.dev/started";
 /// Annotation of a namespace that lists the cluster-scoped objects that go with it, so that `clean` finds them.
 pub const CLUSTER_OBJECTS_ANNOTATION: &str = "verdikt.dev/cluster-objects";
 
@@ -33,7 +33,7 @@ pub struct Scope {
     pub run: RunId,
     /// Prefix of namespaces.
     pub prefix: String,
-    /// Who started it, for the annotation.
+    /// Who started it, for the label.
     pub user: String,
     /// When, RFC 3339.
     pub started: String,
@@ -42,7 +42,11 @@ pub struct Scope {
 impl Scope {
     /// A scope for a new run by the current user.
     pub fn new(prefix: &str) -> Self {
-        let user = ["USER", "LOGNAME"].iter().find_map(|v| std::env::var(v).ok()).filter(|u| !u.is_empty());
+        // A pod has no user, but a name.
+        let user = ["USER", "LOGNAME", "HOSTNAME"]
+            .iter()
+            .find_map(|v| std::env::var(v).ok())
+            .filter(|u| !u.is_empty());
         Self {
             run: RunId::generate(),
             prefix: prefix.into(),
@@ -53,13 +57,10 @@ impl Scope {
 
     /// Labels of every object of the run.
     pub fn labels(&self) -> BTreeMap<String, String> {
-        [(RUN_LABEL.to_owned(), self.run.to_string())].into()
-    }
-
-    /// Annotations of every namespace of the run.
-    pub fn annotations(&self) -> BTreeMap<String, String> {
-        [(USER_ANNOTATION, &self.user), (STARTED_ANNOTATION, &self.started)]
-            .map(|(k, v)| (k.to_owned(), v.clone()))
+        let started: String = self.started.chars().take_while(|c| *c != '.').collect();
+        let started = format!("{}Z", started.trim_end_matches('Z').replace(':', "-"));
+        [(RUN_LABEL, self.run.to_string()), (USER_LABEL, label_value(&self.user)), (STARTED_LABEL, started)]
+            .map(|(key, value)| (key.to_owned(), value))
             .into()
     }
 
@@ -84,6 +85,14 @@ impl Scope {
     pub fn hosts_namespace(&self) -> String {
         self.namespace(self.run.as_str(), "hosts")
     }
+}
+
+/// What of a text a label can hold: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends.
+fn label_value(text: &str) -> String {
+    let word = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let value: String = text.chars().map(word).take(MAX_NAME).collect();
+    let value = value.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    if value.is_empty() { "unknown".to_owned() } else { value.to_owned() }
 }
 
 /// Logical names of a topology's namespaces and the real ones.
@@ -119,6 +128,20 @@ mod tests {
 
     fn scope(prefix: &str) -> Scope {
         Scope { run: "k3f9q0x".into(), prefix: prefix.into(), user: "u".into(), started: "t".into() }
+    }
+
+    #[test]
+    fn every_object_tells_run_user_and_time() {
+        let scope = Scope {
+            user: "DOMAIN\\jo.ö@example ".into(),
+            started: "2026-01-31T23:59:59.123456789Z".into(),
+            ..scope("verdikt")
+        };
+        let labels = scope.labels();
+        assert_eq!(labels[RUN_LABEL], "k3f9q0x");
+        assert_eq!(labels[USER_LABEL], "DOMAIN-jo.--example");
+        assert_eq!(labels[STARTED_LABEL], "2026-01-31T23-59-59Z");
+        assert_eq!(label_value("ö"), "unknown");
     }
 
     #[test]

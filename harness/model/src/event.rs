@@ -16,6 +16,11 @@ pub enum Event {
         /// How many run at once.
         lanes: usize,
     },
+    /// Before [`Event::RunStarted`]: what is being looked at, as in `whether the cluster enforces NetworkPolicy`.
+    Checking {
+        /// What.
+        what: String,
+    },
     /// A scenario begins.
     ScenarioStarted {
         /// Its name.

@@ -32,8 +32,8 @@ pub use matrix::{Matrix, Row};
 pub use net::{Family, ParseWordError, PortProtocol, Protocol, Via};
 pub use pattern::{CellMatcher, CellPattern, ParsePatternError};
 pub use record::{
-    CellCounts, CellRecord, Dataplane, Environment, Record, RunInfo, SCHEMA, ScenarioCounts, ScenarioRecord,
-    StepRecord, Summary,
+    CellCounts, CellRecord, Dataplane, Enforced, Enforcement, Environment, Record, RunInfo, SCHEMA,
+    ScenarioCounts, ScenarioRecord, StepRecord, Summary,
 };
 pub use scenario::{Action, Expect, ExpectRule, Level, ObjectRef, PolicyObject, Requirement, Scenario, Step};
 pub use selector::{is_empty_selector, selector_matches};

@@ -43,6 +43,15 @@ pub struct RunInfo {
     pub duration_ms: u64,
     /// The command line.
     pub command: Vec<String>,
+    /// How many scenarios were chosen; a record with fewer is of a run that was cut short.
+    #[serde(default)]
+    pub planned: u32,
+    /// Which part of a larger choice this was, as in `2/5`; null when it was all.
+    #[serde(default)]
+    pub partition: Option<String>,
+    /// Ids of other runs whose results are in here: those that this one has resumed, or that were merged.
+    #[serde(default)]
+    pub others: Vec<String>,
 }
 
 /// Where a run took place.
@@ -63,6 +72,34 @@ pub struct Environment {
     pub ip_families: Vec<Family>,
     /// verdikt's version.
     pub verdikt: String,
+    /// Whether policies are enforced at all, as one deny-all before the first scenario showed; null when that was not
+    /// tried.
+    #[serde(default)]
+    pub enforcement: Option<Enforcement>,
+}
+
+/// What one deny-all before the first scenario showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Enforcement {
+    /// Whether it denied.
+    pub enforced: Enforced,
+    /// What was seen, in words.
+    pub evidence: String,
+}
+
+/// Whether a deny-all denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enforced {
+    /// Every connection.
+    Yes,
+    /// Some connections, such as those of one IP family.
+    Partly,
+    /// None.
+    No,
+    /// It could not be measured.
+    Unknown,
 }
 
 /// What enforces policies.

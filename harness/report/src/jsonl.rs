@@ -3,6 +3,7 @@
 //! | `type` | other fields |
 //! |---|---|
 //! | `run-started` | `run`, `environment`, `scenarios` (how many), `lanes` |
+//! | `checking` | `what`; before `run-started` |
 //! | `scenario-started` | `name` |
 //! | `progress` | `name`, `what` |
 //! | `swept` | `name`, `cells` (how many were probed once), `durationUs` |
@@ -29,6 +30,9 @@ enum Line<'a> {
         environment: &'a Environment,
         scenarios: usize,
         lanes: usize,
+    },
+    Checking {
+        what: &'a str,
     },
     ScenarioStarted {
         name: &'a str,
@@ -77,6 +81,7 @@ impl Reporter for JsonlReporter {
             Event::RunStarted { run, environment, scenarios, lanes } => {
                 Line::RunStarted { run, environment, scenarios: *scenarios, lanes: *lanes }
             }
+            Event::Checking { what } => Line::Checking { what },
             Event::ScenarioStarted { name } => Line::ScenarioStarted { name },
             Event::Progress { name, what } => Line::Progress { name, what },
             Event::Swept { name, cells, duration } => Line::Swept {

@@ -66,6 +66,7 @@ fn environment(record: &Record) -> String {
         ("nodes", env.nodes.to_string()),
         ("kernel", env.kernel.clone()),
         ("IP families", families.join(", ")),
+        ("enforcement", env.enforcement.as_ref().map_or("not tried", |e| &e.evidence).to_owned()),
     ];
     facts.iter().map(|(key, value)| format!("{key}: {}\n", escape(value))).collect()
 }

@@ -107,6 +107,7 @@ impl Reporter for LibtestReporter {
             Event::Progress { .. }
             | Event::Swept { .. }
             | Event::Warning { .. }
+            | Event::Checking { .. }
             | Event::Interrupted
             | Event::RunFinished { .. } => Ok(()),
         }

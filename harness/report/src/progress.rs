@@ -100,6 +100,10 @@ impl Reporter for ProgressReporter {
                     self.print(&status::starting(run, environment, *scenarios, *lanes, paint))?;
                 }
             }
+            Event::Checking { what } => {
+                let verb = paint.paint(style::PASS, "    Checking");
+                self.print(&format!("{verb} {}\n", escape_lines(what)))?;
+            }
             Event::ScenarioStarted { name } => {
                 if let Some(bars) = &mut self.bars {
                     bars.add(name);

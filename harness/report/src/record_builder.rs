@@ -31,6 +31,7 @@ impl Tally {
             | Event::Progress { .. }
             | Event::Swept { .. }
             | Event::Warning { .. }
+            | Event::Checking { .. }
             | Event::Interrupted => {}
         }
     }

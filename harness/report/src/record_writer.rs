@@ -153,6 +153,7 @@ impl Reporter for RecordFile {
             | Event::Progress { .. }
             | Event::Swept { .. }
             | Event::Warning { .. }
+            | Event::Checking { .. }
             | Event::Interrupted => Ok(()),
         }
     }

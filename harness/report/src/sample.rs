@@ -149,6 +149,9 @@ pub(crate) fn run_info(duration_ms: u64) -> RunInfo {
         started: "2026-11-21T10:52:07Z".into(),
         duration_ms,
         command: ["verdikt", "run", "--sandbox", "flannel"].map(str::to_owned).into(),
+        planned: 5,
+        partition: None,
+        others: Vec::new(),
     }
 }
 
@@ -166,6 +169,7 @@ pub(crate) fn environment() -> Environment {
         kernel: "6.18.44".into(),
         ip_families: vec![Family::Ipv4, Family::Ipv6],
         verdikt: "0.1.0".into(),
+        enforcement: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lines that say how a run goes: header, one for each scenario, summary.
 
-use verdikt_model::{CellCounts, Environment, RunInfo, ScenarioOutcome, ScenarioRecord, Summary};
+use verdikt_model::{CellCounts, Enforced, Environment, RunInfo, ScenarioOutcome, ScenarioRecord, Summary};
 
 use crate::{
     escape::{NAME, SENTENCE, cut},
@@ -33,6 +33,23 @@ pub(crate) fn starting(
     }
     facts.push(count(env.nodes.into(), "node"));
     facts.extend(env.ip_families.iter().map(ToString::to_string));
+    facts.extend(env.enforcement.as_ref().and_then(|seen| match seen.enforced {
+        Enforced::Yes => None,
+        Enforced::Partly => Some("policies enforced only partly".to_owned()),
+        Enforced::No => Some("policies not enforced".to_owned()),
+        Enforced::Unknown => Some("enforcement unknown".to_owned()),
+    }));
+    // Records that are joined have no lanes.
+    if lanes == 0 {
+        return format!(
+            "{} {} of {} on {} ({})\n",
+            paint.paint(style::PASS, "      Joined"),
+            count(scenarios as u64, "scenario"),
+            count(1 + run.others.len() as u64, "run"),
+            cut(&env.target, NAME),
+            cut(&facts.join(", "), SENTENCE),
+        );
+    }
     format!(
         "{} {} in {} on {} ({}) run {}\n",
         paint.paint(style::PASS, "    Starting"),

@@ -72,6 +72,7 @@ impl Reporter for TerminalReporter {
             | Event::Progress { .. }
             | Event::Swept { .. }
             | Event::Warning { .. }
+            | Event::Checking { .. }
             | Event::Interrupted => Ok(()),
         }
     }

@@ -9,9 +9,10 @@ use std::{
 };
 
 use tokio::{sync::Semaphore, task::JoinSet};
-use verdikt_model::{ScenarioOutcome, ScenarioRecord};
+use verdikt_model::{Dataplane, Enforced, Enforcement, ScenarioOutcome, ScenarioRecord};
 
 use crate::{
+    enforcement,
     facts::Facts,
     lane::Lane,
     options::{Keep, Options},
@@ -29,6 +30,9 @@ const LATE_CREATION: Duration = Duration::from_millis(300);
 /// After so many set-ups in a row that failed, no more are tried: when none has ever worked, and when one has.
 const HOPELESS: u32 = 2;
 const HOPELESS_NOW: u32 = 4;
+
+/// Limit of a step where a deny-all has shown that nothing is enforced.
+const SETTLE_UNENFORCED: Duration = Duration::from_secs(2);
 
 /// What all lanes of a run share.
 pub(crate) struct Crew {
@@ -73,6 +77,44 @@ impl Crew {
             progress: Mutex::default(),
             kept: Mutex::default(),
         }
+    }
+
+    /// Most lanes at once.
+    pub(crate) fn lanes(&self) -> usize {
+        self.options.lanes.max(1)
+    }
+
+    /// Looks whether the cluster enforces policies at all, and says so when it does not. Where not even that can be
+    /// set up, nothing else is tried.
+    pub(crate) async fn check_enforcement(&mut self) -> Option<Enforcement> {
+        let number = self.lanes_made.fetch_add(1, Ordering::Relaxed);
+        let setting = Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell };
+        let seen = match enforcement::check(&setting, &self.facts, number).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.progress().halted.get_or_insert(Halt::NoSetUp(error.to_string()));
+                return None;
+            }
+        };
+        self.progress().ever_set_up = true;
+        let what = match seen.enforced {
+            Enforced::Yes => return Some(seen),
+            Enforced::No => {
+                // There is nothing to wait for.
+                self.options.settle = self.options.settle.min(SETTLE_UNENFORCED);
+                "this cluster does not enforce NetworkPolicy"
+            }
+            Enforced::Partly => "this cluster enforces NetworkPolicy only partly",
+            Enforced::Unknown => "whether this cluster enforces NetworkPolicy could not be measured",
+        };
+        let Dataplane { name, version, .. } = &self.facts.environment.dataplane;
+        let found = format!("{name} {version}");
+        let goes_on = match seen.enforced {
+            Enforced::Unknown => "the scenarios run all the same",
+            _ => "the scenarios run all the same, as a measurement of that",
+        };
+        self.tell.warn(format!("{what}: {}; dataplane found: {}; {goes_on}", seen.evidence, found.trim()));
+        Some(seen)
     }
 
     /// Works on a queue until it is empty or the run is stopped; tells whether a lane panicked.

@@ -89,7 +89,7 @@ impl Facts {
     async fn ensure_hosts(&self) -> Result<(), ClusterError> {
         let mut made = self.hosts.lock().await;
         if !*made {
-            self.cluster.ensure_hosts_namespace(&self.scope).await?;
+            self.cluster.ensure_hosts_namespace(&self.scope, &self.deploy).await?;
             *made = true;
         }
         Ok(())

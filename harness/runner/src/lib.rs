@@ -13,6 +13,7 @@
 mod control;
 mod crew;
 mod deadline;
+mod enforcement;
 mod facts;
 mod lane;
 mod live;
@@ -20,6 +21,7 @@ mod options;
 mod outcome;
 mod prepare;
 mod queue;
+mod resume;
 mod run;
 mod scenario;
 mod settle;
@@ -30,5 +32,6 @@ mod tell;
 mod timed;
 
 pub use options::{Deadline, Keep, Options};
+pub use resume::Resumed;
 pub use run::{Finished, RunError, run};
 pub use stop::Stop;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use verdikt_cluster::DeployOptions;
 use verdikt_model::{CellPattern, Family};
+
+use crate::resume::Resumed;
 
 /// How a run is made.
 #[derive(Debug, Clone)]
@@ -23,20 +26,26 @@ pub struct Options {
     pub families: Vec<Family>,
     /// Only cells that match one of these; empty for all.
     pub cells: Vec<CellPattern>,
-    /// Probe image; otherwise this release's.
-    pub image: Option<String>,
+    /// How probe pods are made.
+    pub deploy: DeployOptions,
+    /// Namespace and name of a Secret with credentials for the probe image's registry.
+    pub pull_secret: Option<(String, String)>,
     /// Prefix of namespaces.
     pub namespace_prefix: String,
     /// The command line, for the record.
     pub command: Vec<String>,
     /// Longest time until every cell works before the first policy.
     pub positive_control: Duration,
-    /// Longest time until a topology's pods are ready.
-    pub ready: Duration,
     /// Longest wait at the end until namespaces are gone; after an interrupt it is at most 4 s.
     pub clean_up: Duration,
     /// Whether scenarios with cluster-scoped objects may run. They run alone.
     pub allow_cluster_scoped: bool,
+    /// Which part of a larger choice the scenarios are, for the record.
+    pub partition: Option<String>,
+    /// Results of an earlier run, which are not measured again.
+    pub resumed: Option<Resumed>,
+    /// Whether one deny-all must deny before the first scenario runs.
+    pub check_enforcement: bool,
     /// The cluster's DNS domain, with which Service names are made.
     pub cluster_domain: String,
 }
@@ -72,13 +81,16 @@ impl Default for Options {
             keep: Keep::Never,
             families: Vec::new(),
             cells: Vec::new(),
-            image: None,
+            deploy: DeployOptions::default(),
+            pull_secret: None,
             namespace_prefix: verdikt_cluster::DEFAULT_PREFIX.to_owned(),
             command: Vec::new(),
             positive_control: Duration::from_secs(20),
-            ready: Duration::from_secs(120),
             clean_up: Duration::from_secs(60),
             allow_cluster_scoped: false,
+            partition: None,
+            resumed: None,
+            check_enforcement: false,
             cluster_domain: "cluster.local".to_owned(),
         }
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
-use verdikt_cluster::{Cluster, ClusterError, DEFAULT_IMAGE, DeployOptions, Node, Scope};
+use verdikt_cluster::{Cluster, ClusterError, Node, Scope};
 use verdikt_model::{Environment, Event, Family, RunInfo, Scenario, ScenarioOutcome, Serve, Summary};
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     options::Options,
     prepare::{Prepared, external_serve, prepare},
     queue::Queue,
+    resume::Resumed,
     stop::Stop,
     tell::{Teller, unmeasured},
 };
@@ -48,6 +49,9 @@ pub enum RunError {
         /// What there is.
         have: Vec<Family>,
     },
+    /// The record that was to be resumed is of another run.
+    #[error("cannot resume: {0}")]
+    Resume(String),
     /// A part of the runner panicked; what it had made was removed as far as possible.
     #[error("internal error: a lane panicked: {0}")]
     Panicked(String),
@@ -73,14 +77,18 @@ pub async fn run(
 ) -> Result<Finished, RunError> {
     let started = Instant::now();
     let scope = Scope::new(&options.namespace_prefix);
+    let total = scenarios.len() + options.resumed.as_ref().map_or(0, |resumed| resumed.done.len());
+    let done = options.resumed.as_ref().map(|resumed| resumed.done.clone()).unwrap_or_default();
     let mut info = RunInfo {
         id: scope.run.to_string(),
         started: scope.started.clone(),
         duration_ms: 0,
         command: options.command.clone(),
+        planned: u32::try_from(total).unwrap_or(u32::MAX),
+        partition: options.partition.clone(),
+        others: options.resumed.as_ref().map(Resumed::runs).unwrap_or_default(),
     };
     let tell = Arc::new(Teller::new(events));
-    let total = scenarios.len();
     let looked = tokio::select! {
         looked = look(cluster, scope, scenarios, &options) => Some(looked?),
         () = stop.stopped() => None,
@@ -98,20 +106,33 @@ pub async fn run(
             trouble: None,
         });
     };
-    let environment = Environment { ip_families: facts.families.clone(), ..facts.environment.clone() };
-    let lanes = options.lanes.max(1);
+    let mut environment = Environment { ip_families: facts.families.clone(), ..facts.environment.clone() };
+    let check = options.check_enforcement && !(prepared.shared.is_empty() && prepared.alone.is_empty());
+    let mut crew = Crew::new(facts, options, &tell);
+    if check {
+        tell.event(Event::Checking { what: "whether the cluster enforces NetworkPolicy".to_owned() });
+        environment.enforcement = tokio::select! {
+            seen = crew.check_enforcement() => seen,
+            () = stop.stopped() => None,
+        };
+    }
+    let lanes = crew.lanes();
     tell.event(Event::RunStarted {
         run: info.clone(),
         environment: environment.clone(),
         scenarios: total,
         lanes,
     });
+    for record in done {
+        tell.started(&record.name);
+        tell.finished(record);
+    }
     for (scenario, why) in prepared.skipped {
         tell.started(&scenario.name);
         tell.finished(unmeasured(&scenario, ScenarioOutcome::Skipped, why));
     }
 
-    let crew = Arc::new(Crew::new(facts, options, &tell));
+    let crew = Arc::new(crew);
     let mut panicked = None;
     for (scenarios, lanes) in [(prepared.shared, lanes), (prepared.alone, 1)] {
         if !stop.is_stopped() {
@@ -145,6 +166,9 @@ async fn look(
         if mentions(&scenarios, "cluster.serviceCIDR") { cluster.service_cidrs().await } else { vec![] };
     let serve = external_serve(scenarios.iter().map(|scenario| &scenario.topology));
     let facts = facts(cluster, scope, options, serve, service_cidrs).await?;
+    if let Some(resumed) = &options.resumed {
+        resumed.fits(&facts.environment, &facts.families).map_err(RunError::Resume)?;
+    }
     let prepared = prepare(&facts, scenarios, options).await?;
     Ok((facts, prepared))
 }
@@ -157,12 +181,12 @@ async fn facts(
     external_serve: Serve,
     service_cidrs: Vec<IpNet>,
 ) -> Result<Facts, RunError> {
+    let mut deploy = options.deploy.clone();
+    if let Some((namespace, name)) = &options.pull_secret {
+        deploy.pull_secret = Some(cluster.pull_secret(namespace, name).await?);
+    }
     let (environment, nodes): (Environment, Vec<Node>) =
-        tokio::try_join!(cluster.environment(), cluster.nodes())?;
-    let deploy = DeployOptions {
-        image: options.image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
-        ready_limit: options.ready,
-    };
+        tokio::try_join!(cluster.environment(), cluster.nodes_for(&deploy))?;
     let have = environment.ip_families.clone();
     let mut facts = Facts::new(cluster, scope, environment, nodes, deploy, external_serve, service_cidrs);
     if !options.families.is_empty() {

@@ -1,6 +1,6 @@
 //! Which scenarios to run: names, labels, partition.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use verdikt_model::Scenario;
 
@@ -188,6 +188,12 @@ pub struct Partition {
     pub index: u32,
     /// How many parts.
     pub count: u32,
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.count)
+    }
 }
 
 impl Partition {

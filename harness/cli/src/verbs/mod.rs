@@ -8,6 +8,7 @@ mod explain;
 mod lint;
 mod list;
 mod man;
+mod merge;
 mod run;
 mod sandbox;
 mod schema;
@@ -53,6 +54,7 @@ pub(crate) fn main() -> std::process::ExitCode {
 fn dispatch(verb: Verb, ui: &Ui) -> Outcome {
     match verb {
         Verb::Run(args) => block_on(run::run(*args, *ui)),
+        Verb::Merge(args) => merge::merge(&args, ui),
         Verb::List(args) => list::list(&args, ui),
         Verb::Lint(args) => lint::lint(&args, ui),
         Verb::Expect(args) => expect::expect(&args, ui),

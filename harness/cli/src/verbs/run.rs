@@ -1,23 +1,19 @@
 //! `verdikt run`: chooses, connects, runs, and feeds the events to every reporter that was asked for.
 
-use std::{
-    io::{IsTerminal, Write},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
-use verdikt_model::{Event, ExitCode, Summary};
-use verdikt_report::{
-    Format, JsonReporter, JsonlReporter, LibtestReporter, ProgressOptions, ProgressReporter, RecordBuilder,
-    RecordFile, Reporter, TerminalOptions, TerminalReporter,
-};
-use verdikt_runner::{Options, RunError, Stop};
+use verdikt_model::{ExitCode, Scenario, Summary};
+use verdikt_runner::{Options, Resumed, RunError, Stop};
 
 use crate::{
     args::{Deadline, Keep, Run},
     failure::{Failure, Outcome},
-    files, signals, target,
+    files,
+    pods::deploy_options,
+    records::read_record,
+    reporters::Reporters,
+    signals, target,
     ui::Ui,
 };
 
@@ -41,8 +37,10 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
             false => "stopped at once: the sandbox ends with this process, nothing is left".to_owned(),
         },
     )?;
-    let scenarios = files::choose(&args.choice, &ui)?;
-    let reporters = Reporters::new(&args, &ui)?;
+    let mut args = args;
+    let mut scenarios = files::choose(&args.choice, &ui)?;
+    let resumed = resumed(&mut args, &mut scenarios)?;
+    let reporters = Reporters::new(&args.reports, &command_line(), &ui)?;
 
     let connected = tokio::select! {
         connected = target::connect(&args.target) => connected?,
@@ -51,10 +49,14 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     let (events, inbox) = mpsc::unbounded_channel();
     let reporting = tokio::task::spawn_blocking(move || reporters.consume(inbox));
     let cells = !args.cells.is_empty();
-    let finished = verdikt_runner::run(&connected.cluster, scenarios, options(&args), events, stop).await;
+    let options = Options { resumed, ..options(&args) };
+    let finished = verdikt_runner::run(&connected.cluster, scenarios, options, events, stop).await;
     let reported = reporting.await.map_err(|e| Failure::internal(format!("a report failed: {e}")))?;
     connected.close().await;
-    let finished = finished.map_err(Failure::setup)?;
+    let finished = finished.map_err(|error| match error {
+        RunError::Resume(_) => Failure::usage(error),
+        error => Failure::setup(error),
+    })?;
     for left in &finished.left_behind {
         eprintln!(
             "left behind: {left}; `verdikt clean --run {}` with the same target removes it",
@@ -77,6 +79,14 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     Err(nothing_measured(scenarios.skipped, cells))
 }
 
+/// The results of an earlier run; the scenarios that they prove are not run again.
+fn resumed(args: &mut Run, scenarios: &mut Vec<Scenario>) -> Result<Option<Resumed>, Failure> {
+    let Some(path) = &args.resume else { return Ok(None) };
+    let record = read_record(path)?;
+    args.reports.record.get_or_insert_with(|| path.clone());
+    Ok(Some(Resumed::new(record, scenarios)))
+}
+
 /// A run without a single measured cell proves nothing, and must not look like success.
 fn nothing_measured(skipped: u32, cells: bool) -> Failure {
     if cells {
@@ -94,7 +104,7 @@ fn nothing_measured(skipped: u32, cells: bool) -> Failure {
 }
 
 /// The exit code of a run that went to its end.
-fn exit_code(summary: &Summary) -> ExitCode {
+pub(super) fn exit_code(summary: &Summary) -> ExitCode {
     if summary.scenarios.failed > 0 {
         ExitCode::Differences
     } else if summary.scenarios.errored > 0 {
@@ -122,9 +132,13 @@ fn options(args: &Run) -> Options {
         },
         families: args.families.clone(),
         cells: args.cells.clone(),
-        image: args.target.image.clone(),
+        // The sandbox says itself what it enforces.
+        check_enforcement: args.target.is_real(),
+        deploy: deploy_options(&args.pods),
+        pull_secret: args.pods.image_pull_secret.clone(),
         namespace_prefix: args.target.namespace_prefix.clone(),
         command: command_line(),
+        partition: args.choice.partition.map(|partition| partition.to_string()),
         ..Options::default()
     }
 }
@@ -132,92 +146,6 @@ fn options(args: &Run) -> Options {
 /// Probing waits more than it works, so a few lanes for each processor.
 fn default_lanes() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).saturating_mul(3).clamp(2, 8)
-}
-
-/// Everything that listens to the run.
-struct Reporters {
-    live: Vec<Box<dyn Reporter + Send>>,
-    junit: Option<(PathBuf, RecordBuilder)>,
-}
-
-impl Reporters {
-    fn new(args: &Run, ui: &Ui) -> Result<Self, Failure> {
-        let mut live: Vec<Box<dyn Reporter + Send>> = Vec::new();
-        let mut stdout: Box<dyn Write + Send> = Box::new(std::io::stdout());
-        if !ui.quiet {
-            let progress = ProgressReporter::new(ProgressOptions {
-                terminal: std::io::stderr().is_terminal(),
-                color: ui.color_stderr,
-                // The human form prints a line for each scenario itself.
-                lines: !matches!(args.output, Format::Human | Format::Wide),
-            });
-            stdout = progress.guard(stdout);
-            live.push(Box::new(progress));
-        }
-        live.push(match args.output {
-            Format::Human | Format::Wide => Box::new(TerminalReporter::new(
-                stdout,
-                TerminalOptions {
-                    wide: args.output == Format::Wide,
-                    color: ui.color_stdout,
-                    width: ui.width,
-                    target_flags: verdikt_report::target_flags(&command_line()),
-                },
-            )),
-            Format::Json => Box::new(JsonReporter::new(stdout)),
-            Format::Jsonl => Box::new(JsonlReporter::new(stdout)),
-            Format::Libtest => Box::new(LibtestReporter::new(stdout)),
-        });
-        if let Some(path) = &args.record {
-            live.push(Box::new(RecordFile::create(path).map_err(|e| cannot_write(path, &e))?));
-        }
-        let junit = args.export_junit.as_ref().map(|path| {
-            // Found out now rather than after an hour of probing.
-            std::fs::File::create(path)
-                .map(|_| (path.clone(), RecordBuilder::new()))
-                .map_err(|e| cannot_write(path, &e))
-        });
-        Ok(Self { live, junit: junit.transpose()? })
-    }
-
-    /// Hands every event to every reporter until the run is over.
-    fn consume(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) -> Result<(), Failure> {
-        // A report that cannot be written must not take the others with it; the first such error is told at the end.
-        let mut broken: Option<std::io::Error> = None;
-        let mut note = |written: std::io::Result<()>| match go_on(written) {
-            Err(error) if broken.is_none() => broken = Some(error),
-            _ => {}
-        };
-        while let Some(event) = inbox.blocking_recv() {
-            for reporter in &mut self.live {
-                note(reporter.event(&event));
-            }
-            if let Some((_, builder)) = &mut self.junit {
-                note(builder.event(&event));
-            }
-        }
-        for reporter in &mut self.live {
-            note(reporter.finish());
-        }
-        if let Some((path, builder)) = self.junit
-            && let Some(record) = builder.build()
-        {
-            std::fs::write(&path, verdikt_report::junit(&record)).map_err(|e| cannot_write(&path, &e))?;
-        }
-        broken.map_or(Ok(()), |error| Err(error.into()))
-    }
-}
-
-/// Who reads standard output may have seen enough; the run and its files go on.
-fn go_on(written: std::io::Result<()>) -> std::io::Result<()> {
-    match written {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("cannot write {}: {error}", path.display()))
 }
 
 /// The command line as text; what is no UTF-8 in it is replaced.

@@ -5,3 +5,4 @@ mod contract;
 mod kubectl;
 mod leftovers;
 mod mistakes;
+mod records;

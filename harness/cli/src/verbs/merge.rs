@@ -1,0 +1,48 @@
+//! `verdikt merge`: several records, reported as one.
+
+use tokio::sync::mpsc;
+use verdikt_model::{Event, ExitCode, Record};
+
+use super::run::exit_code;
+use crate::{
+    args::Merge,
+    failure::{Failure, Outcome},
+    records::read_record,
+    reporters::Reporters,
+    ui::Ui,
+};
+
+pub(super) fn merge(args: &Merge, ui: &Ui) -> Outcome {
+    let mut parts = Vec::new();
+    for path in &args.records {
+        parts.push((path.display().to_string(), read_record(path)?));
+    }
+    let merged = verdikt_report::merge(parts).map_err(Failure::usage)?;
+    let summary = merged.record.summary;
+    let reporters = Reporters::new(&args.reports, &merged.record.run.command, ui)?;
+    let (tell, inbox) = mpsc::unbounded_channel();
+    for event in events(merged.record, &merged.missing) {
+        // The receiver lives until below.
+        let _ = tell.send(event);
+    }
+    drop(tell);
+    reporters.consume(inbox)?;
+    let code = exit_code(&summary);
+    Ok(if code == ExitCode::Ok && !merged.missing.is_empty() { ExitCode::Inconclusive } else { code })
+}
+
+/// What a run with these results would have told.
+fn events(record: Record, missing: &[String]) -> Vec<Event> {
+    let Record { run, environment, summary, scenarios, .. } = record;
+    let mut events =
+        vec![Event::RunStarted { run: run.clone(), environment, scenarios: run.planned as usize, lanes: 0 }];
+    for message in missing {
+        events.push(Event::Warning { message: message.clone() });
+    }
+    for scenario in scenarios {
+        events.push(Event::ScenarioStarted { name: scenario.name.clone() });
+        events.push(Event::ScenarioFinished { record: Box::new(scenario) });
+    }
+    events.push(Event::RunFinished { run, summary });
+    events
+}

@@ -1,0 +1,140 @@
+//! Going on where an earlier run was cut short.
+
+use std::collections::BTreeMap;
+
+use verdikt_model::{Environment, Family, Record, RunInfo, Scenario, ScenarioOutcome, ScenarioRecord};
+
+/// What an earlier run has proved of the scenarios that are chosen now.
+#[derive(Debug, Clone)]
+pub struct Resumed {
+    run: RunInfo,
+    environment: Environment,
+    /// Its results, in its order.
+    pub(crate) done: Vec<ScenarioRecord>,
+}
+
+impl Resumed {
+    /// Takes from a record what need not be measured again, and leaves the other scenarios in `scenarios`. What could
+    /// not be measured, or was skipped, is tried again; so is a scenario that has other steps by now.
+    pub fn new(record: Record, scenarios: &mut Vec<Scenario>) -> Self {
+        let mut proved: BTreeMap<String, ScenarioRecord> = record
+            .scenarios
+            .into_iter()
+            .filter(|of| matches!(of.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Failed))
+            .map(|of| (of.name.clone(), of))
+            .collect();
+        let mut done = Vec::new();
+        scenarios.retain(|scenario| {
+            let same = |of: &ScenarioRecord| {
+                of.steps.len() == scenario.steps.len()
+                    && of.steps.iter().zip(&scenario.steps).all(|(of, step)| of.name == step.name)
+            };
+            match proved.remove(&scenario.name) {
+                Some(of) if same(&of) => done.push(of),
+                _ => return true,
+            }
+            false
+        });
+        Self { run: record.run, environment: record.environment, done }
+    }
+
+    /// Ids of the runs whose results these are.
+    pub(crate) fn runs(&self) -> Vec<String> {
+        std::iter::once(self.run.id.clone()).chain(self.run.others.iter().cloned()).collect()
+    }
+
+    /// Whether results from here may stand beside the earlier ones; otherwise why not.
+    pub(crate) fn fits(&self, here: &Environment, families: &[Family]) -> Result<(), String> {
+        let there = &self.environment;
+        let plane = |of: &Environment| {
+            let plane = &of.dataplane;
+            format!("{} {} {}", plane.name, plane.version, plane.mode).trim().to_owned()
+        };
+        let list = |families: &[Family]| families.iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", ");
+        for (what, there, here) in [
+            ("target", there.target.clone(), here.target.clone()),
+            ("Kubernetes version", there.kubernetes.clone(), here.kubernetes.clone()),
+            ("dataplane", plane(there), plane(here)),
+            ("IP families", list(&there.ip_families), list(families)),
+            ("verdikt version", there.verdikt.clone(), here.verdikt.clone()),
+        ] {
+            if there != here {
+                return Err(format!("the record has {what} `{there}`, and here it is `{here}`"));
+            }
+        }
+        if self.run.command.iter().any(|word| word == "--cell" || word.starts_with("--cell=")) {
+            return Err("the record is of single cells (--cell)".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verdikt_model::{Expect, Level, Matrix, SCHEMA, Step, StepRecord, Summary, Topology};
+
+    use super::*;
+    use crate::tell::unmeasured;
+
+    fn scenario(name: &str) -> Scenario {
+        let step = Step { name: "s".into(), actions: vec![], expect: Expect::default() };
+        Scenario {
+            name: name.into(),
+            labels: BTreeMap::new(),
+            level: Level::Core,
+            summary: String::new(),
+            clauses: vec![],
+            references: vec![],
+            requires: vec![],
+            topology: Topology::default(),
+            steps: vec![step],
+            source: String::new(),
+        }
+    }
+
+    fn record(of: &[(&str, ScenarioOutcome, &str)]) -> Record {
+        let one = |(name, outcome, step): &(&str, ScenarioOutcome, &str)| {
+            let mut record = unmeasured(&scenario(name), *outcome, String::new());
+            record.steps =
+                vec![StepRecord { name: (*step).into(), settle_ms: None, cells: Matrix::default() }];
+            record
+        };
+        Record {
+            schema: SCHEMA.into(),
+            run: RunInfo { id: "r1".into(), others: vec!["r0".into()], ..RunInfo::default() },
+            environment: Environment { target: "kind".into(), ..Environment::default() },
+            summary: Summary::default(),
+            scenarios: of.iter().map(one).collect(),
+        }
+    }
+
+    #[test]
+    fn only_what_is_proved_is_not_measured_again() {
+        let mut chosen: Vec<Scenario> =
+            ["passed", "failed", "errored", "skipped", "changed", "new"].map(scenario).into();
+        let earlier = record(&[
+            ("failed", ScenarioOutcome::Failed, "s"),
+            ("passed", ScenarioOutcome::Passed, "s"),
+            ("errored", ScenarioOutcome::Errored, "s"),
+            ("skipped", ScenarioOutcome::Skipped, "s"),
+            ("changed", ScenarioOutcome::Passed, "another step"),
+            ("not chosen", ScenarioOutcome::Passed, "s"),
+        ]);
+        let resumed = Resumed::new(earlier, &mut chosen);
+        let left: Vec<&str> = chosen.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(left, ["errored", "skipped", "changed", "new"]);
+        let done: Vec<&str> = resumed.done.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(done, ["passed", "failed"]);
+        assert_eq!(resumed.runs(), ["r1", "r0"]);
+    }
+
+    #[test]
+    fn a_record_of_another_cluster_is_not_gone_on_with() {
+        let resumed = Resumed::new(record(&[]), &mut vec![]);
+        let here = Environment { target: "kind".into(), ..Environment::default() };
+        assert_eq!(resumed.fits(&here, &[]), Ok(()));
+        let other = Environment { target: "prod".into(), ..here.clone() };
+        assert!(resumed.fits(&other, &[]).unwrap_err().contains("`kind`, and here it is `prod`"));
+        assert!(resumed.fits(&here, &[Family::Ipv4]).unwrap_err().contains("IP families"));
+    }
+}
