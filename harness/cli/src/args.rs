@@ -79,7 +79,7 @@ pub(crate) enum Verb {
     Expect(Expect),
     /// Print why the specification expects what it does for one cell, with no cluster.
     Explain(Explain),
-    /// Measure verdikt itself on the embedded sandbox and print ratios.
+    /// Measure verdikt itself, on the embedded sandbox or on a real cluster, and print ratios.
     Bench(Bench),
     /// Start, stop and inspect an embedded cluster for use with kubectl.
     Sandbox(Sandbox),
@@ -373,6 +373,10 @@ pub(crate) struct Explain {
 /// `verdikt bench`
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
+    #[command(flatten)]
+    pub(crate) cluster: RealCluster,
+    #[command(flatten)]
+    pub(crate) probe_pods: ProbePods,
     /// Pods of the large matrix; it has the square of it cells.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub(crate) pods: u16,
