@@ -7,8 +7,9 @@
 //!                 └────────────────────────────────┴──────────────┘     limit ──► a last look, unsettled
 //! ```
 //!
-//! The hold sweep begins no sooner than the matrix has had time to change: as long again as it took to become right,
-//! and where the step changes no definite expectation, so that being right proves nothing, a whole quiet time.
+//! The hold sweep begins no sooner than the matrix has had time to change: as long again as it took to become right, at
+//! most a quiet time (a sixth of `--settle`), and where the step changes no definite expectation, so that being right
+//! proves nothing, a whole quiet time.
 //!
 //! A cell that was as expected, was not in a hold sweep, and is again at the end, is flaky. One that stays wrong
 //! fails: what is proved last counts. Errors are retried within the same limit and never count as a change.
@@ -99,8 +100,10 @@ impl<P: Prober + Sync> Settling<'_, P> {
                 settled.after = Some(after);
                 break;
             }
-            // A path that carries some cells but never all at once would be asked for ever.
+            // A path that carries some cells but never all at once would be asked for ever. What the hold sweep found
+            // wrong has been asked only once, so it is asked again before it is judged.
             if Instant::now() >= limit {
+                self.sweep(&pending, &mut settled.notes).await;
                 self.last_look(&all, &mut settled.notes).await;
                 break;
             }
@@ -178,8 +181,8 @@ impl<P: Prober + Sync> Settling<'_, P> {
         }
     }
 
-    /// The hold sweep, not before `begin`. Where nothing definite is expected of any cell, nothing tells when the step has taken effect,
-    /// so it is repeated until nothing has changed for a while.
+    /// The hold sweep, not before `begin`. Where nothing definite is expected of any cell, nothing tells when the step
+    /// has taken effect, so it is repeated until nothing has changed for a while.
     async fn hold(&mut self, all: &[u32], begin: Instant, limit: Instant, notes: &mut BTreeMap<u32, Note>) {
         let open = all.iter().all(|i| self.rows[*i as usize].expected == Expectation::Either);
         if !open || all.is_empty() {

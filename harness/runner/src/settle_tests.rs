@@ -227,6 +227,21 @@ async fn an_error_in_the_hold_sweep_is_no_change() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_in_a_hold_sweep_past_the_limit_is_tried_again() {
+    let hiccup = |_: Duration, times: u32| {
+        if times == 2 { Observation::error("session lost") } else { saw(Verdict::Allowed) }
+    };
+    let done = run(vec![
+        (Expectation::Deny, turning(Verdict::Allowed, 4_800, Verdict::Rejected)),
+        (Expectation::Allow, Box::new(hiccup) as Behaviour),
+    ])
+    .await;
+    assert!(done.took >= Duration::from_secs(5), "the hold sweep came before the limit: {:?}", done.took);
+    assert_eq!(done.outcomes(), [Outcome::Pass; 2]);
+    assert_eq!(done.settled.notes.get(&1).and_then(|note| note.detail.as_deref()), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn open_cells_do_not_hold_up_the_others_and_never_fail() {
     let done = run(vec![
         (Expectation::Either, turning(Verdict::Allowed, 200, Verdict::Dropped)),
