@@ -39,6 +39,9 @@ pub struct World {
     pub service_cidrs: Vec<IpNet>,
     /// NetworkPolicies in force, with logical namespaces and with variables filled in.
     pub policies: Vec<NetworkPolicy>,
+    /// Whether a policy object of another kind than NetworkPolicy is or was in force, of which the oracle knows
+    /// nothing.
+    pub foreign: bool,
 }
 
 /// One endpoint.
@@ -254,7 +257,7 @@ impl World {
         }
     }
 
-    /// Makes a change. Objects that are no NetworkPolicy change nothing here: the oracle does not know them.
+    /// Makes a change. An object that is no NetworkPolicy only sets [`World::foreign`]: the oracle does not know it.
     ///
     /// # Errors
     /// A `${…}` variable that this world cannot fill in.
@@ -265,7 +268,7 @@ impl World {
                 self.policies.retain(|have| !same_object(have, &policy));
                 self.policies.push(policy);
             }
-            Action::Apply(PolicyObject::Other(_)) => {}
+            Action::Apply(PolicyObject::Other(_)) => self.foreign = true,
             Action::Delete(object) => {
                 if object.kind == "NetworkPolicy" && object.api_version == "networking.k8s.io/v1" {
                     self.policies.retain(|have| {

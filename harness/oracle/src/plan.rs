@@ -17,7 +17,8 @@ pub struct Plan {
     /// rule's word is in `rows`.
     pub conflicts: Vec<Conflict>,
     /// Cells of an implementation-defined scenario for which a rule says what the specification leaves open, or says
-    /// otherwise: their expectation in `rows` is `either`, and this is what was written. Indices into `rows`.
+    /// otherwise, or which a policy of another kind may concern: their expectation in `rows` is `either`, and this is
+    /// what was written. Indices into `rows`.
     pub written: BTreeMap<u32, Expectation>,
     /// Rules (indices into [`Expect::rules`]) whose pattern matches no cell.
     pub unmatched: Vec<usize>,
@@ -55,7 +56,8 @@ pub struct Conflict {
 /// and are left out otherwise. On [`Level::Core`] a rule must agree with the oracle: equal, or `drop` or `reject`
 /// where the oracle says deny; anything else, `either` included, is a contradiction. On [`Level::Extended`] the rule is
 /// the authority. On [`Level::ImplementationDefined`] it decides nothing: a cell is judged only where the specification
-/// decides it and the rule agrees; any other is `either`, and the rule's word is in [`Plan::written`].
+/// decides it and the rule agrees; any other is `either`, and the rule's word is in [`Plan::written`]. There the
+/// specification decides nothing once a policy of another kind was in force ([`World::foreign`]).
 ///
 /// # Panics
 /// If a cell is not of this world.
@@ -64,6 +66,7 @@ pub fn plan(level: Level, expect: &Expect, world: &World, cells: &[Cell]) -> Pla
         expect.rules.iter().map(|rule| CellMatcher::new(&rule.pattern, world)).collect();
     let oracle =
         (expect.derived || level != Level::Extended && !rules.is_empty()).then(|| Oracle::new(world));
+    let open = level == Level::ImplementationDefined && world.foreign;
     let mut plan = Plan::default();
     let mut used = vec![false; rules.len()];
     let mut conflicting = BTreeSet::new();
@@ -73,7 +76,7 @@ pub fn plan(level: Level, expect: &Expect, world: &World, cells: &[Cell]) -> Pla
             if expect.derived
                 && let Some(oracle) = &oracle
             {
-                plan.rows.push((*cell, oracle.expect(cell)));
+                plan.rows.push((*cell, if open { Expectation::Either } else { oracle.expect(cell) }));
             }
             continue;
         };
@@ -105,7 +108,7 @@ pub fn plan(level: Level, expect: &Expect, world: &World, cells: &[Cell]) -> Pla
             && let Some(oracle) = &oracle
         {
             let derived = oracle.expect(cell);
-            if derived == Expectation::Either || !refines(written, derived) {
+            if open || derived == Expectation::Either || !refines(written, derived) {
                 plan.written.insert(plan.rows.len() as u32, written);
                 expected = Expectation::Either;
             }

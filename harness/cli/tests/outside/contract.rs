@@ -94,6 +94,27 @@ fn a_wrong_cell_is_a_sentence_with_a_reason_and_a_command() {
 }
 
 #[test]
+fn where_a_policy_of_another_kind_was_applied_nothing_is_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = "apply:\n        - apiVersion: cilium.io/v2\n          kind: CiliumNetworkPolicy\n          \
+                 metadata: {name: o, namespace: x}";
+    let text = scenario("apply:", other)
+        .replace("test/one", "test/one\n  labels: {level: implementation-defined}")
+        .replace("topology:", "requires: {crd: ciliumnetworkpolicies.cilium.io}\n  topology:");
+    let path = file(folder.path(), "s.yaml", &text);
+    let said = run(&["expect", "-f", path.to_str().unwrap(), "-o", "json"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let cells = json(&said.stdout)["scenarios"][0]["steps"][0]["cells"].clone();
+    for cell in cells.as_array().unwrap() {
+        assert_eq!(cell["expected"], "either", "{cell}");
+        let reason = cell["reason"].as_str().unwrap();
+        let written = cell["from"] == "x/b" && cell["to"] == "x/a";
+        let word = if written { "not judged; written by hand: deny" } else { "another kind was applied" };
+        assert!(reason.starts_with("not judged") && reason.contains(word), "{reason}");
+    }
+}
+
+#[test]
 fn expect_and_explain_need_no_cluster() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "s.yaml", &scenario("", ""));

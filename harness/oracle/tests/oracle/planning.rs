@@ -1,7 +1,7 @@
 //! `plan`: hand-written rules and the oracle together.
 
 use serde_json::json;
-use verdikt_model::{Expect, ExpectRule, Expectation, Family, Level, World, cells};
+use verdikt_model::{Action, Expect, ExpectRule, Expectation, Family, Level, PolicyObject, World, cells};
 use verdikt_oracle::{Oracle, Plan, plan};
 
 use crate::common::{cell, world};
@@ -108,6 +108,27 @@ fn on_an_implementation_defined_scenario_only_what_the_specification_decides_is_
     assert_eq!(expected("z/b -> x/a:80/tcp"), Expectation::Deny);
     let written: Vec<_> = plan.written.values().copied().collect();
     assert_eq!(written, [Expectation::Allow, Expectation::Allow]);
+}
+
+#[test]
+fn a_policy_of_another_kind_leaves_an_implementation_defined_scenario_open() {
+    let mut world = deny_x();
+    let other = json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy"});
+    world.apply(&Action::Apply(PolicyObject::Other(other))).unwrap();
+    let rules = [("y/a -> x/a:80/tcp", Expectation::Deny), ("y/b -> x/a:80/tcp", Expectation::Allow)];
+    let plan = planned(Level::ImplementationDefined, true, &world, &rules);
+    assert_eq!(plan.rows.len(), cells(&world, &[Family::Ipv4]).len());
+    assert!(plan.rows.iter().all(|(_, expected)| *expected == Expectation::Either));
+    let written: Vec<_> = plan.written.iter().map(|(i, word)| (plan.rows[*i as usize].0, *word)).collect();
+    let mut expected = rules.map(|(text, word)| (cell(&world, text), word));
+    expected.sort();
+    assert_eq!(written, expected);
+    // Elsewhere somebody answers for every cell: the oracle, or who wrote it.
+    for level in [Level::Core, Level::Extended] {
+        let plan = planned(level, true, &world, &rules);
+        assert!(plan.rows.contains(&(cell(&world, "y/a -> x/b:80/tcp"), Expectation::Deny)), "{level}");
+        assert!(plan.written.is_empty(), "{level}");
+    }
 }
 
 #[test]
