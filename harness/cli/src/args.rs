@@ -105,7 +105,8 @@ pub(crate) enum Verb {
 /// Where scenarios come from, and which.
 #[derive(Debug, Args)]
 pub(crate) struct Choice {
-    /// Scenarios whose name contains this; a name that ends in `/`, `.yaml` or `.yml` is a path instead.
+    /// Scenarios whose name contains this. A path instead: `-`, what begins with `/`, `./` or `../`, what ends in
+    /// `.yaml` or `.yml`, and a folder that is there with a `/` at its end.
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Scenario file or folder, `-` for standard input; instead of the built-in catalogue.
@@ -553,6 +554,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_value_of_an_option_is_taken_for_a_path() {
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        let options = command.get_arguments().chain(run.get_arguments()).filter(|arg| !arg.is_positional());
+        for arg in options {
+            let names = arg.get_long().map(|long| format!("--{long}"));
+            for name in names.into_iter().chain(arg.get_short().map(|short| format!("-{short}"))) {
+                let words = ["verdikt", "run", &name, "./v"].map(str::to_owned);
+                let (flags, value) = (verdikt_report::target_flags(&words), words[2..].to_vec());
+                let file = ["-f", "./v"].map(str::to_owned).to_vec();
+                let expected = match arg.get_action().takes_values() {
+                    true => [vec![], value],
+                    false => [file.clone(), [vec![name.clone()], file].concat()],
+                };
+                assert!(expected.contains(&flags), "{name}: {flags:?}");
+            }
+        }
     }
 
     #[test]

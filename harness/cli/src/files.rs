@@ -57,22 +57,12 @@ pub(crate) fn show(diagnostics: &[Diagnostic], ui: &Ui) {
     }
 }
 
-/// `verdikt run my-policies/` reads a folder: a NAME that can only be a path is one. `basics/` is a part of names
-/// where there is no such folder.
+/// `verdikt run my-policies/` reads a folder: a NAME that can only be a path is one.
 fn paths_and_names(choice: &Choice) -> (Vec<PathBuf>, Vec<String>) {
-    let is_path = |name: &str| {
-        name == "-"
-            || name.starts_with('/')
-            || name.starts_with("./")
-            || name.starts_with("../")
-            || name.ends_with(".yaml")
-            || name.ends_with(".yml")
-            || name.ends_with('/') && Path::new(name).is_dir()
-    };
     let mut paths = choice.files.clone();
     let mut names = Vec::new();
     for name in &choice.names {
-        if is_path(name) { paths.push(name.into()) } else { names.push(name.clone()) }
+        if verdikt_report::is_path(name) { paths.push(name.into()) } else { names.push(name.clone()) }
     }
     (paths, names)
 }

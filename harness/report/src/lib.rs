@@ -56,7 +56,7 @@ pub use merge::{MergeError, Merged, merge};
 pub use progress::{ProgressOptions, ProgressReporter};
 pub use record_builder::RecordBuilder;
 pub use record_writer::RecordFile;
-pub use repeat::{repeat_command, target_flags};
+pub use repeat::{is_path, repeat_command, target_flags};
 pub use reporter::Reporter;
 pub use schema::record_schema;
 pub use terminal::{TerminalOptions, TerminalReporter};

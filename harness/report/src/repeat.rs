@@ -33,35 +33,67 @@ pub fn repeat_command(scenario: &ScenarioRecord, matrix: &Matrix, row: &Row, tar
 /// The flags of a recorded command line (`run.command`) that say which cluster and which files: what
 /// [`repeat_command`] needs when only the record is at hand.
 pub fn target_flags(command: &[String]) -> Vec<String> {
+    const ALONE: [&str; 2] = ["--in-cluster", "--allow-cluster-scoped"];
     const WITH_VALUE: [&str; 6] =
         ["-f", "--filename", "--context", "--kubeconfig", "--namespace-prefix", "--image"];
+    // Passed over together with their values, which may look like paths.
+    const OTHERS_WITH_VALUE: [&str; 16] = [
+        "--cell",
+        "--color",
+        "--deadline",
+        "--export-junit",
+        "--ip-family",
+        "--keep",
+        "--lanes",
+        "-l",
+        "--output",
+        "-o",
+        "--partition",
+        "--record",
+        "--retries",
+        "--selector",
+        "--settle",
+        "--skip",
+    ];
     let mut flags = Vec::new();
+    let mut names_only = false;
     let mut args = command.iter().skip(1).peekable();
     while let Some(arg) = args.next() {
         let name = arg.split_once('=').map_or(arg.as_str(), |(name, _)| name);
         let attached_file = arg.starts_with("-f") && !arg.starts_with("--") && arg.len() > 2;
-        if arg == "--" {
-            break;
+        if names_only || arg == "-" || !arg.starts_with('-') {
+            if is_path(arg) {
+                flags.extend(["-f".to_owned(), arg.clone()]);
+            }
+        } else if arg == "--" {
+            names_only = true;
+        } else if OTHERS_WITH_VALUE.contains(&arg.as_str()) {
+            args.next();
         } else if WITH_VALUE.contains(&arg.as_str()) {
             flags.push(arg.clone());
             flags.extend(args.next().cloned());
         } else if arg == "--sandbox" {
             flags.push(arg.clone());
             flags.extend(args.next_if(|value| !value.starts_with('-')).cloned());
-        } else if arg == "--in-cluster" || name == "--sandbox" || WITH_VALUE.contains(&name) || attached_file
+        } else if ALONE.contains(&arg.as_str())
+            || name == "--sandbox"
+            || WITH_VALUE.contains(&name)
+            || attached_file
         {
             flags.push(arg.clone());
-        } else if is_path(arg) {
-            flags.extend(["-f".to_owned(), arg.clone()]);
         }
     }
     flags
 }
 
-/// A NAME that is a scenario file rather than a name.
-fn is_path(arg: &str) -> bool {
-    !arg.starts_with('-')
-        && (arg.ends_with('/') || Path::new(arg).extension().is_some_and(|e| e == "yaml" || e == "yml"))
+/// Whether a NAME of the command line can only be a file, a folder or standard input, and so is read as `-f` is.
+///
+/// `basics/` is a part of names where there is no such folder.
+pub fn is_path(name: &str) -> bool {
+    name == "-"
+        || ["/", "./", "../"].iter().any(|start| name.starts_with(start))
+        || [".yaml", ".yml"].iter().any(|end| name.ends_with(end))
+        || name.ends_with('/') && Path::new(name).is_dir()
 }
 
 /// One word for a POSIX shell. Characters that a terminal must not see are written as `$'\x1b'`.
@@ -128,7 +160,14 @@ mod tests {
             flags("verdikt run --context=kind --kubeconfig k -f a.yaml --exact n"),
             "--context=kind --kubeconfig k -f a.yaml"
         );
-        assert_eq!(flags("verdikt run policies/ --fail-fast b.yml"), "-f policies/ -f b.yml");
-        assert_eq!(flags("verdikt run ports"), "");
+        assert_eq!(
+            flags("verdikt run --in-cluster --allow-cluster-scoped --image i"),
+            "--in-cluster --allow-cluster-scoped --image i"
+        );
+        // Tests run in the crate's folder, which has a `src`.
+        assert_eq!(flags("verdikt run src/ --fail-fast b.yml"), "-f src/ -f b.yml");
+        assert_eq!(flags("verdikt run ports basics/"), "");
+        assert_eq!(flags("verdikt run ./a ../b /c - -- ./d e"), "-f ./a -f ../b -f /c -f - -f ./d");
+        assert_eq!(flags("verdikt run --record /r.json --export-junit ./j.xml -o json"), "");
     }
 }
