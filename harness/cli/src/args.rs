@@ -476,7 +476,6 @@ pub(crate) enum SchemaOf {
     Record,
 }
 
-/// A duration such as `300ms`, `15s`, `2m` or `1h`.
 /// The first part of namespaces' names, which are DNS labels (RFC 1123) and need room for what follows.
 fn namespace_prefix(text: &str) -> Result<String, String> {
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -506,6 +505,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A duration such as `300ms`, `15s`, `2m` or `1h`.
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
