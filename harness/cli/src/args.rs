@@ -103,7 +103,7 @@ pub(crate) enum Verb {
 }
 
 /// Where scenarios come from, and which.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Choice {
     /// Scenarios whose name contains this. A path instead: `-`, what begins with `/`, `./` or `../`, what ends in
     /// `.yaml` or `.yml`, and a folder that is there with a `/` at its end.

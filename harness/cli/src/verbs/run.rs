@@ -37,8 +37,16 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
             false => "stopped at once: the sandbox ends with this process, nothing is left".to_owned(),
         },
     )?;
+    // Who types or pipes scenarios into standard input may never come to an end, and an interrupt must not wait for it.
+    let choosing = tokio::task::spawn_blocking({
+        let choice = args.choice.clone();
+        move || files::choose(&choice, &ui)
+    });
+    let mut scenarios = tokio::select! {
+        chosen = choosing => chosen.map_err(|e| Failure::internal(format!("cannot choose scenarios: {e}")))??,
+        () = stop.stopped() => return Ok(ExitCode::Interrupted),
+    };
     let mut args = args;
-    let mut scenarios = files::choose(&args.choice, &ui)?;
     let resumed = resumed(&mut args, &mut scenarios)?;
     let reporters = Reporters::new(&args.reports, &command_line(), &ui)?;
 

@@ -114,6 +114,31 @@ fn an_interrupt_in_any_phase_cleans_up_and_exits_130() {
 }
 
 #[test]
+fn an_interrupt_does_not_wait_for_standard_input() {
+    let mut child = verdikt(&["run", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !handles_interrupts(child.id()) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Held open, so that reading never comes to an end.
+    let stdin = child.stdin.take();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let limit = Instant::now() + Duration::from_secs(5);
+    while child.try_wait().unwrap().is_none() && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ended = child.try_wait().unwrap();
+    drop(stdin);
+    let said = said(child.wait_with_output().unwrap());
+    assert!(ended.is_some(), "it waited for its input: {} {}", said.code, said.stderr);
+    assert_eq!(said.code, 130, "{}", said.stderr);
+}
+
+#[test]
 fn an_interrupt_of_other_verbs_leaves_nothing_either() {
     let before = interfaces();
     for (round, (args, after)) in [
