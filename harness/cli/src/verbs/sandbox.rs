@@ -35,6 +35,8 @@ use crate::{
 
 /// How long `up` waits for the server, and `down` for its end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a server that is not up yet may take to remove what it has made.
+const END: Duration = Duration::from_secs(5);
 
 /// What a running server says of itself.
 #[derive(Debug, Serialize, Deserialize)]
@@ -121,11 +123,26 @@ struct Starting(Option<Child>);
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        let Some(child) = &mut self.0 else { return };
-        // Fails only when it has ended already.
-        let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
-        let _ = child.wait();
+        if let Some(child) = &mut self.0 {
+            end(child, END);
+        }
     }
+}
+
+/// Asks a child to end, and kills it when it has not ended after `patience`.
+fn end(child: &mut Child, patience: Duration) {
+    // Fails only when it has ended already.
+    let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+    let limit = Instant::now() + patience;
+    while let Ok(None) = child.try_wait() {
+        if Instant::now() > limit {
+            // Its node goes with it; the next start removes its temporary folder.
+            let _ = child.kill();
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.wait();
 }
 
 fn none_is_up() -> Failure {
@@ -179,9 +196,13 @@ fn status() -> Outcome {
 
 /// The server: runs until it is told to end.
 async fn serve(profile: Profile) -> Outcome {
-    let (end, ended) = oneshot::channel::<()>();
+    let (end, mut ended) = oneshot::channel::<()>();
     signals::watch(move || drop(end), || "stopped at once".to_owned())?;
-    let sandbox = target::start_sandbox(profile).await?;
+    // The sender is dropped by the first signal, which ends a wait for it with an error: that is the message.
+    let sandbox = tokio::select! {
+        started = target::start_sandbox(profile) => started?,
+        _ = &mut ended => return Ok(ExitCode::Interrupted),
+    };
     let pid = i32::try_from(std::process::id()).map_err(Failure::internal)?;
     let state = State {
         pid,
@@ -193,7 +214,6 @@ async fn serve(profile: Profile) -> Outcome {
     let folder = folder()?;
     write_private(&folder.join("kubeconfig"), state.kubeconfig.as_bytes())?;
     write_private(&folder.join("state.json"), &serde_json::to_vec(&state).map_err(Failure::internal)?)?;
-    // The sender is dropped by the first signal, which ends this wait with an error: that is the message.
     let _ = ended.await;
     sandbox.stop().await;
     forget()?;
@@ -272,10 +292,24 @@ fn start_ticks(pid: i32) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Read, os::unix::process::ExitStatusExt};
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_does_not_end_when_asked_is_killed() {
+        let script = "trap '' TERM; echo; exec sleep 60";
+        let mut child = Command::new("/bin/sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        end(&mut child, Duration::from_millis(50));
+        let status = child.try_wait().unwrap().unwrap();
+        assert_eq!(status.signal(), Some(Signal::SIGKILL as i32));
+    }
+
     #[test]
     fn a_living_process_has_a_start_time() {
         let own = i32::try_from(std::process::id()).unwrap();
-        assert!(super::start_ticks(own).is_some());
-        assert_eq!(super::start_ticks(i32::MAX), None);
+        assert!(start_ticks(own).is_some());
+        assert_eq!(start_ticks(i32::MAX), None);
     }
 }

@@ -146,6 +146,7 @@ fn an_interrupt_of_other_verbs_leaves_nothing_either() {
         (&["bench", "--pods", "20"], 700),
         (&["doctor"], 20),
         (&["sandbox", "up"], 0),
+        (&["sandbox", "serve", "reference"], 0),
     ]
     .into_iter()
     .enumerate()
