@@ -60,6 +60,21 @@ fn a_good_scenario_has_no_findings() {
     assert!(diagnostics.is_empty(), "{}", render(&diagnostics, false, 100));
 }
 
+#[test]
+fn labels_of_what_is_not_deployed_may_have_any_prefix() {
+    let text = GOOD.replace("level: core}", "level: core, verdikt.dev/owner: me}").replace(
+        "{name: p, namespace: x}\n          spec",
+        "{name: p, namespace: x, labels: {verdikt.dev/owner: me}}\n          spec",
+    );
+    assert_eq!(text.matches("verdikt.dev/owner").count(), 2);
+    let topology = "---\napiVersion: verdikt.dev/v1alpha1\nkind: Topology\n\
+                    metadata: {name: own, labels: {verdikt.dev/owner: me}}\n\
+                    spec: {namespaces: {x: {pods: {a: {serve: {tcp: [80]}}}}}}\n";
+    let (scenarios, diagnostics) = findings(&(text + topology));
+    assert!(diagnostics.is_empty(), "{}", render(&diagnostics, false, 100));
+    assert_eq!(scenarios, 1);
+}
+
 /// Replaces one part of the good scenario, checks codes and renders.
 fn case(name: &str, replace: &str, by: &str, codes: &[&str]) {
     assert_eq!(GOOD.matches(replace).count(), 1, "{name}: the part must be there once");
@@ -272,6 +287,13 @@ fn topology() {
     );
     case("label-key", "{env: prod}", "{-env: prod}", &["scenario/invalid-label"]);
     case("label-reserved", "{env: prod}", "{verdikt.dev/run: mine}", &["scenario/reserved-label"]);
+    let selected = "{app: web}}\n            policyTypes";
+    case(
+        "selector-reserved",
+        selected,
+        &selected.replace("app: web", "verdikt.dev/lane: a"),
+        &["scenario/reserved-label"],
+    );
     case("label-value", "{env: prod}", "{env: prod team}", &["scenario/invalid-label"]);
     let head =
         "apiVersion: verdikt.dev/v1alpha1\nkind: Scenario\nmetadata: {name: a/b}\nspec:\n  summary: s\n";

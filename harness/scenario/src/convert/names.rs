@@ -143,8 +143,8 @@ fn label_word_fault(word: &str) -> Option<String> {
 /// Label prefixes of which a scenario cannot know the values that its pods and namespaces will have.
 const RESERVED: [&str; 2] = ["verdikt.dev/", "pod-security.kubernetes.io/"];
 
-/// Reports a bad label key.
-pub(crate) fn check_label_key(key: &At<String>, findings: &mut Findings) {
+/// Reports a bad key of a label that pods or namespaces carry, or that selects them.
+pub(crate) fn check_deployed_label_key(key: &At<String>, findings: &mut Findings) {
     if let Some(prefix) = RESERVED.iter().find(|prefix| key.value.starts_with(**prefix)) {
         findings.push(Finding::error(
             "scenario/reserved-label",
@@ -152,6 +152,11 @@ pub(crate) fn check_label_key(key: &At<String>, findings: &mut Findings) {
             format!("labels below `{prefix}` are set by verdikt on what it deploys; use another key"),
         ));
     }
+    check_label_key(key, findings);
+}
+
+/// Reports a bad label key.
+fn check_label_key(key: &At<String>, findings: &mut Findings) {
     if let Some(why) = label_key_fault(&key.value) {
         findings.push(Finding::error(
             "scenario/invalid-label",
@@ -179,10 +184,26 @@ pub(crate) fn check_labels(
     labels: &Entries<At<String>>,
     findings: &mut Findings,
 ) -> BTreeMap<String, String> {
+    labels_with(check_label_key, labels, findings)
+}
+
+/// The same for labels that pods or namespaces carry, or that select them.
+pub(crate) fn check_deployed_labels(
+    labels: &Entries<At<String>>,
+    findings: &mut Findings,
+) -> BTreeMap<String, String> {
+    labels_with(check_deployed_label_key, labels, findings)
+}
+
+fn labels_with(
+    check_key: fn(&At<String>, &mut Findings),
+    labels: &Entries<At<String>>,
+    findings: &mut Findings,
+) -> BTreeMap<String, String> {
     labels
         .iter()
         .map(|(key, value)| {
-            check_label_key(key, findings);
+            check_key(key, findings);
             check_label_value(value, findings);
             (key.value.clone(), value.value.clone())
         })

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use verdikt_model::METADATA_NAME;
 
 use super::{
-    names::{check_label_key, check_label_value, check_labels},
+    names::{check_deployed_label_key, check_deployed_labels, check_label_value},
     object::Surroundings,
 };
 use crate::{clean, decode::Findings, diagnostic::Finding, raw::RawSelector, span::At, suggest};
@@ -16,7 +16,7 @@ pub(super) fn selector(
     around: &Surroundings<'_>,
     findings: &mut Findings,
 ) -> LabelSelector {
-    let labels = check_labels(&raw.match_labels, findings);
+    let labels = check_deployed_labels(&raw.match_labels, findings);
     if of_namespaces {
         for (key, value) in raw.match_labels.iter() {
             check_namespace_name(&key.value, value, around, findings);
@@ -26,7 +26,7 @@ pub(super) fn selector(
         .match_expressions
         .iter()
         .map(|requirement| {
-            check_label_key(&requirement.key, findings);
+            check_deployed_label_key(&requirement.key, findings);
             let values = requirement.values.as_deref().unwrap_or_default();
             values.iter().for_each(|value| check_label_value(value, findings));
             let operator = &requirement.operator;

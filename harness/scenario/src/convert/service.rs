@@ -6,7 +6,7 @@ use verdikt_model::{
     PodSpec, PortProtocol, Protocol, ServiceKind, ServicePortSpec, ServiceSpec, TargetPort, Topology, Via,
 };
 
-use super::names::{Name, check_labels};
+use super::names::{Name, check_deployed_labels};
 use crate::{
     clean,
     decode::Findings,
@@ -78,7 +78,7 @@ pub(super) fn service(name: &At<String>, raw: &RawService, findings: &mut Findin
             .help("add `ports: [{port: 80}]`"),
         );
     }
-    let selector = check_labels(&raw.selector, findings);
+    let selector = check_deployed_labels(&raw.selector, findings);
     ServiceSpec { selector, ports, kind, via: vias(name, raw, kind, findings) }
 }
 

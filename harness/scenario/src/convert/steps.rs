@@ -8,7 +8,7 @@ use verdikt_model::{
 };
 
 use super::{
-    names::{check_label_key, check_label_value},
+    names::{check_deployed_label_key, check_label_value},
     object::{NETWORKING, Surroundings, check_namespace, object},
 };
 use crate::{
@@ -204,7 +204,7 @@ fn changes_of(
     changes
         .iter()
         .map(|(key, value)| {
-            check_label_key(key, findings);
+            check_deployed_label_key(key, findings);
             if let Some(value) = value {
                 check_label_value(value, findings);
             }

@@ -8,7 +8,7 @@ use verdikt_model::{
 };
 
 use super::{
-    names::{Name, check_labels},
+    names::{Name, check_deployed_labels},
     placement::placements,
     service::{check_backends, service},
 };
@@ -91,7 +91,7 @@ fn namespace(
     findings: &mut Findings,
 ) -> NamespaceSpec {
     let Some(raw) = raw else { return NamespaceSpec::default() };
-    let mut labels = check_labels(&raw.labels, findings);
+    let mut labels = check_deployed_labels(&raw.labels, findings);
     if let Some(own) = labels.remove(METADATA_NAME)
         && own != name.value
     {
@@ -128,7 +128,7 @@ fn namespace(
 fn pod(raw: Option<&RawPod>, default: &Serve, findings: &mut Findings) -> PodSpec {
     let Some(raw) = raw else { return PodSpec { serve: default.clone(), ..PodSpec::default() } };
     PodSpec {
-        labels: check_labels(&raw.labels, findings),
+        labels: check_deployed_labels(&raw.labels, findings),
         serve: raw.serve.as_ref().map_or_else(|| default.clone(), |own| serve(own, findings)),
         placement: Placement::Any,
         host_network: raw.host_network.as_ref().is_some_and(|at| at.value),
