@@ -75,6 +75,15 @@ fn labels_of_what_is_not_deployed_may_have_any_prefix() {
     assert_eq!(scenarios, 1);
 }
 
+#[test]
+fn the_limits_of_a_file_are_told_to_the_end() {
+    let (_, diagnostics) = findings(&"---\na: b\n".repeat(1_025));
+    let told = diagnostics.iter().find(|d| d.code == "scenario/too-complex").unwrap();
+    for limit in ["1024 documents", "500000 nodes", "20000 more from aliases", "48 levels"] {
+        assert!(told.message.contains(limit), "no `{limit}` in: {}", told.message);
+    }
+}
+
 /// Replaces one part of the good scenario, checks codes and renders.
 fn case(name: &str, replace: &str, by: &str, codes: &[&str]) {
     assert_eq!(GOOD.matches(replace).count(), 1, "{name}: the part must be there once");
