@@ -191,7 +191,7 @@ impl Crew {
         self.tell.started(&scenario.name);
         let setting = Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell };
         let mut attempt = 0;
-        // Differences that an attempt has proved are not undone by one that could not be measured.
+        // What an attempt before has shown to be different.
         let mut proved: Option<ScenarioRecord> = None;
         let mut fresh: Option<String> = None;
         loop {
@@ -206,7 +206,7 @@ impl Crew {
                     }
                 },
             };
-            let mut record = setting.run(&mut own, scenario).await;
+            let record = setting.run(&mut own, scenario).await;
             // A network that is broken where scenarios have been before says more about the lane than about itself.
             if used && !own.is_sound() && record.steps.is_empty() {
                 let why = record.reason.unwrap_or_default();
@@ -216,8 +216,7 @@ impl Crew {
                 self.retire(Some(own)).await;
                 continue;
             }
-            let good = matches!(record.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Skipped);
-            if !good && attempt < self.options.retries {
+            if !is_good(&record) && attempt < self.options.retries {
                 attempt += 1;
                 let (outcome, of) = (record.outcome, self.options.retries);
                 self.tell
@@ -228,19 +227,16 @@ impl Crew {
                 lane = self.reset(own).await;
                 continue;
             }
-            if good && attempt > 0 {
+            let mut record = stronger(record, proved);
+            if record.outcome == ScenarioOutcome::Passed && attempt > 0 {
                 let only = format!("as expected only at attempt {}", attempt + 1);
                 self.tell.warn(format!("{} is {only}", scenario.name));
                 record.reason.get_or_insert(only);
             }
-            if record.outcome == ScenarioOutcome::Errored
-                && let Some(proved) = proved
-            {
-                record = proved;
-            }
             if record.reason.is_none() {
                 record.reason = fresh;
             }
+            let good = is_good(&record);
             self.finish(record);
             if !good && self.options.keep == Keep::OnFailure {
                 if let Err(error) = own.withdraw().await {
@@ -257,8 +253,7 @@ impl Crew {
     }
 
     fn finish(&self, record: ScenarioRecord) {
-        let good = matches!(record.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Skipped);
-        if !good && self.options.fail_fast {
+        if !is_good(&record) && self.options.fail_fast {
             self.progress().halted.get_or_insert(Halt::FailFast(record.name.clone()));
         }
         self.tell.finished(record);
@@ -359,5 +354,46 @@ impl Crew {
             Err(_) => left.push(format!("perhaps namespaces of run {run}: the API server does not answer")),
         }
         left
+    }
+}
+
+fn is_good(record: &ScenarioRecord) -> bool {
+    matches!(record.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Skipped)
+}
+
+/// The last attempt's record, unless it measured nothing and one before has proved differences: that undoes no proof.
+fn stronger(last: ScenarioRecord, proved: Option<ScenarioRecord>) -> ScenarioRecord {
+    match last.outcome {
+        ScenarioOutcome::Passed | ScenarioOutcome::Failed => last,
+        ScenarioOutcome::Errored | ScenarioOutcome::Skipped => proved.unwrap_or(last),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verdikt_model::Level;
+
+    use super::*;
+
+    fn record(outcome: ScenarioOutcome) -> ScenarioRecord {
+        ScenarioRecord {
+            name: "s".into(),
+            level: Level::Core,
+            labels: std::collections::BTreeMap::new(),
+            clauses: vec![],
+            outcome,
+            reason: None,
+            duration_ms: 0,
+            steps: vec![],
+        }
+    }
+
+    #[test]
+    fn proof_outlives_an_attempt_that_measured_nothing() {
+        use ScenarioOutcome::{Errored, Failed, Passed, Skipped};
+        for (last, kept) in [(Passed, Passed), (Failed, Failed), (Errored, Failed), (Skipped, Failed)] {
+            assert_eq!(stronger(record(last), Some(record(Failed))).outcome, kept);
+            assert_eq!(stronger(record(last), None).outcome, last);
+        }
     }
 }
