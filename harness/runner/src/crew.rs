@@ -1,6 +1,8 @@
 //! The lanes of a run at work: each takes scenarios, runs them where their topology stands, and goes on.
 
 use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, resume_unwind},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -8,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt;
 use tokio::{sync::Semaphore, task::JoinSet};
 use verdikt_model::{Dataplane, Enforced, Enforcement, ScenarioOutcome, ScenarioRecord};
 
@@ -33,6 +36,9 @@ const HOPELESS_NOW: u32 = 4;
 
 /// Limit of a step where a deny-all has shown that nothing is enforced.
 const SETTLE_UNENFORCED: Duration = Duration::from_secs(2);
+
+/// How the reason begins of what a panic left unmeasured.
+const PANICKED: &str = "internal error: a lane panicked";
 
 /// What all lanes of a run share.
 pub(crate) struct Crew {
@@ -140,7 +146,7 @@ impl Crew {
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
                     // Its place in the queue is taken for ever, and others may wait for it.
-                    let why = format!("internal error: a lane panicked: {error}");
+                    let why = format!("{PANICKED}: {error}");
                     panicked = Some(error.to_string());
                     self.progress().halted.get_or_insert(Halt::Panicked(why));
                     self.give_up_on(&queue);
@@ -187,8 +193,32 @@ impl Crew {
 
     /// One scenario, with its retries, in this lane or a new one. Gives the lane back if it can be used again.
     async fn scenario(&self, lane: Option<Lane>, job: &Job) -> Option<Lane> {
-        let (scenario, mut lane) = (&job.scenario, lane);
+        let scenario = &job.scenario;
         self.tell.started(&scenario.name);
+        let attempts = AssertUnwindSafe(self.attempts(lane, job)).catch_unwind();
+        let (record, lane) = attempts.await.unwrap_or_else(|panic| {
+            // What was begun must end in the record, too, before the lane is lost.
+            let why = format!("{PANICKED}: {}", message(&*panic));
+            self.tell.finished(unmeasured(scenario, ScenarioOutcome::Errored, why));
+            resume_unwind(panic)
+        });
+        let good = is_good(&record);
+        self.finish(record);
+        let mut lane = lane?;
+        if !good && self.options.keep == Keep::OnFailure {
+            if let Err(error) = lane.withdraw().await {
+                self.tell
+                    .warn(format!("cluster-scoped objects of {} are still in force: {error}", scenario.name));
+            }
+            self.keep(&scenario.name, &lane);
+            return None;
+        }
+        self.reset(lane).await
+    }
+
+    /// Runs a scenario until it is as expected or no retry is left. Gives the lane as the last attempt left it.
+    async fn attempts(&self, lane: Option<Lane>, job: &Job) -> (ScenarioRecord, Option<Lane>) {
+        let (scenario, mut lane) = (&job.scenario, lane);
         let setting = Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell };
         let mut attempt = 0;
         // What an attempt before has shown to be different.
@@ -201,8 +231,7 @@ impl Crew {
                     Ok(made) => (made, false),
                     Err(why) => {
                         let unmeasured = unmeasured(scenario, ScenarioOutcome::Errored, why);
-                        self.finish(proved.unwrap_or(unmeasured));
-                        return None;
+                        return (proved.unwrap_or(unmeasured), None);
                     }
                 },
             };
@@ -236,19 +265,7 @@ impl Crew {
             if record.reason.is_none() {
                 record.reason = fresh;
             }
-            let good = is_good(&record);
-            self.finish(record);
-            if !good && self.options.keep == Keep::OnFailure {
-                if let Err(error) = own.withdraw().await {
-                    self.tell.warn(format!(
-                        "cluster-scoped objects of {} are still in force: {error}",
-                        scenario.name
-                    ));
-                }
-                self.keep(&scenario.name, &own);
-                return None;
-            }
-            return self.reset(own).await;
+            return (record, Some(own));
         }
     }
 
@@ -367,6 +384,12 @@ fn stronger(last: ScenarioRecord, proved: Option<ScenarioRecord>) -> ScenarioRec
         ScenarioOutcome::Passed | ScenarioOutcome::Failed => last,
         ScenarioOutcome::Errored | ScenarioOutcome::Skipped => proved.unwrap_or(last),
     }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing")
 }
 
 #[cfg(test)]

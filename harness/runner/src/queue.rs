@@ -206,6 +206,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_closed_queue_gives_nothing_and_lets_go_who_waits() {
+        let queue = Arc::new(Queue::new(vec![
+            scenario("h1", &["a"], true),
+            scenario("h2", &["a", "b"], true),
+            scenario("other", &["c"], false),
+        ]));
+        let first = queue.next(None).await.unwrap();
+        let second = queue.next(None).await.unwrap();
+        assert_ne!((first.scenario.name == "other"), (second.scenario.name == "other"));
+        let waiting = tokio::spawn({
+            let queue = Arc::clone(&queue);
+            async move { queue.next(None).await.is_none() }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        queue.close();
+        assert!(waiting.await.unwrap());
+        assert!(queue.next(Some(first.group)).await.is_none());
+        assert_eq!(queue.drain().len(), 1, "what was not begun can still be told");
+    }
+
+    #[tokio::test]
     async fn topologies_on_host_ports_stand_one_at_a_time() {
         let queue =
             Arc::new(Queue::new(vec![scenario("h1", &["a"], true), scenario("h2", &["a", "b"], true)]));

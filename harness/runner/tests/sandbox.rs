@@ -10,7 +10,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::{runtime::Runtime, sync::mpsc};
 use verdikt_cluster::{Cluster, Target};
 use verdikt_model::{Event, Family, Outcome, Scenario, ScenarioOutcome, ScenarioRecord, Verdict};
-use verdikt_runner::{Finished, Keep, Options, Stop, run};
+use verdikt_runner::{Finished, Keep, Options, RunError, Stop, run};
 use verdikt_sandbox::{Config, Profile, Sandbox, reexec};
 
 fn main() -> ExitCode {
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         trial("an_interrupt_cleans_up_in_time", an_interrupt_cleans_up_in_time),
         trial("failures_are_kept_when_asked_for", failures_are_kept_when_asked_for),
         trial("fail_fast_begins_nothing_new", fail_fast_begins_nothing_new),
+        trial("a_lane_that_panics_ends_the_run_in_order", a_lane_that_panics_ends_the_run_in_order),
         trial("families_and_cells_can_be_chosen", families_and_cells_can_be_chosen),
         trial("external_hosts_and_nodes_take_part", external_hosts_and_nodes_take_part),
     ];
@@ -203,6 +204,40 @@ fn fail_fast_begins_nothing_new(runtime: &Runtime) -> Result<()> {
             ran.records
         );
         ensure!(!ran.finished.interrupted);
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+fn a_lane_that_panics_ends_the_run_in_order(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("reference").await?;
+        // No clock reaches so far: the first step panics. The other topologies on node ports wait for its lane.
+        let options = Options { settle: Duration::MAX, lanes: 2, ..Options::default() };
+        let names = [
+            "isolation/own-node-reaches-its-pods",
+            "isolation/egress-to-nodes",
+            "basics/default-deny-both",
+            "basics/default-deny-egress",
+            "basics/default-deny-ingress",
+        ];
+        let ran = run_all(&target, scenarios(&names), options).await?;
+        ensure!(matches!(ran.finished.trouble, Some(RunError::Panicked(_))), "{:?}", ran.finished.trouble);
+        let mut ended: Vec<&str> = ran.records.iter().map(|record| record.name.as_str()).collect();
+        ended.sort_unstable();
+        let mut all = names;
+        all.sort_unstable();
+        ensure!(ended == all, "every scenario ends once: {ended:?}");
+        for record in &ran.records {
+            let why = record.reason.as_deref().unwrap_or_default();
+            ensure!(record.outcome == ScenarioOutcome::Errored, "{record:?}");
+            ensure!(why.contains("internal error: a lane panicked"), "{why}");
+        }
+        let begun =
+            |record: &&ScenarioRecord| !record.reason.as_deref().unwrap_or_default().starts_with("not begun");
+        let begun = ran.records.iter().filter(begun).count();
+        ensure!((1..=2).contains(&begun), "{begun} of 2 lanes panicked");
+        nothing_is_left(&target).await?;
         target.sandbox.stop().await;
         Ok(())
     })
