@@ -85,8 +85,8 @@ async fn real(args: &Bench, ui: &Ui, named: &verdikt_cluster::Target) -> Outcome
     let peer = peer(&cluster, &nine.run).await;
     let run = nine.run.as_str().into();
     let cleaned = cluster.delete_run(&run, &[], Duration::from_secs(60), Duration::ZERO).await;
-    let (peer, cleaned) = (peer?, cleaned.map_err(Failure::setup)?);
-    unclean.0 = !cleaned.left.is_empty();
+    unclean.0 = !cleaned.map_err(Failure::setup)?.left.is_empty();
+    let peer = peer?;
     let mut out = anstream::stdout().lock();
     match args.output {
         ShortFormat::Human => write!(out, "{}{}", nine.human(), peer.human(&nine))?,

@@ -1,26 +1,26 @@
 //! The yardstick on a real cluster: the same cells, each by an exec of its own, as cyclonus and the upstream
 //! end-to-end tests probe.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::{core::v1::Pod, networking::v1::NetworkPolicy};
 use kube::{
     Api,
-    api::{AttachParams, DeleteParams, ListParams},
+    api::{AttachParams, ListParams, PostParams},
 };
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, time::Instant};
 use verdikt_cluster::{CONTAINER, Cluster, RUN_LABEL, identity};
 
-use super::{millis, nine::Nine, show};
+use super::{millis, nine::Nine, scenario::policy, show};
 use crate::failure::Failure;
 
 /// Execs at once: cyclonus' number of workers.
 const WORKERS: usize = 15;
 /// How long silence lasts: the upstream tests' limit. cyclonus waits 10 s.
 const DEADLINE: &str = "1s";
-/// How often the allowed sweep is tried until all of it is: removing policies takes effect in a moment.
+/// How often a sweep is tried until all of it is as it should be.
 const TRIES: usize = 10;
 
 /// How long one sweep takes with one exec for each probe.
@@ -50,36 +50,37 @@ impl Peer {
     }
 }
 
-/// Sweeps over the pods that a run has kept, with its policies and without.
+/// Sweeps over the pods that a run has kept, without policies and with a deny-all in each namespace.
 pub(super) async fn peer(cluster: &Cluster, run: &str) -> Result<Peer, Failure> {
     let mine = ListParams::default().labels(&format!("{RUN_LABEL}={run}"));
     let pods = Api::<Pod>::all(cluster.client().clone()).list(&mine).await.map_err(Failure::setup)?;
     let pods: Vec<Place> = pods.items.into_iter().filter_map(place).collect();
-    let (cells, denied, allowed) = sweep(cluster, &pods).await?;
+    let (cells, allowed) = until(cluster, &pods, |cells, allowed| allowed == cells).await?;
+    let namespaces: BTreeSet<&str> = pods.iter().map(|pod| pod.namespace.as_str()).collect();
+    for namespace in namespaces {
+        let api = Api::<NetworkPolicy>::namespaced(cluster.client().clone(), namespace);
+        api.create(&PostParams::default(), &policy("deny-all")).await.map_err(Failure::setup)?;
+    }
     // A pod may always reach itself.
-    let own = cells / pods.len().max(1);
-    if allowed > own {
-        return Err(Failure::setup(format!("{allowed} of {cells} cells are allowed under a deny-all")));
-    }
-    let policies = Api::<NetworkPolicy>::all(cluster.client().clone());
-    let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for policy in policies.list(&mine).await.map_err(Failure::setup)? {
-        let namespace = policy.metadata.namespace.unwrap_or_default();
-        of.entry(namespace).or_default().extend(policy.metadata.name);
-    }
-    for (namespace, names) in of {
-        let api = Api::<NetworkPolicy>::namespaced(cluster.client().clone(), &namespace);
-        for name in names {
-            api.delete(&name, &DeleteParams::default()).await.map_err(Failure::setup)?;
-        }
-    }
+    let (_, denied) = until(cluster, &pods, |cells, allowed| allowed <= cells / pods.len().max(1)).await?;
+    Ok(Peer { cells, allowed, denied })
+}
+
+/// Sweeps until all is as it should be: policies take effect in a moment. Gives the number of cells and the last time.
+async fn until(
+    cluster: &Cluster,
+    pods: &[Place],
+    right: impl Fn(usize, usize) -> bool,
+) -> Result<(usize, Duration), Failure> {
+    let mut seen = (0, 0);
     for _ in 0..TRIES {
-        let (cells, time, allowed) = sweep(cluster, &pods).await?;
-        if allowed == cells {
-            return Ok(Peer { cells, allowed: time, denied });
+        let (cells, time, allowed) = sweep(cluster, pods).await?;
+        if right(cells, allowed) {
+            return Ok((cells, time));
         }
+        seen = (cells, allowed);
     }
-    Err(Failure::setup("without policies not all cells are allowed"))
+    Err(Failure::setup(format!("{} of {} cells are allowed, which is not as it should be", seen.1, seen.0)))
 }
 
 /// A pod: where it is, and how it is reached.

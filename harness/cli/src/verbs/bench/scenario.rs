@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::json;
 use tokio::sync::mpsc;
 use verdikt_cluster::Cluster;
@@ -83,13 +84,18 @@ pub(super) fn derived() -> Expect {
     Expect { derived: true, rules: Vec::new() }
 }
 
+/// Denies all traffic of a logical namespace.
 pub(super) fn deny_all(namespace: &str) -> Action {
+    let mut policy = policy("deny-all");
+    policy.metadata.namespace = Some(namespace.to_owned());
+    Action::Apply(PolicyObject::NetworkPolicy(Box::new(policy)))
+}
+
+/// A policy that denies all traffic of its namespace.
+pub(super) fn policy(name: &str) -> NetworkPolicy {
     let policy = json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": {"name": "deny-all", "namespace": namespace},
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name},
         "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
     });
-    Action::Apply(PolicyObject::NetworkPolicy(Box::new(
-        serde_json::from_value(policy).expect("a constant policy is a NetworkPolicy"),
-    )))
+    serde_json::from_value(policy).expect("a constant policy is a NetworkPolicy")
 }
