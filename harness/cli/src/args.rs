@@ -1,6 +1,8 @@
 //! The command line. Names follow kubectl and cargo-nextest; every option that a CI job may want to set has
 //! an environment twin `VERDIKT_…`.
 
+mod image;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{
@@ -12,6 +14,8 @@ use verdikt_model::{CellPattern, Family};
 use verdikt_report::Format;
 use verdikt_sandbox::Profile;
 use verdikt_scenario::{LabelSelector, Partition};
+
+pub(crate) use self::image::{Agents, Image, ImageVerb, Push};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -87,6 +91,8 @@ pub(crate) enum Verb {
     Clean(Clean),
     /// Say what this machine, or a cluster, lacks for verdikt to work, and how to mend it.
     Doctor(Doctor),
+    /// Make the image of the probe pods: save it as an archive, push it, print its name.
+    Image(Image),
     /// Print a JSON Schema.
     Schema(Schema),
     /// Print a completion script for a shell.

@@ -5,6 +5,7 @@ mod clean;
 mod doctor;
 mod expect;
 mod explain;
+mod image;
 mod lint;
 mod list;
 mod man;
@@ -63,6 +64,7 @@ fn dispatch(verb: Verb, ui: &Ui) -> Outcome {
         Verb::Sandbox(args) => sandbox::sandbox(&args.verb, ui),
         Verb::Clean(args) => block_on(interruptible(clean::clean(args, *ui))),
         Verb::Doctor(args) => block_on(interruptible(doctor::doctor(args, *ui))),
+        Verb::Image(args) => block_on(interruptible(image::image(args.verb, *ui))),
         Verb::Schema(args) => schema::schema(args.of),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "verdikt", &mut std::io::stdout());

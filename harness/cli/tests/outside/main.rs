@@ -2,6 +2,7 @@
 
 mod binary;
 mod contract;
+mod image;
 mod kubectl;
 mod leftovers;
 mod mistakes;
