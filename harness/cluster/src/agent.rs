@@ -3,15 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use tokio::{sync::Mutex, time::sleep};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 use verdikt_protocol::{Probe, ProbeResult};
 
 use crate::{
     id::jitter,
+    patience::Patience,
     session::{Hello, Session},
 };
 
-/// How often the questions of a lost session are asked again.
+/// How often the questions of a lost session are asked again, unless its patience ends before.
 const REOPENED: u32 = 3;
 /// Pause before the first reopening; doubles.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -25,13 +29,14 @@ pub type Opener = Box<dyn Fn() -> BoxFuture<'static, Result<Session, String>> + 
 /// The agent of one source pod.
 pub struct Agent {
     open: Opener,
+    patience: Patience,
     session: Mutex<Option<Arc<Session>>>,
 }
 
 impl Agent {
     /// An agent whose sessions are opened so. Nothing is opened yet.
-    pub fn new(open: Opener) -> Self {
-        Self { open, session: Mutex::new(None) }
+    pub fn new(open: Opener, patience: Patience) -> Self {
+        Self { open, patience, session: Mutex::new(None) }
     }
 
     /// What the agent says of itself; opens the session if need be.
@@ -40,8 +45,11 @@ impl Agent {
     /// Why no session could be opened, after bounded retries.
     pub async fn hello(&self) -> Result<Hello, String> {
         let mut cause = String::new();
+        let since = Instant::now();
         for attempt in 0..=REOPENED {
-            self.pause(attempt).await;
+            if !self.pause(attempt, since).await {
+                break;
+            }
             match self.current().await {
                 Ok(session) => return Ok(session.hello().clone()),
                 Err(why) => cause = why,
@@ -59,14 +67,17 @@ impl Agent {
         sink: &mut (dyn FnMut(usize, Result<ProbeResult, &str>) + Send),
     ) {
         // All probes of a batch run at once; names are resolved before, which takes a few tries of its own.
-        let limit = deadline * 4 + Duration::from_secs(20);
+        let limit = deadline * 4 + self.patience.answer;
         let mut answered = vec![false; probes.len()];
         let mut asked = probes;
         // `map[n]` is the index of the probe that is asked as `n`.
         let mut map: Vec<usize> = (0..asked.len()).collect();
         let mut cause = String::new();
+        let since = Instant::now();
         for attempt in 0..=REOPENED {
-            self.pause(attempt).await;
+            if !self.pause(attempt, since).await {
+                break;
+            }
             let session = match self.current().await {
                 Ok(session) => session,
                 Err(why) => {
@@ -97,8 +108,11 @@ impl Agent {
     /// Why it does not answer.
     pub async fn check(&self) -> Result<(), String> {
         let mut cause = String::new();
+        let since = Instant::now();
         for attempt in 0..=REOPENED {
-            self.pause(attempt).await;
+            if !self.pause(attempt, since).await {
+                break;
+            }
             let session = match self.current().await {
                 Ok(session) => session,
                 Err(why) => {
@@ -107,7 +121,10 @@ impl Agent {
                 }
             };
             // An empty batch is done at once.
-            match session.probe(&[], Duration::from_secs(1), CHECK_LIMIT, &mut |_| {}).await {
+            match session
+                .probe(&[], Duration::from_secs(1), CHECK_LIMIT.min(self.patience.answer), &mut |_| {})
+                .await
+            {
                 Ok(()) => return Ok(()),
                 Err(why) => cause = why,
             }
@@ -123,10 +140,13 @@ impl Agent {
         }
     }
 
-    async fn pause(&self, attempt: u32) {
-        if attempt > 0 {
-            sleep(jitter(PAUSE * 2_u32.pow(attempt - 1))).await;
+    /// Pauses before another attempt; `false` when what began then has been tried for too long.
+    async fn pause(&self, attempt: u32, since: Instant) -> bool {
+        if attempt == 0 {
+            return true;
         }
+        sleep(jitter(PAUSE * 2_u32.pow(attempt - 1))).await;
+        since.elapsed() < self.patience.lost
     }
 
     async fn current(&self) -> Result<Arc<Session>, String> {
@@ -175,7 +195,7 @@ mod tests {
     /// An agent that dies after `answered` results of each of its first `deaths` sessions. The round-trip time of
     /// a result is the port that was probed, so that mixed-up answers show.
     fn mortal(deaths: u32, answered: usize, sessions: Arc<AtomicU32>) -> Agent {
-        Agent::new(Box::new(move || {
+        let open = Box::new(move || -> BoxFuture<'static, Result<Session, String>> {
             let mortal = sessions.fetch_add(1, Ordering::SeqCst) < deaths;
             Box::pin(async move {
                 let (ours, theirs) = duplex(1 << 16);
@@ -218,9 +238,10 @@ mod tests {
                     }
                 });
                 let (reader, writer) = split(ours);
-                Session::open(reader, writer, Box::pin(std::future::ready(None))).await
+                Session::open(reader, writer, Box::pin(std::future::pending())).await
             })
-        }))
+        });
+        Agent::new(open, Patience::default())
     }
 
     /// Asks for ten probes; each answer as the port that was probed, or why there is none.

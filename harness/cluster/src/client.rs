@@ -12,8 +12,10 @@ use tokio::{
 };
 
 use crate::{
-    error::{ClusterError, chain, is_connection_failure, kubeconfig_path},
+    answer,
+    error::{ClusterError, chain, kubeconfig_path},
     id::jitter,
+    patience::Patience,
 };
 
 /// Where to run.
@@ -37,18 +39,17 @@ pub enum Target {
     },
 }
 
-/// Longest time for one call.
-pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// Longest time for the first call, which only asks for the version.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Most retries of one call.
+/// Most retries of a call that the server answers with 500, which is more often a broken webhook than a bad moment.
 const RETRIES: u32 = 5;
+/// Most retries where nobody has answered so far: whoever mistyped an address wants to know.
+const RETRIES_OF_FIRST_CONTACT: u32 = 3;
 /// Pause before the first retry; doubles up to [`RETRY_PAUSE_MAX`].
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(3);
 /// Pause after 429 when the answer names none: what the API server's priority and fairness asks for.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
-/// Most calls at once, by courtesy.
+/// Most calls at once, by courtesy. A call that pauses keeps its place, so that this is also how many requests a
+/// busy server sees during a pause that it has asked for.
 const CALLS_AT_ONCE: usize = 24;
 
 /// A cluster that answers.
@@ -58,6 +59,7 @@ pub struct Cluster {
     pub(crate) url: Arc<str>,
     pub(crate) target: Arc<str>,
     pub(crate) version: Arc<str>,
+    pub(crate) patience: Patience,
     calls: Arc<Semaphore>,
 }
 
@@ -90,18 +92,21 @@ impl Cluster {
         };
         // kube's own retries take up to 164 s in silence; ours are bounded and tell why.
         config.default_retry = false;
-        config.connect_timeout = Some(CONNECT_LIMIT);
+        config.connect_timeout = Some(Patience::default().connect);
         let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let client =
             Client::try_from(config).map_err(|e| ClusterError::from_kube(&e, "set up the client", &url))?;
-        let mut cluster = Self::from_client(client, &url, &name);
+        let mut cluster = Self::from_client(answer::whole(client), &url, &name);
         let what = "read the API server's version";
-        let version = timeout(CONNECT_LIMIT, cluster.client.apiserver_version())
-            .await
-            .map_err(|_| ClusterError::Timeout { what: what.into(), url: url.clone(), after: CONNECT_LIMIT })?
-            .map_err(|e| ClusterError::from_kube(&e, what, &url))?;
+        let ask = || async { cluster.client.apiserver_version().await };
+        let version = cluster.attempts(what, cluster.patience.connect, Mode::FirstContact, ask).await?;
         cluster.version = version.git_version.into();
         Ok(cluster)
+    }
+
+    /// With other limits.
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Around a client that is known to work; for tests and for those who configure a client themselves.
@@ -111,6 +116,7 @@ impl Cluster {
             url: url.into(),
             target: target.into(),
             version: "".into(),
+            patience: Patience::default(),
             calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
         }
     }
@@ -130,22 +136,33 @@ impl Cluster {
         &self.version
     }
 
-    /// Makes a call: at most [`CALLS_AT_ONCE`] at once, each bounded by [`CALL_LIMIT`], with a bounded number of
-    /// retries after 429, 5xx and broken connections.
+    /// Makes a call that may as well be made twice: at most [`CALLS_AT_ONCE`] at once, bounded by
+    /// [`Patience::call`], and tried again after 429, 5xx, broken connections and silence.
     pub(crate) async fn call<T, F, Fut>(&self, what: impl Display, call: F) -> Result<T, ClusterError>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = kube::Result<T>>,
     {
-        self.call_counted(what, call).await.map(|(value, _)| value)
+        self.attempts(&what.to_string(), self.patience.call, Mode::Repeatable, call).await
     }
 
-    /// Like [`Self::call`]; tells also how often it was tried, because a retried create may meet its own object.
-    pub(crate) async fn call_counted<T, F, Fut>(
+    /// Like [`Self::call`], for a change on which verdicts rest. After silence it is not made again: the request that
+    /// was not answered may still be on its way, and would undo what is done after it.
+    pub(crate) async fn change<T, F, Fut>(&self, what: impl Display, call: F) -> Result<T, ClusterError>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = kube::Result<T>>,
+    {
+        self.attempts(&what.to_string(), self.patience.call, Mode::Change, call).await
+    }
+
+    pub(crate) async fn attempts<T, F, Fut>(
         &self,
-        what: impl Display,
+        what: &str,
+        limit: Duration,
+        mode: Mode,
         call: F,
-    ) -> Result<(T, u32), ClusterError>
+    ) -> Result<T, ClusterError>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = kube::Result<T>>,
@@ -154,24 +171,24 @@ impl Cluster {
         let started = Instant::now();
         let mut pause = RETRY_PAUSE;
         for attempt in 1.. {
-            let left = CALL_LIMIT.saturating_sub(started.elapsed());
-            let error = match timeout(left, call()).await {
-                Ok(Ok(value)) => return Ok((value, attempt)),
-                Ok(Err(error)) => error,
+            let left = limit.saturating_sub(started.elapsed()).min(limit / 2);
+            let (error, again) = match timeout(left, call()).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => {
+                    let told = ClusterError::from_kube(&error, what, &self.url);
+                    let again = again(&error, &told, attempt, mode);
+                    (told, again)
+                }
                 Err(_) => {
-                    return Err(ClusterError::Timeout {
-                        what: what.to_string(),
-                        url: self.url.to_string(),
-                        after: CALL_LIMIT,
-                    });
+                    let (what, url) = (what.to_owned(), self.url.to_string());
+                    let error = ClusterError::Timeout { what, url, after: started.elapsed() };
+                    (error, (mode != Mode::Change).then_some(Duration::ZERO))
                 }
             };
-            let wait = match retry_after(&error) {
-                Some(asked) if attempt <= RETRIES => asked.unwrap_or_else(|| jitter(pause)),
-                _ => return Err(ClusterError::from_kube(&error, &what.to_string(), &self.url)),
-            };
-            if started.elapsed() + wait >= CALL_LIMIT {
-                return Err(ClusterError::from_kube(&error, &what.to_string(), &self.url));
+            let Some(asked) = again else { return Err(error) };
+            let wait = asked + jitter(pause);
+            if started.elapsed() + wait >= limit {
+                return Err(error);
             }
             sleep(wait).await;
             pause = (pause * 2).min(RETRY_PAUSE_MAX);
@@ -180,21 +197,33 @@ impl Cluster {
     }
 }
 
-/// Whether a call may be tried again after this error, and after how long if the server says so.
-fn retry_after(error: &kube::Error) -> Option<Option<Duration>> {
-    match error {
-        kube::Error::Api(status) => {
-            let asked = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|s| *s > 0);
-            let asked = asked.map(|s| Duration::from_secs(u64::from(s)));
-            match status.code {
-                429 => Some(Some(asked.unwrap_or(BUSY_PAUSE))),
-                500 | 502..=504 => Some(asked),
-                _ => None,
-            }
-        }
-        kube::Error::HyperError(_) | kube::Error::Service(_) => {
-            is_connection_failure(&chain(error)).then_some(None)
-        }
+/// What a call is, and so when it is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Made twice it does no more than once.
+    Repeatable,
+    /// A request without an answer may take effect late; then it must not be made again.
+    Change,
+    /// Nobody has answered at this address so far: it may be the wrong one.
+    FirstContact,
+}
+
+/// The pause that the server asks for before another attempt; `None` when there is to be none.
+fn again(error: &kube::Error, told: &ClusterError, attempt: u32, mode: Mode) -> Option<Duration> {
+    let kube::Error::Api(status) = error else {
+        let cut = matches!(error, kube::Error::SerdeError(e) if e.is_eof());
+        let away = matches!(told, ClusterError::Unreachable { .. });
+        let patient = mode != Mode::FirstContact || attempt <= RETRIES_OF_FIRST_CONTACT;
+        return ((cut || away) && patient).then_some(Duration::ZERO);
+    };
+    let asked = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|s| *s > 0);
+    let asked = asked.map(|s| Duration::from_secs(s.into()));
+    match status.code {
+        429 => Some(asked.unwrap_or(BUSY_PAUSE)),
+        500 if attempt > RETRIES => None,
+        500 | 502 | 503 => Some(asked.unwrap_or_default()),
+        // Somebody before the API server had no answer.
+        504 => (mode != Mode::Change).then(|| asked.unwrap_or_default()),
         _ => None,
     }
 }
@@ -238,37 +267,70 @@ mod tests {
         kube::Error::Api(kube::core::Status::failure("busy", "").with_code(code).boxed())
     }
 
+    /// How often a call is made that is always answered so, and how long it takes.
+    async fn tries(answer: fn() -> kube::Error) -> (u32, Duration) {
+        let (calls, started) = (AtomicU32::new(0), Instant::now());
+        let result = cluster()
+            .call::<(), _, _>("do it", || async {
+                calls.fetch_add(1, Ordering::Relaxed);
+                Err(answer())
+            })
+            .await;
+        assert!(result.is_err());
+        (calls.into_inner(), started.elapsed())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn busy_answers_are_retried_within_a_bound() {
-        for (code, calls_expected) in [(503, RETRIES + 1), (429, RETRIES + 1), (404, 1), (422, 1)] {
-            let calls = AtomicU32::new(0);
-            let result = cluster()
-                .call::<(), _, _>("do it", || async {
-                    calls.fetch_add(1, Ordering::Relaxed);
-                    Err(api(code))
-                })
-                .await;
-            assert!(result.is_err());
-            assert_eq!(calls.load(Ordering::Relaxed), calls_expected, "{code}");
+    async fn what_may_pass_is_tried_again_within_a_bound() {
+        assert_eq!(tries(|| api(404)).await.0, 1);
+        assert_eq!(tries(|| api(422)).await.0, 1);
+        assert_eq!(tries(|| api(500)).await.0, RETRIES + 1);
+        let limit = Patience::default().call;
+        for answer in [|| api(429), || api(503), reset] {
+            let (calls, took) = tries(answer).await;
+            assert!((7..30).contains(&calls), "{calls}");
+            assert!(took <= limit && took > limit / 2, "{took:?}");
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_call_that_recovers_says_how_often_it_was_tried() {
-        let calls = AtomicU32::new(0);
-        let (value, attempts) = cluster()
-            .call_counted("do it", || async {
-                if calls.fetch_add(1, Ordering::Relaxed) < 2 { Err(api(500)) } else { Ok(7) }
-            })
-            .await
-            .unwrap();
-        assert_eq!((value, attempts), (7, 3));
+    fn reset() -> kube::Error {
+        kube::Error::Service(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_server_is_a_timeout() {
-        let result = cluster().call::<(), _, _>("do it", std::future::pending).await;
+    async fn the_pause_that_the_server_asks_for_is_made() {
+        let busy = || {
+            let mut status = kube::core::Status::failure("busy", "").with_code(503);
+            status.details = serde_json::from_str(r#"{"retryAfterSeconds": 7}"#).unwrap();
+            kube::Error::Api(status.boxed())
+        };
+        // At 0, 7, 14, 21 and 28 s, and a little later each time.
+        assert_eq!(tries(busy).await.0, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_recovers() {
+        let calls = AtomicU32::new(0);
+        let cluster = cluster();
+        let answer = cluster.call("do it", || async {
+            if calls.fetch_add(1, Ordering::Relaxed) < 2 { Err(api(500)) } else { Ok(7) }
+        });
+        assert_eq!(answer.await.unwrap(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_is_asked_again_but_not_to_change_anything() {
+        let calls = AtomicU32::new(0);
+        let silent = || {
+            calls.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<kube::Result<()>>()
+        };
+        let result = cluster().call("do it", silent).await;
         assert!(matches!(result, Err(ClusterError::Timeout { .. })), "{result:?}");
+        assert_eq!(calls.swap(0, Ordering::Relaxed), 2);
+        let result = cluster().change("do it", silent).await;
+        assert!(matches!(result, Err(ClusterError::Timeout { .. })), "{result:?}");
+        assert_eq!(calls.into_inner(), 1);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::AttachParams};
 use tokio::{
@@ -11,7 +12,7 @@ use tokio::{
 
 use crate::{
     agent::Agent,
-    client::Cluster,
+    client::{Cluster, Mode},
     error::ClusterError,
     pods::{BINARY, CONTAINER},
     session::Session,
@@ -21,17 +22,17 @@ use crate::{
 const BUFFER: usize = 256 << 10;
 /// How much of the agent's stderr is kept for messages.
 const STDERR_KEPT: usize = 2048;
-/// Longest wait for the websocket.
-const OPEN_LIMIT: Duration = Duration::from_secs(20);
 
 impl Cluster {
     /// The agent of a pod. Nothing is opened before it is first asked.
     pub fn agent(&self, namespace: &str, pod: &str) -> Agent {
         let (cluster, namespace, pod) = (self.clone(), namespace.to_owned(), pod.to_owned());
-        Agent::new(Box::new(move || {
+        let patience = self.patience;
+        let open = Box::new(move || -> BoxFuture<'static, Result<Session, String>> {
             let (cluster, namespace, pod) = (cluster.clone(), namespace.clone(), pod.clone());
             Box::pin(async move { cluster.open_session(&namespace, &pod).await.map_err(|e| e.to_string()) })
-        }))
+        });
+        Agent::new(open, patience)
     }
 
     /// Execs the agent in a pod.
@@ -50,14 +51,8 @@ impl Cluster {
             .max_stdin_buf_size(BUFFER)
             .max_stdout_buf_size(BUFFER)
             .max_stderr_buf_size(BUFFER);
-        let mut process = timeout(OPEN_LIMIT, api.exec(pod, [BINARY, "agent"], &params))
-            .await
-            .map_err(|_| ClusterError::Timeout {
-                what: what.clone(),
-                url: self.url.to_string(),
-                after: OPEN_LIMIT,
-            })?
-            .map_err(|e| ClusterError::from_kube(&e, &what, &self.url))?;
+        let open = || async { api.exec(pod, [BINARY, "agent"], &params).await };
+        let mut process = self.attempts(&what, self.patience.open, Mode::Repeatable, open).await?;
         let failed = |cause: &str| ClusterError::Session {
             pod: format!("{namespace}/{pod}"),
             cause: cause.to_owned(),
@@ -88,6 +83,10 @@ impl Cluster {
             let ended = status.and_then(|s| s.message).unwrap_or_else(|| "the exec ended".into());
             Some(if said.is_empty() { ended } else { format!("{ended}: {said}") })
         };
-        Session::open(stdout, stdin, Box::pin(epitaph)).await.map_err(|cause| failed(&cause))
+        let hello = self.patience.hello;
+        timeout(hello, Session::open(stdout, stdin, Box::pin(epitaph)))
+            .await
+            .unwrap_or_else(|_| Err(format!("the agent did not answer within {} s", hello.as_secs())))
+            .map_err(|cause| failed(&cause))
     }
 }

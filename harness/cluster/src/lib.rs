@@ -9,6 +9,7 @@
 //! ```
 
 mod agent;
+mod answer;
 mod capabilities;
 mod cleanup;
 mod client;
@@ -21,6 +22,7 @@ mod hosts;
 mod id;
 mod nodes;
 mod objects;
+mod patience;
 mod pods;
 mod ready;
 mod rewrite;
@@ -38,6 +40,7 @@ pub use hosts::{ADDRESSES_ANNOTATION, HostPod, PLACE_ANNOTATION};
 pub use id::RunId;
 pub use nodes::{Node, SANDBOX_PROFILE_LABEL};
 pub use objects::{Kind, Kinds, Objects};
+pub use patience::Patience;
 pub use pods::{CONTAINER, DEFAULT_IMAGE, identity};
 pub use rewrite::rewrite;
 pub use scope::{

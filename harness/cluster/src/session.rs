@@ -19,8 +19,8 @@ use tokio::{
 };
 use verdikt_protocol::{Probe, ProbeResult, Reply, Request, VERSION};
 
-/// Longest wait for the agent's first answer.
-const HELLO_LIMIT: Duration = Duration::from_secs(15);
+/// How long what has come already may take to be read when the connection is over.
+const REST: Duration = Duration::from_millis(100);
 /// Requests that wait to be written.
 const QUEUE: usize = 4;
 /// Longest line that is believed: a whole batch of results with details stays far below.
@@ -37,7 +37,7 @@ pub struct Hello {
     pub nameservers: Vec<IpAddr>,
 }
 
-/// Why a session ended, told by whoever keeps the connection.
+/// The end of a connection and its cause, told by whoever keeps it.
 pub type Epitaph = std::pin::Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
 /// An open session. Dropping it ends it.
@@ -74,8 +74,9 @@ enum Message {
 }
 
 impl Session {
-    /// Opens a session on these streams: says hello and waits for the answer. `epitaph` is awaited, briefly, when
-    /// the stream ends, and tells why; it also keeps alive whatever must live as long as the session.
+    /// Opens a session on these streams: says hello and waits for the answer, for as long as the caller does. `epitaph`
+    /// resolves when the connection is over, whether the stream says so or not, and tells why; it also keeps alive
+    /// whatever must live as long as the session.
     ///
     /// # Errors
     /// No or a wrong answer: another protocol version, or an agent that could not start.
@@ -101,11 +102,7 @@ impl Session {
         if session.lines.send(line(&Request::Hello { version: VERSION })).await.is_err() {
             return Err(ended(&session));
         }
-        let hello = match timeout(HELLO_LIMIT, hello_rx).await {
-            Ok(Ok(hello)) => hello,
-            Ok(Err(_)) => return Err(ended(&session)),
-            Err(_) => return Err(format!("the agent did not answer within {} s", HELLO_LIMIT.as_secs())),
-        };
+        let Ok(hello) = hello_rx.await else { return Err(ended(&session)) };
         let Reply::Hello { version, identity, sctp, nameservers } = hello else {
             return Err("the agent's first answer is no hello".into());
         };
@@ -270,9 +267,23 @@ async fn read<R: AsyncRead + Unpin>(
     let mut reader = BufReader::with_capacity(64 << 10, reader);
     let mut hello = Some(hello);
     let mut line = Vec::new();
+    let mut epitaph = epitaph;
+    // What the epitaph said, once it has.
+    let mut ended: Option<Option<String>> = None;
     let cause = loop {
         line.clear();
-        match read_line(&mut reader, &mut line).await {
+        let read = match &ended {
+            None => tokio::select! {
+                biased;
+                read = read_line(&mut reader, &mut line) => read,
+                why = &mut epitaph => {
+                    ended = Some(why);
+                    rest(&mut reader, &mut line).await
+                }
+            },
+            Some(_) => rest(&mut reader, &mut line).await,
+        };
+        match read {
             Ok(true) => {}
             Ok(false) => break None,
             Err(why) => break Some(why),
@@ -281,15 +292,22 @@ async fn read<R: AsyncRead + Unpin>(
             break Some(why);
         }
     };
-    let cause = match cause {
-        Some(cause) => cause,
-        None => timeout(Duration::from_millis(500), epitaph)
+    let cause = match (cause, ended) {
+        (Some(cause), _) => cause,
+        (None, Some(why)) => why.unwrap_or_else(|| "the agent's stream ended".into()),
+        (None, None) => timeout(Duration::from_millis(500), epitaph)
             .await
             .ok()
             .flatten()
             .unwrap_or_else(|| "the agent's stream ended".into()),
     };
     pending.lock().expect("no holder of the lock panics").end(&cause);
+}
+
+/// Goes on to read a line when the connection is over: what had come before is there already, and the stream need not
+/// end. kube leaves it open when the connection was reset.
+async fn rest<R: AsyncRead + Unpin>(reader: &mut BufReader<R>, line: &mut Vec<u8>) -> Result<bool, String> {
+    timeout(REST, read_line(reader, line)).await.unwrap_or(Ok(false))
 }
 
 /// Reads one line with its LF; `false` at the end. A last line without LF was cut, and is dropped.
@@ -397,7 +415,7 @@ mod tests {
         Fut: Future<Output = ()> + Send,
     {
         let (ours, mut theirs) = duplex(1 << 16);
-        tokio::spawn(async move {
+        let agent_lives = tokio::spawn(async move {
             let hello = Reply::Hello {
                 version,
                 identity: "x/a".into(),
@@ -408,7 +426,11 @@ mod tests {
             agent(theirs).await;
         });
         let (reader, writer) = split(ours);
-        Session::open(reader, writer, Box::pin(async { Some("it died".into()) })).await
+        let epitaph = async {
+            let _ = agent_lives.await;
+            Some("it died".into())
+        };
+        Session::open(reader, writer, Box::pin(epitaph)).await
     }
 
     #[test]
@@ -474,6 +496,24 @@ mod tests {
         let cut_line = &line[..line.len() - 6];
         let (came, why) = cut(format!("{line}{cut_line}").into_bytes()).await;
         assert_eq!((came, why.as_str()), (vec![0, 2], "it died"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_over_ends_a_stream_that_does_not() {
+        let (kept, keep) = oneshot::channel();
+        let session = session(VERSION, |mut stream| async move {
+            let mut reader = BufReader::new(&mut stream);
+            for _ in 0..2 {
+                let mut line = String::new();
+                reader.read_line(&mut line).await.unwrap();
+            }
+            stream.write_all(lines(&[results(&[1])]).as_bytes()).await.unwrap();
+            // The agent ends, and its stream stays open.
+            let _ = kept.send(stream);
+        });
+        let session = session.await.unwrap();
+        let ((came, ended), _stream) = tokio::join!(ask(&session, 3), keep);
+        assert_eq!((came, ended), (vec![1], Err("it died".into())));
     }
 
     #[tokio::test]
