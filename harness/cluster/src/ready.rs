@@ -1,23 +1,31 @@
-//! Waiting for pods: one watch over a label, with a limit, and an account of what hinders them.
+//! Waiting for pods: a list over a label, then a watch from there, again and again within a limit, and an account of
+//! what hinders them.
+//!
+//! A watch is a promise that may be broken without a word: by a connection that died, a history that is gone (410),
+//! an API server that restarts. So none is believed for longer than [`Patience::watch`](crate::Patience::watch), and
+//! whatever ends it, the next list tells what is true.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::pin,
     time::Duration,
 };
 
-use futures::{StreamExt, pin_mut};
+use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
     Api,
-    api::ListParams,
-    runtime::{WatchStreamExt, watcher},
+    api::{ListParams, WatchEvent, WatchParams},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::{client::Cluster, error::ClusterError};
+use crate::{client::Cluster, error::ClusterError, id::jitter};
 
 /// Most pods that an error describes.
 const DESCRIBED: usize = 5;
+/// Pause after a watch that ended early or could not be begun; doubles while that goes on.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Waiting reasons that do not mend themselves within a run.
 const HOPELESS: [&str; 6] = [
@@ -29,12 +37,37 @@ const HOPELESS: [&str; 6] = [
     "RunContainerError",
 ];
 
+/// Pods that are waited for.
+struct Waiting {
+    seen: BTreeMap<(String, String), Pod>,
+    left: BTreeSet<(String, String)>,
+    /// One of them that cannot get ready any more.
+    hopeless: Option<(String, String)>,
+}
+
+impl Waiting {
+    fn is_over(&self) -> bool {
+        self.left.is_empty() || self.hopeless.is_some()
+    }
+
+    fn look(&mut self, pod: Pod) {
+        let metadata = &pod.metadata;
+        let key = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+        if is_ready(&pod) {
+            self.left.remove(&key);
+        } else if hopeless(&pod).is_some() && self.left.contains(&key) {
+            self.hopeless = Some(key.clone());
+        }
+        self.seen.insert(key, pod);
+    }
+}
+
 impl Cluster {
     /// Waits until these pods (real namespace, name), which all carry `selector`, are ready; returns them.
     ///
     /// # Errors
     /// [`ClusterError::NotReady`] with conditions and events, at the limit or as soon as a pod cannot get ready any
-    /// more; or the failure of the watch.
+    /// more; or why they cannot be watched.
     pub(crate) async fn wait_ready(
         &self,
         selector: &str,
@@ -42,47 +75,103 @@ impl Cluster {
         limit: Duration,
     ) -> Result<BTreeMap<(String, String), Pod>, ClusterError> {
         let started = Instant::now();
-        let deadline = started + limit;
-        let mut seen: BTreeMap<(String, String), Pod> = BTreeMap::new();
-        let mut waiting = pods;
-        let api: Api<Pod> = Api::all(self.client.clone());
-        let config = watcher::Config::default().labels(selector).page_size(500);
-        let events = watcher(api, config).default_backoff().applied_objects();
-        pin_mut!(events);
+        let mut waiting = Waiting { seen: BTreeMap::new(), left: pods, hopeless: None };
         let mut last_error = None;
-        while !waiting.is_empty() {
-            let pod = match timeout_at(deadline, events.next()).await {
-                Ok(Some(Ok(pod))) => pod,
-                Ok(Some(Err(error))) => {
-                    let error = watch_error(&error, &self.url);
-                    if error.is_fatal() {
-                        return Err(error);
-                    }
-                    last_error = Some(error);
-                    continue;
-                }
-                // The watch ended, which it does not by itself, or the limit passed.
-                Ok(None) | Err(_) => break,
-            };
-            let key = (
-                pod.metadata.namespace.clone().unwrap_or_default(),
-                pod.metadata.name.clone().unwrap_or_default(),
-            );
-            if is_ready(&pod) {
-                waiting.remove(&key);
-            } else if hopeless(&pod).is_some() && waiting.contains(&key) {
-                seen.insert(key.clone(), pod);
-                return Err(self.not_ready(&[key].into(), &seen, started.elapsed()).await);
-            }
-            seen.insert(key, pod);
+        let watching = self.watch_pods(selector, &mut waiting, &mut last_error);
+        if let Ok(Err(error)) = timeout_at(started + limit, watching).await {
+            return Err(error);
         }
-        if waiting.is_empty() {
-            return Ok(seen);
+        if let Some(key) = &waiting.hopeless {
+            return Err(self.not_ready(&[key.clone()].into(), &waiting.seen, started.elapsed()).await);
+        }
+        if waiting.left.is_empty() {
+            return Ok(waiting.seen);
         }
         Err(match last_error {
-            Some(error) if seen.is_empty() => error,
-            _ => self.not_ready(&waiting, &seen, started.elapsed()).await,
+            Some(error) if waiting.seen.is_empty() => error,
+            _ => self.not_ready(&waiting.left, &waiting.seen, started.elapsed()).await,
         })
+    }
+
+    /// Looks at pods until the waiting is over.
+    ///
+    /// # Errors
+    /// What no patience mends: credentials, rights.
+    async fn watch_pods(
+        &self,
+        selector: &str,
+        waiting: &mut Waiting,
+        last_error: &mut Option<ClusterError>,
+    ) -> Result<(), ClusterError> {
+        let api: Api<Pod> = Api::all(self.client.clone());
+        let params = ListParams::default().labels(selector);
+        let mut pause = PAUSE;
+        loop {
+            let begun = Instant::now();
+            let looked = match self.call("list pods", || async { api.list(&params).await }).await {
+                Ok(list) => {
+                    list.items.into_iter().for_each(|pod| waiting.look(pod));
+                    let version = list.metadata.resource_version.unwrap_or_default();
+                    self.watch_from(&api, selector, &version, waiting).await
+                }
+                Err(error) => Err(error),
+            };
+            if waiting.is_over() {
+                return Ok(());
+            }
+            match looked {
+                // Nobody answers for now; everything else that is fatal stays so.
+                Err(error) if error.is_fatal() && !matches!(error, ClusterError::Unreachable { .. }) => {
+                    return Err(error);
+                }
+                Err(error) => *last_error = Some(error),
+                Ok(()) => {}
+            }
+            // One that lasted as long as it should needs no pause.
+            if begun.elapsed() < self.patience.watch {
+                sleep(jitter(pause)).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            } else {
+                pause = PAUSE;
+            }
+        }
+    }
+
+    /// One watch, until it ends or the waiting does.
+    async fn watch_from(
+        &self,
+        api: &Api<Pod>,
+        selector: &str,
+        version: &str,
+        waiting: &mut Waiting,
+    ) -> Result<(), ClusterError> {
+        if waiting.is_over() {
+            return Ok(());
+        }
+        let limit = self.patience.watch;
+        let seconds = u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(1);
+        let params = WatchParams::default().labels(selector).timeout(seconds);
+        let watch = async {
+            let events = api.watch(&params, version).await?;
+            let mut events = pin!(events);
+            while let Some(event) = events.try_next().await? {
+                match event {
+                    WatchEvent::Added(pod) | WatchEvent::Modified(pod) => waiting.look(pod),
+                    // It will never be ready; the next list may know another of its name.
+                    WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
+                    // Gone history, mostly.
+                    WatchEvent::Error(status) => return Err(kube::Error::Api(status.boxed())),
+                }
+                if waiting.is_over() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        match timeout(limit, watch).await {
+            Ok(Err(error)) => Err(ClusterError::from_kube(&error, "watch pods", &self.url)),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
     }
 
     async fn not_ready(
@@ -117,19 +206,6 @@ impl Cluster {
     }
 }
 
-fn watch_error(error: &watcher::Error, url: &str) -> ClusterError {
-    let what = "watch pods";
-    match error {
-        watcher::Error::InitialListFailed(e)
-        | watcher::Error::WatchStartFailed(e)
-        | watcher::Error::WatchFailed(e) => ClusterError::from_kube(e, what, url),
-        watcher::Error::WatchError(status) => {
-            ClusterError::from_kube(&kube::Error::Api(status.clone()), what, url)
-        }
-        other => ClusterError::Failed { what: what.into(), cause: other.to_string() },
-    }
-}
-
 fn is_ready(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
     let ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
@@ -152,7 +228,7 @@ fn hopeless(pod: &Pod) -> Option<String> {
 }
 
 /// A pod's state in words: phase, what its container waits for, conditions that are not met.
-fn describe(pod: &Pod) -> String {
+pub(crate) fn describe(pod: &Pod) -> String {
     let Some(status) = &pod.status else { return "has no status yet".into() };
     let mut parts = vec![format!("is {}", status.phase.as_deref().unwrap_or("without a phase"))];
     let text = |reason: Option<&String>, message: Option<&String>| {
