@@ -45,6 +45,8 @@ pub struct DeployedPod {
     pub node: String,
     /// Its addresses, at most one of each family.
     pub ips: Vec<IpAddr>,
+    /// Its uid.
+    pub uid: String,
 }
 
 /// A Service that stands.
@@ -128,7 +130,10 @@ impl Cluster {
             .filter_map(|(ns, name, _)| {
                 let pod = ready.get(&(real(ns), name.to_owned()))?;
                 let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
-                Some(((ns.to_owned(), name.to_owned()), DeployedPod { node, ips: ips(pod) }))
+                Some((
+                    (ns.to_owned(), name.to_owned()),
+                    DeployedPod { node, ips: ips(pod), uid: pod.metadata.uid.clone().unwrap_or_default() },
+                ))
             })
             .collect();
         Ok(Deployment { lane: lane.to_owned(), pods, services: services.into_iter().collect(), names })
@@ -171,28 +176,30 @@ impl Cluster {
         Ok(deployed_service(&made))
     }
 
-    /// Creates an object. A create that was retried after a broken connection may meet its own object; that counts
-    /// as created, because names carry the run's id.
+    /// Creates an object. One that is there already counts as created if it is the run's own: its answer was lost,
+    /// or an earlier attempt was given up.
     pub(crate) async fn create<K>(&self, api: &Api<K>, object: &K, what: &str) -> Result<K, ClusterError>
     where
         K: kube::Resource + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
     {
         let params = PostParams::default();
-        let tries = std::sync::atomic::AtomicU32::new(0);
-        let made = self
-            .call(what, || async {
-                tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                api.create(&params, object).await
-            })
-            .await;
-        match made {
-            Err(ClusterError::AlreadyExists { .. }) if tries.into_inner() > 1 => {
+        match self.call(what, || async { api.create(&params, object).await }).await {
+            Err(there @ ClusterError::AlreadyExists { .. }) => {
                 let name = object.meta().name.clone().unwrap_or_default();
-                self.call(what, || async { api.get(&name).await }).await
+                let have = self.call(what, || async { api.get(&name).await }).await?;
+                if is_own(have.meta(), object.meta()) { Ok(have) } else { Err(there) }
             }
             made => made,
         }
     }
+}
+
+/// Whether an object is the one that was to be made: of the same run and lane, and not on its way out.
+fn is_own(have: &ObjectMeta, wanted: &ObjectMeta) -> bool {
+    let label =
+        |meta: &ObjectMeta, key: &str| meta.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
+    let same = |key: &str| label(wanted, key).is_some() && label(have, key) == label(wanted, key);
+    have.deletion_timestamp.is_none() && same(RUN_LABEL) && same(LANE_LABEL)
 }
 
 /// A namespace of the run. Pods with their node's network need the `privileged` Pod Security level.
@@ -412,6 +419,18 @@ mod tests {
         assert!(
             place(&third, &nodes(2), Spread::Scheduler).unwrap_err().to_string().contains("needs 3 nodes")
         );
+    }
+
+    #[test]
+    fn an_object_that_is_there_is_ours_by_its_labels() {
+        let meta = |run: &str, lane: &str| ObjectMeta {
+            labels: Some([(RUN_LABEL, run), (LANE_LABEL, lane)].map(|(k, v)| (k.into(), v.into())).into()),
+            ..ObjectMeta::default()
+        };
+        assert!(is_own(&meta("r1", "r10"), &meta("r1", "r10")));
+        assert!(!is_own(&meta("r1", "r11"), &meta("r1", "r10")));
+        assert!(!is_own(&meta("r2", "r10"), &meta("r1", "r10")));
+        assert!(!is_own(&ObjectMeta::default(), &ObjectMeta::default()));
     }
 
     #[test]

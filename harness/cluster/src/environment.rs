@@ -38,7 +38,7 @@ impl Cluster {
             kubernetes: self.version().to_owned(),
             nodes: u16::try_from(nodes.len()).unwrap_or(u16::MAX),
             kernel: kernels(&nodes),
-            ip_families: self.families(&nodes).await,
+            ip_families: self.families(&nodes).await?,
             verdikt: env!("CARGO_PKG_VERSION").to_owned(),
             enforcement: None,
         })
@@ -64,28 +64,31 @@ impl Cluster {
 
     /// The families of pod addresses: from the nodes' ranges, else from pods that run already, else from the
     /// nodes' own addresses.
-    async fn families(&self, nodes: &[Node]) -> Vec<Family> {
+    ///
+    /// # Errors
+    /// If pods cannot be listed, though that is allowed: a family that is overlooked would never be probed.
+    async fn families(&self, nodes: &[Node]) -> Result<Vec<Family>, ClusterError> {
         let ranges = nodes.iter().flat_map(|node| &node.pod_cidrs).map(|net| Family::of(net.addr()));
         let mut families: BTreeSet<Family> = ranges.collect();
         if families.is_empty() {
             let api: Api<Pod> = Api::namespaced(self.client.clone(), "kube-system");
-            if let Ok(pods) = self
-                .call("list pods of kube-system", || async { api.list(&ListParams::default()).await })
-                .await
-            {
-                families = pods
-                    .items
-                    .iter()
-                    .filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.host_network != Some(true)))
-                    .flat_map(crate::pods::ips)
-                    .map(Family::of)
-                    .collect();
-            }
+            let pods =
+                self.call("list pods of kube-system", || async { api.list(&ListParams::default()).await });
+            let pods = match pods.await {
+                Err(ClusterError::Forbidden { .. }) => Vec::new(),
+                pods => pods?.items,
+            };
+            families = pods
+                .iter()
+                .filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.host_network != Some(true)))
+                .flat_map(crate::pods::ips)
+                .map(Family::of)
+                .collect();
         }
         if families.is_empty() {
             families = nodes.iter().flat_map(|node| &node.ips).map(|ip| Family::of(*ip)).collect();
         }
-        families.into_iter().collect()
+        Ok(families.into_iter().collect())
     }
 }
 

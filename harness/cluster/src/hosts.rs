@@ -14,7 +14,7 @@ use crate::{
     error::ClusterError,
     nodes::Node,
     pods::{ProbePod, ips},
-    scope::{LANE_LABEL, Scope},
+    scope::{LANE_LABEL, RUN_LABEL, Scope},
     settings::DeployOptions,
 };
 
@@ -25,7 +25,7 @@ pub const PLACE_ANNOTATION: &str = "sandbox.verdikt.dev/place";
 pub const ADDRESSES_ANNOTATION: &str = "sandbox.verdikt.dev/addresses";
 
 /// A host's pod that is ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostPod {
     /// Real namespace.
     pub namespace: String,
@@ -33,6 +33,10 @@ pub struct HostPod {
     pub pod: String,
     /// Addresses: a node's, or of all identities of the external host in turn.
     pub ips: Vec<IpAddr>,
+    /// Its uid.
+    pub uid: String,
+    /// Value of its lane label.
+    pub mark: String,
 }
 
 impl Cluster {
@@ -47,10 +51,7 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let name = scope.hosts_namespace();
         let manifest = namespace(scope, scope.run.as_str(), "hosts", &name, &Default::default(), true);
-        match self.create_namespace_for_pods(scope, manifest, options).await {
-            Err(ClusterError::AlreadyExists { .. }) => Ok(()),
-            done => done,
-        }
+        self.create_namespace_for_pods(scope, manifest, options).await
     }
 
     /// Deploys a pod in a node's network and waits until it is ready. `suffix` keeps its name apart from others'.
@@ -133,7 +134,7 @@ impl Cluster {
         };
         self.create_pod(pod.manifest()).await?;
         let key = (real.clone(), name.to_owned());
-        let selector = format!("{LANE_LABEL}={mark}");
+        let selector = format!("{LANE_LABEL}={mark},{RUN_LABEL}={}", scope.run);
         let ready = self.wait_ready(&selector, BTreeSet::from([key.clone()]), options.ready_limit).await?;
         let pod = ready.get(&key);
         let told = pod
@@ -141,6 +142,7 @@ impl Cluster {
             .and_then(|annotations| annotations.get(ADDRESSES_ANNOTATION))
             .map(|text| text.split(',').filter_map(|ip| ip.trim().parse().ok()).collect::<Vec<IpAddr>>());
         let ips = told.unwrap_or_else(|| pod.map(ips).unwrap_or_default());
-        Ok(HostPod { namespace: real, pod: name.to_owned(), ips })
+        let uid = pod.and_then(|pod| pod.metadata.uid.clone()).unwrap_or_default();
+        Ok(HostPod { namespace: real, pod: name.to_owned(), ips, uid, mark })
     }
 }

@@ -23,6 +23,9 @@ use crate::{
     scope::{CLUSTER_OBJECTS_ANNOTATION, Names, RUN_LABEL, Scope},
 };
 
+/// How often an object is replaced that somebody else changes at the same time.
+const CONFLICTS: u32 = 5;
+
 /// A kind that the cluster serves.
 #[derive(Debug, Clone)]
 pub struct Kind {
@@ -124,21 +127,28 @@ impl Objects {
         let mut wanted: DynamicObject = serde_json::from_value(value).map_err(|e| bad(e.to_string()))?;
         let params = PostParams::default();
         let what = format!("create {}", describe(&reference));
-        match self.cluster.call(&what, || async { api.create(&params, &wanted).await }).await {
+        match self.cluster.change(&what, || async { api.create(&params, &wanted).await }).await {
             Err(ClusterError::AlreadyExists { .. }) => {}
             done => return done.map(drop),
         }
         let what = format!("replace {}", describe(&reference));
-        let have = self.cluster.call(&what, || async { api.get(&reference.name).await }).await?;
         let run = self.labels.iter().find(|(key, _)| key == RUN_LABEL).map(|(_, value)| value);
-        if kind.cluster_scoped && have.metadata.labels.as_ref().and_then(|l| l.get(RUN_LABEL)) != run {
-            return Err(bad("there is one already that this run did not make; it is left as it is".into()));
+        for left in (0..CONFLICTS).rev() {
+            let have = self.cluster.call(&what, || async { api.get(&reference.name).await }).await?;
+            if kind.cluster_scoped && have.metadata.labels.as_ref().and_then(|l| l.get(RUN_LABEL)) != run {
+                return Err(bad(
+                    "there is one already that this run did not make; it is left as it is".into()
+                ));
+            }
+            wanted.metadata.resource_version = have.metadata.resource_version;
+            let replace = || async { api.replace(&reference.name, &params, &wanted).await };
+            match self.cluster.change(&what, replace).await {
+                // A controller has written to it meanwhile, or this replacement was made and its answer lost.
+                Err(ClusterError::Refused { code: 409, .. }) if left > 0 => {}
+                done => return done.map(drop),
+            }
         }
-        wanted.metadata.resource_version = have.metadata.resource_version;
-        self.cluster
-            .call(&what, || async { api.replace(&reference.name, &params, &wanted).await })
-            .await
-            .map(drop)
+        unreachable!("the last turn of the loop returns")
     }
 
     /// Deletes an object; one that is not there is no error.
@@ -162,7 +172,7 @@ impl Objects {
             }
         }
         let params = DeleteParams::default();
-        match self.cluster.call(&what, || async { api.delete(&reference.name, &params).await }).await {
+        match self.cluster.change(&what, || async { api.delete(&reference.name, &params).await }).await {
             Err(ClusterError::NotFound { .. }) => Ok(()),
             done => done.map(drop),
         }
@@ -183,7 +193,7 @@ impl Objects {
         let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
         let params = PatchParams::default();
         let what = format!("label pod {real}/{pod}");
-        self.cluster.call(what, || async { api.patch(pod, &params, &patch).await }).await.map(drop)
+        self.cluster.change(what, || async { api.patch(pod, &params, &patch).await }).await.map(drop)
     }
 
     /// Sets (`Some`) or removes (`None`) labels of a namespace.
@@ -200,7 +210,7 @@ impl Objects {
         let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
         let params = PatchParams::default();
         let what = format!("label namespace {real}");
-        self.cluster.call(what, || async { api.patch(real, &params, &patch).await }).await.map(drop)
+        self.cluster.change(what, || async { api.patch(real, &params, &patch).await }).await.map(drop)
     }
 
     fn real(&self, logical: &str) -> Result<&str, ClusterError> {
