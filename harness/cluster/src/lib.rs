@@ -9,6 +9,7 @@
 //! ```
 
 mod agent;
+mod alive;
 mod answer;
 mod capabilities;
 mod cleanup;
@@ -31,6 +32,7 @@ mod session;
 mod settings;
 
 pub use agent::{Agent, Opener};
+pub use alive::{Loss, ProbePodId};
 pub use cleanup::CleanReport;
 pub use client::{Cluster, Target};
 pub use deploy::{DeployedPod, DeployedService, Deployment};

@@ -28,7 +28,7 @@ use crate::{
 
 /// Longest clean-up after an interrupt: the user waits for the prompt.
 const CLEAN_UP_INTERRUPTED: Duration = Duration::from_secs(4);
-/// How long a creation may still be on its way after an interrupt.
+/// How long a creation may still be on its way when nobody waits for it any more.
 const LATE_CREATION: Duration = Duration::from_millis(300);
 /// After so many set-ups in a row that failed, no more are tried: when none has ever worked, and when one has.
 const HOPELESS: u32 = 2;
@@ -60,6 +60,8 @@ struct Progress {
     ever_set_up: bool,
     /// Set-ups in a row that failed.
     failed_set_ups: u32,
+    /// Whether any has failed, and so may have left creations on their way.
+    ever_failed: bool,
 }
 
 #[derive(Clone)]
@@ -289,6 +291,7 @@ impl Crew {
             }
             Err(error) => {
                 progress.failed_set_ups += 1;
+                progress.ever_failed = true;
                 let hopeless = if progress.ever_set_up { HOPELESS_NOW } else { HOPELESS };
                 if progress.failed_set_ups >= hopeless || error.is_fatal() && !progress.ever_set_up {
                     progress.halted.get_or_insert(Halt::NoSetUp(error.to_string()));
@@ -362,8 +365,9 @@ impl Crew {
         let limit =
             if interrupted { CLEAN_UP_INTERRUPTED.min(self.options.clean_up) } else { self.options.clean_up };
         let run = &self.facts.scope.run;
-        // What was being created when the run was stopped appears a moment later.
-        let late = if interrupted { LATE_CREATION } else { Duration::ZERO };
+        // What was being created when the run was stopped, or a set-up failed, appears a moment later.
+        let late = interrupted || self.progress().ever_failed;
+        let late = if late { LATE_CREATION } else { Duration::ZERO };
         let removing = self.facts.cluster.delete_run(run, &names, limit, late);
         match tokio::time::timeout(limit + Duration::from_millis(500), removing).await {
             Ok(Ok(report)) => left.extend(report.left),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use verdikt_cluster::{Agent, ClusterError, Deployment, Objects};
+use verdikt_cluster::{Agent, ClusterError, Deployment, HostPod, Loss, Objects, ProbePodId};
 use verdikt_model::{
     Action, Cell, EndpointId, EndpointKind, EndpointName, Family, ObjectRef, Topology, World, cells,
 };
@@ -108,9 +108,10 @@ impl Lane {
         self.broken = true;
     }
 
-    /// Asks every agent for a sign of life; tells which endpoints give none, and why. A pod that died answers
-    /// nothing, which looks like a policy that drops everything.
-    pub(crate) async fn dead(&self) -> BTreeMap<EndpointId, String> {
+    /// Which endpoints are not any more what they were when the lane was made: their pods have ended or are others,
+    /// or their agents give no sign of life. A pod that died answers nothing, which looks like a policy that drops
+    /// everything.
+    pub(crate) async fn lost(&self) -> BTreeMap<EndpointId, Loss> {
         let checks: Vec<_> = (0_u16..)
             .zip(&self.agents)
             .filter_map(|(id, agent)| {
@@ -119,7 +120,49 @@ impl Lane {
             })
             .collect();
         let checked: Vec<_> = stream::iter(checks).buffer_unordered(CHECKED_AT_ONCE).collect().await;
-        checked.into_iter().filter_map(|(id, check)| Some((id, check.err()?))).collect()
+        let mut lost: BTreeMap<EndpointId, Loss> =
+            checked.into_iter().filter_map(|(id, check)| Some((id, Loss::Died(check.err()?)))).collect();
+        let pods: Vec<(EndpointId, ProbePodId)> = (0_u16..)
+            .zip(&self.world.endpoints)
+            .filter_map(|(id, endpoint)| Some((EndpointId(id), self.pod(&endpoint.name)?)))
+            .collect();
+        let asked: Vec<ProbePodId> = pods.iter().map(|(_, pod)| pod.clone()).collect();
+        match self.facts.cluster.lost_pods(&self.facts.scope, &asked).await {
+            // What the API says of a pod is more than what its silence says.
+            Ok(said) => lost.extend(
+                pods.into_iter()
+                    .filter_map(|(id, pod)| Some((id, said.get(&(pod.namespace, pod.name)).cloned()?))),
+            ),
+            Err(error) => {
+                let why = format!("nobody can tell whether it lives: {error}");
+                lost.extend(pods.into_iter().map(|(id, _)| (id, Loss::Died(why.clone()))));
+            }
+        }
+        lost
+    }
+
+    /// The pod of an endpoint, as it was when it became ready.
+    fn pod(&self, name: &EndpointName) -> Option<ProbePodId> {
+        let of_host = |host: &HostPod| ProbePodId {
+            namespace: host.namespace.clone(),
+            name: host.pod.clone(),
+            uid: host.uid.clone(),
+            mark: host.mark.clone(),
+        };
+        match name {
+            EndpointName::Pod { namespace, name } => {
+                let pod = self.deployment.pods.get(&(namespace.clone(), name.clone()))?;
+                Some(ProbePodId {
+                    namespace: self.deployment.names.real(namespace)?.to_owned(),
+                    name: name.clone(),
+                    uid: pod.uid.clone(),
+                    mark: self.deployment.lane.clone(),
+                })
+            }
+            EndpointName::Node(n) => self.hosts.nodes.get(n).map(of_host),
+            EndpointName::External(_) => self.hosts.external.as_ref().map(of_host),
+            EndpointName::Service { .. } | EndpointName::Dns => None,
+        }
     }
 
     /// Makes a change in the cluster, and remembers it for [`Self::reset`].

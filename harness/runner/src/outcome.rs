@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use verdikt_cluster::Loss;
 use verdikt_model::{
     EndpointId, EndpointKind, EndpointName, Expectation, Matrix, Outcome, ScenarioOutcome, StepRecord,
     Verdict, World,
@@ -94,25 +95,29 @@ pub(crate) fn reasons(
     }
 }
 
-/// Takes back what endpoints that died make worthless: their silence proves nothing. An answer that came stays.
-pub(crate) fn unprove(matrix: &mut Matrix, world: &World, dead: &BTreeMap<EndpointId, String>) {
-    let dead_backend = |id: EndpointId| match &world.endpoint(id).kind {
+/// Takes back what lost endpoints make worthless. The silence of one that died proves nothing, and neither does a
+/// refusal, which its node sends in its place; an answer that came stays. Where another stands in its place, nothing
+/// is its own.
+pub(crate) fn unprove(matrix: &mut Matrix, world: &World, lost: &BTreeMap<EndpointId, Loss>) {
+    let backend = |id: EndpointId| match &world.endpoint(id).kind {
         EndpointKind::Service(service) => world.backends(service).iter().find_map(|pod| {
             let id = world.find(&EndpointName::pod(&pod.namespace, &pod.name))?;
-            dead.get(&id)
+            lost.get(&id)
         }),
         _ => None,
     };
     for (index, row) in (0_u32..).zip(&mut matrix.rows) {
-        if row.outcome == Outcome::Skipped || row.observed == Some(Verdict::Allowed) {
+        if row.outcome == Outcome::Skipped {
             continue;
         }
-        let end = [row.cell.from, row.cell.to]
-            .into_iter()
-            .find_map(|id| dead.get(&id).or_else(|| dead_backend(id)));
-        if let Some(why) = end {
+        let of = |id: EndpointId| lost.get(&id).or_else(|| backend(id));
+        let ends = [row.cell.from, row.cell.to].map(|id| of(id).map(|loss| (id, loss)));
+        let worthless = |(_, loss): &(EndpointId, &Loss)| {
+            row.observed != Some(Verdict::Allowed) || matches!(loss, Loss::Replaced(_))
+        };
+        if let Some((id, loss)) = ends.into_iter().flatten().find(worthless) {
             (row.observed, row.outcome) = (Some(Verdict::Error), Outcome::Error);
-            matrix.reasons.insert(index, format!("a pod at its end died: {why}"));
+            matrix.reasons.insert(index, format!("{} {loss}", world.name(id)));
         }
     }
 }
@@ -121,7 +126,7 @@ pub(crate) fn unprove(matrix: &mut Matrix, world: &World, dead: &BTreeMap<Endpoi
 mod tests {
     use std::sync::Arc;
 
-    use verdikt_model::{Cell, Family, Protocol, Row, Topology, Via};
+    use verdikt_model::{Cell, Family, NamespaceSpec, PodSpec, Protocol, Row, Topology, Via};
 
     use super::*;
 
@@ -168,5 +173,25 @@ mod tests {
         reasons(&mut matrix, &BTreeMap::new(), &World::synthetic(&Topology::default()), &written);
         assert!(matrix.reasons[&0].contains("written down was deny"));
         assert!(!matrix.reasons.contains_key(&1) && !matrix.reasons.contains_key(&2));
+    }
+
+    #[test]
+    fn of_the_dead_only_answers_count_and_of_the_replaced_nothing() {
+        let pods = ["a", "b"].map(|name| (name.to_owned(), PodSpec::default())).into();
+        let namespace = NamespaceSpec { pods, ..NamespaceSpec::default() };
+        let topology = Topology { namespaces: [("x".to_owned(), namespace)].into(), ..Topology::default() };
+        let world = World::synthetic(&topology);
+        let seen = |loss: Option<Loss>| {
+            let mut matrix = step(&[Outcome::Fail, Outcome::Pass, Outcome::Pass, Outcome::Skipped]).cells;
+            matrix.rows[1].observed = Some(Verdict::Dropped);
+            matrix.rows[2].observed = Some(Verdict::Rejected);
+            matrix.rows.iter_mut().for_each(|row| row.cell.to = EndpointId(1));
+            unprove(&mut matrix, &world, &loss.into_iter().map(|loss| (EndpointId(1), loss)).collect());
+            matrix.rows.iter().map(|row| row.outcome).collect::<Vec<_>>()
+        };
+        use Outcome::{Error, Fail, Pass, Skipped};
+        assert_eq!(seen(None), [Fail, Pass, Pass, Skipped]);
+        assert_eq!(seen(Some(Loss::Died("it is gone".into()))), [Fail, Error, Error, Skipped]);
+        assert_eq!(seen(Some(Loss::Replaced("by another".into()))), [Error, Error, Error, Skipped]);
     }
 }

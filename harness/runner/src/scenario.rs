@@ -86,7 +86,11 @@ impl Setting<'_> {
             let mut accepted = Instant::now();
             let before = world.clone();
             for action in &step.actions {
-                lane.act(action, &world).await.map_err(|e| format!("step {}: {e}", step.name))?;
+                if let Err(error) = lane.act(action, &world).await {
+                    // Perhaps it was done all the same, or will be: too late for this scenario, and amid the next.
+                    lane.give_up();
+                    return Err(format!("step {}: {error}", step.name));
+                }
                 accepted = Instant::now();
                 world.apply(action).map_err(|e| format!("step {}: {e}", step.name))?;
             }
@@ -103,15 +107,13 @@ impl Setting<'_> {
                     accepted,
                 )
                 .await;
-            let dead = lane.dead().await;
-            if !dead.is_empty() {
-                lane.give_up();
-                unprove(&mut record.cells, &world, &dead);
-                records.push(record);
-                let (id, why) = dead.iter().next().expect("it is not empty");
-                return Err(format!("step {}: {} died: {why}", step.name, world.name(*id)));
-            }
+            let lost = lane.lost().await;
+            unprove(&mut record.cells, &world, &lost);
             records.push(record);
+            if let Some((id, loss)) = lost.iter().next() {
+                lane.give_up();
+                return Err(format!("step {}: {} {loss}", step.name, world.name(*id)));
+            }
         }
         Ok(())
     }

@@ -160,7 +160,7 @@ mod tests {
         let world = World::synthetic(&topology());
         let names = Names::from([("x", "verdikt-r1-x")]);
         let external =
-            HostPod { namespace: "verdikt-r-hosts".into(), pod: "external".into(), ips: Vec::new() };
+            HostPod { namespace: "verdikt-r-hosts".into(), pod: "external".into(), ..HostPod::default() };
         let hosts = Hosts { external: Some(external), ..Hosts::default() };
         let targets = Targets::new(&world, &names, &hosts, "cluster.local");
         let all = cells(&world, &[Family::Ipv4]);
