@@ -50,6 +50,19 @@ impl Waiting {
         self.left.is_empty() || self.hopeless.is_some()
     }
 
+    /// Looks at all that there are. They were made before, so that one that is missing was deleted.
+    fn look_at_all(&mut self, pods: Vec<Pod>) {
+        let old = std::mem::take(&mut self.seen);
+        pods.into_iter().for_each(|pod| self.look(pod));
+        if let Some(gone) = self.left.iter().find(|key| !self.seen.contains_key(*key)) {
+            self.hopeless = Some(gone.clone());
+        }
+        // Those that were ready stay so: what becomes of them is looked at after each step.
+        for (key, pod) in old.into_iter().filter(|(key, _)| !self.left.contains(key)) {
+            self.seen.entry(key).or_insert(pod);
+        }
+    }
+
     fn look(&mut self, pod: Pod) {
         let metadata = &pod.metadata;
         let key = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
@@ -110,8 +123,8 @@ impl Cluster {
             let begun = Instant::now();
             let looked = match self.call("list pods", || async { api.list(&params).await }).await {
                 Ok(list) => {
-                    list.items.into_iter().for_each(|pod| waiting.look(pod));
                     let version = list.metadata.resource_version.unwrap_or_default();
+                    waiting.look_at_all(list.items);
                     self.watch_from(&api, selector, &version, waiting).await
                 }
                 Err(error) => Err(error),
@@ -183,7 +196,7 @@ impl Cluster {
         let mut pods = Vec::new();
         for key in waiting.iter().take(DESCRIBED) {
             let (namespace, name) = key;
-            let state = seen.get(key).map_or_else(|| "was never seen".to_owned(), describe);
+            let state = seen.get(key).map_or_else(|| "is not there".to_owned(), describe);
             let event =
                 self.last_warning(namespace, name).await.map(|e| format!(" ({e})")).unwrap_or_default();
             pods.push(format!("{namespace}/{name} {state}{event}"));

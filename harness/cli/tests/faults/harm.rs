@@ -36,7 +36,7 @@ impl Harm {
     pub(crate) fn of(seed: u64) -> Option<(Self, Duration)> {
         let mut dice = Dice::new(seed, "harm");
         let all = [
-            (20, None),
+            (16, None),
             (1, Some(Self::Deleted)),
             (1, Some(Self::Evicted)),
             (1, Some(Self::Killed)),

@@ -124,15 +124,15 @@ const CALLS: [(u64, Call); 14] = [
     (16, Call::Lost),
     (12, Call::Half),
     (12, Call::Late),
-    (1, Call::Hung),
-    (1, Call::HungDone),
+    (2, Call::Hung),
+    (2, Call::HungDone),
 ];
 
 const WATCHES: [(u64, Watch); 7] = [
     (2, Watch::Gone),
     (2, Watch::GoneEvent),
     (2, Watch::Unavailable),
-    (3, Watch::Ended),
+    (2, Watch::Ended),
     (3, Watch::Cut),
     (2, Watch::Late),
     (1, Watch::Stalled),
@@ -142,8 +142,8 @@ impl Plan {
     pub(super) fn new(seed: u64, counts: Counts) -> Self {
         let mut dice = Dice::new(seed, "rates");
         let mut rate = || dice.weighed(&[(2, 0), (3, 30), (4, 80), (3, 160), (1, 300)]);
-        let (calls, watches, execs) = (rate(), rate() * 3, rate() * 2);
-        Self { seed, calls, watches: watches.min(700), execs: execs.min(400), seen: Mutex::default(), counts }
+        let (calls, watches, execs) = (rate(), rate() * 6, rate() * 2);
+        Self { seed, calls, watches: watches.min(800), execs: execs.min(400), seen: Mutex::default(), counts }
     }
 
     /// When the API server restarts, after the proxy's start, and for how long it is away.
