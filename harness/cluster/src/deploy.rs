@@ -198,8 +198,11 @@ impl Cluster {
 fn is_own(have: &ObjectMeta, wanted: &ObjectMeta) -> bool {
     let label =
         |meta: &ObjectMeta, key: &str| meta.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
-    let same = |key: &str| label(wanted, key).is_some() && label(have, key) == label(wanted, key);
-    have.deletion_timestamp.is_none() && same(RUN_LABEL) && same(LANE_LABEL)
+    let same = |key: &str| label(have, key) == label(wanted, key);
+    have.deletion_timestamp.is_none()
+        && label(wanted, RUN_LABEL).is_some()
+        && same(RUN_LABEL)
+        && same(LANE_LABEL)
 }
 
 /// A namespace of the run. Pods with their node's network need the `privileged` Pod Security level.

@@ -100,7 +100,9 @@ impl Crew {
         let seen = match enforcement::check(&setting, &self.facts, number).await {
             Ok(seen) => seen,
             Err(error) => {
-                self.progress().halted.get_or_insert(Halt::NoSetUp(error.to_string()));
+                let mut progress = self.progress();
+                progress.ever_failed = true;
+                progress.halted.get_or_insert(Halt::NoSetUp(error.to_string()));
                 return None;
             }
         };

@@ -8,7 +8,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
 };
-use verdikt_cluster::{Cluster, Patience, RUN_LABEL, Target};
+use verdikt_cluster::{Cluster, DeployOptions, Patience, RUN_LABEL, Target};
 use verdikt_model::{Event, Record, Scenario, ScenarioOutcome};
 use verdikt_report::{RecordBuilder, Reporter};
 use verdikt_runner::{Finished, Options, RunError, Stop};
@@ -180,7 +180,7 @@ pub(crate) fn options(prefix: String, lanes: usize, retries: u32) -> Options {
         namespace_prefix: prefix,
         settle: Duration::from_secs(4),
         positive_control: Duration::from_secs(6),
-        ready: Duration::from_secs(15),
+        deploy: DeployOptions { ready_limit: Duration::from_secs(15), ..DeployOptions::default() },
         clean_up: Duration::from_secs(15),
         ..Options::default()
     }
