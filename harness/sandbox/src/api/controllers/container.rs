@@ -12,6 +12,20 @@ pub(super) fn container_name(pod: &Value) -> &str {
     text(pod, "/spec/containers/0/name")
 }
 
+/// Pulls the pod's image: every one is taken for the probe's, but those of registries in the domain `invalid` (RFC 2606),
+/// which no cluster can reach. So what happens then can be tried here, too.
+///
+/// # Errors
+/// Why it cannot be pulled, in a kubelet's words.
+pub(super) fn pull(pod: &Value) -> Result<(), String> {
+    let image = text(pod, "/spec/containers/0/image");
+    let registry = image.split(['/', ':']).next().unwrap_or_default();
+    if registry.ends_with(".invalid") {
+        return Err(format!("Back-off pulling image \"{image}\": dial tcp: lookup {registry}: no such host"));
+    }
+    Ok(())
+}
+
 /// The command of the pod's container. The image's entry point is `verdikt-probe`; without arguments it serves the
 /// ports that the container declares, so that a pod made for another image answers, too.
 pub(super) fn argv(pod: &Value) -> Vec<String> {
@@ -96,6 +110,17 @@ mod tests {
             ["verdikt-probe", "serve", "--tcp", "80"]
         );
         assert_eq!(argv_of(json!({"command": ["kube-dns"]})), ["kube-dns"]);
+    }
+
+    #[test]
+    fn only_an_invalid_registry_refuses() {
+        let pull = |image: &str| pull(&json!({"spec": {"containers": [{"image": image}]}}));
+        assert_eq!(pull("ghcr.io/verdikt/verdikt-probe:1"), Ok(()));
+        assert_eq!(
+            pull("x.invalid"),
+            Err("Back-off pulling image \"x.invalid\": dial tcp: lookup x.invalid: no such host".into())
+        );
+        assert!(pull("registry.invalid:5000/a/b:1").unwrap_err().contains("lookup registry.invalid:"));
     }
 
     #[test]

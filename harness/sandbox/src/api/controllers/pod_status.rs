@@ -62,6 +62,11 @@ pub(super) fn running(pod: &mut Value) {
     }
 }
 
+/// A pod that waits for what it will not get.
+pub(super) fn waiting(pod: &mut Value, reason: &str, why: &str) {
+    over(pod, "Pending", &json!({"waiting": {"reason": reason, "message": why}}));
+}
+
 /// A pod whose command could not be started: it is not tried again.
 pub(super) fn failed(pod: &mut Value, reason: &str, why: &str) {
     let state = json!({"terminated": {
@@ -89,7 +94,11 @@ fn over(pod: &mut Value, phase: &str, state: &Value) {
     let status = map_at(pod, "status");
     status.insert("phase".into(), json!(phase));
     status.insert("containerStatuses".into(), statuses);
-    let reason = if phase == "Succeeded" { "PodCompleted" } else { "PodFailed" };
+    let reason = match phase {
+        "Succeeded" => "PodCompleted",
+        "Pending" => "ContainersNotReady",
+        _ => "PodFailed",
+    };
     for kind in ["Ready", "ContainersReady"] {
         set_condition(pod, kind, false, reason, "");
     }

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     addresses::Addresses,
-    container::{argv, command_env, container_name},
-    pod_status::{ended, failed, running, set_addresses, set_condition},
+    container::{argv, command_env, container_name, pull},
+    pod_status::{ended, failed, running, set_addresses, set_condition, waiting},
     scheduler,
     state::{place, pod_ips},
 };
@@ -32,6 +32,8 @@ use crate::{
 
 /// Annotation in which the server lists all addresses of the external host.
 const ADDRESSES: &str = "sandbox.verdikt.dev/addresses";
+/// What a pod waits for when its image cannot be had.
+const NO_IMAGE: &str = "ImagePullBackOff";
 
 /// The pods that have a task, by uid.
 pub(crate) struct Pods {
@@ -240,6 +242,7 @@ fn assign(
 /// Brings the dataplane up to the pod, then starts its command.
 async fn start(cluster: &Cluster, uid: &str, placed: &Placed) -> Result<(), (&'static str, String)> {
     let pod = &placed.pod.value;
+    pull(pod).map_err(|why| (NO_IMAGE, why))?;
     let env = command_env(pod).map_err(|why| ("CreateContainerConfigError", why))?;
     cluster.syncer.reached(placed.pod.version()).await.map_err(|why| {
         ("FailedCreatePodSandBox", format!("the dataplane refused the cluster's state: {why}"))
@@ -255,6 +258,7 @@ async fn start(cluster: &Cluster, uid: &str, placed: &Placed) -> Result<(), (&'s
 fn report_start(cluster: &Cluster, uid: &str, entry: &Entry, started: Result<(), (&'static str, String)>) {
     let pod = modify(cluster, uid, entry, |pod| match &started {
         Ok(()) => running(pod),
+        Err((NO_IMAGE, why)) => waiting(pod, NO_IMAGE, why),
         Err((reason, why)) => failed(pod, reason, why),
     });
     let Some(pod) = pod else { return };
