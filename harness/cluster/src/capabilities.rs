@@ -1,34 +1,16 @@
 //! What a cluster can do, as far as scenarios require it.
 
 use ipnet::IpNet;
-use k8s_openapi::{
-    api::core::v1::Pod, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     api::{DynamicObject, ListParams},
     core::{ApiResource, GroupVersionKind},
 };
 
-use crate::{client::Cluster, error::ClusterError};
+use crate::client::Cluster;
 
 impl Cluster {
-    /// Whether a custom resource definition, by its full name, is installed.
-    ///
-    /// # Errors
-    /// If it cannot be asked; a missing definition is `false`, and so is a cluster that knows no definitions.
-    pub async fn has_crd(&self, name: &str) -> Result<bool, ClusterError> {
-        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        match self
-            .call(format!("get custom resource definition {name}"), || async { api.get_metadata(name).await })
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(ClusterError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The ranges of cluster IPs: from the ServiceCIDR objects (Kubernetes 1.33), else from the arguments of an API
     /// server that runs as a pod; none when neither tells.
     pub async fn service_cidrs(&self) -> Vec<IpNet> {

@@ -41,9 +41,7 @@ impl Cluster {
     /// # Errors
     /// If they cannot be listed.
     pub async fn nodes(&self) -> Result<Vec<Node>, ClusterError> {
-        let api: Api<ApiNode> = Api::all(self.client.clone());
-        let list = self.call("list nodes", || async { api.list(&ListParams::default()).await }).await?;
-        let mut nodes: Vec<Node> = list.items.into_iter().map(Node::from).collect();
+        let mut nodes: Vec<Node> = self.api_nodes().await?.into_iter().map(Node::from).collect();
         sort(&mut nodes);
         Ok(nodes)
     }
@@ -59,6 +57,13 @@ impl Cluster {
         }
         sort(&mut nodes);
         Ok(nodes)
+    }
+
+    /// The nodes as the API has them.
+    pub(crate) async fn api_nodes(&self) -> Result<Vec<ApiNode>, ClusterError> {
+        let api: Api<ApiNode> = Api::all(self.client.clone());
+        let list = self.call("list nodes", || async { api.list(&ListParams::default()).await }).await?;
+        Ok(list.items)
     }
 }
 

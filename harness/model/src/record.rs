@@ -114,6 +114,10 @@ pub struct Dataplane {
     pub mode: String,
     /// Whether it is an emulation from documentation (the sandbox), and so no evidence about a product.
     pub emulated: bool,
+    /// From what that was told, in words for people. Older records of v1 do not have it.
+    #[serde(default)]
+    #[schemars(required)]
+    pub evidence: Vec<String>,
 }
 
 /// Counts over a run.

@@ -163,6 +163,7 @@ pub(crate) fn environment() -> Environment {
             version: "0.1.0".into(),
             mode: "nftables".into(),
             emulated: true,
+            evidence: vec!["label sandbox.verdikt.dev/profile=flannel of node sandbox-1".into()],
         },
         kubernetes: "v1.33.0".into(),
         nodes: 2,
