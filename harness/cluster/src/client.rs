@@ -131,6 +131,11 @@ impl Cluster {
         &self.target
     }
 
+    /// The API server's address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The API server's version.
     pub fn version(&self) -> &str {
         &self.version

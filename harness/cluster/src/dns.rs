@@ -9,7 +9,7 @@ use k8s_openapi::{
 use kube::{Api, api::ListParams};
 use verdikt_model::{NamedPort, PortProtocol, Protocol, TargetPort};
 
-use crate::{client::Cluster, deploy::deployed_service, error::ClusterError, pods::ips};
+use crate::{client::Cluster, deploy::deployed_service, error::ClusterError, pods::ips, ready::is_ready};
 
 /// Namespace of the cluster's DNS. It is read, and never changed.
 pub const DNS_NAMESPACE: &str = "kube-system";
@@ -44,6 +44,8 @@ pub struct DnsPod {
     pub node: String,
     /// Whether it uses its node's network.
     pub host_network: bool,
+    /// Whether it is ready.
+    pub ready: bool,
     /// Named container ports.
     pub named_ports: Vec<NamedPort>,
     /// All container ports that are declared.
@@ -95,12 +97,13 @@ impl Cluster {
 }
 
 fn dns_pod(pod: Pod) -> DnsPod {
-    let ips = ips(&pod);
+    let (ips, ready) = (ips(&pod), is_ready(&pod));
     let spec = pod.spec.unwrap_or_default();
     let mut facts = DnsPod {
         name: pod.metadata.name.unwrap_or_default(),
         labels: pod.metadata.labels.unwrap_or_default(),
         ips,
+        ready,
         node: spec.node_name.unwrap_or_default(),
         host_network: spec.host_network.unwrap_or_default(),
         ..DnsPod::default()

@@ -2,11 +2,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::{
+    mend,
+    rights::{self, Denial},
+};
+
 /// A failure of the cluster or of the way to it. Each message says what failed, why, and how to mend it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ClusterError {
     /// The kubeconfig has no such context.
-    #[error("no context `{context}` in {path}; known contexts: {}", or_none(known))]
+    #[error("no context `{context}` in {path}; known contexts: {}; {}", or_none(known), mend::CONTEXT)]
     UnknownContext {
         /// What was asked for.
         context: String,
@@ -16,7 +21,7 @@ pub enum ClusterError {
         known: Vec<String>,
     },
     /// The kubeconfig cannot be used.
-    #[error("cannot use the kubeconfig {path}: {cause}; check the file, or name another with --kubeconfig")]
+    #[error("cannot use the kubeconfig {path}: {cause}; {}", mend::KUBECONFIG)]
     Kubeconfig {
         /// Which file, or files.
         path: String,
@@ -24,18 +29,13 @@ pub enum ClusterError {
         cause: String,
     },
     /// verdikt does not run inside a cluster.
-    #[error(
-        "--in-cluster needs a pod with a service account: {cause}; run verdikt in a pod whose \
-         automountServiceAccountToken is not false, or name a --context"
-    )]
+    #[error("--in-cluster needs a pod with a service account: {cause}; {}", mend::IN_CLUSTER)]
     InCluster {
         /// What is missing.
         cause: String,
     },
     /// Nobody answers at the API server's address.
-    #[error(
-        "cannot reach the API server at {url}: {cause}; check that it runs and that the address is right"
-    )]
+    #[error("cannot reach the API server at {url}: {cause}; {}", mend::UNREACHABLE)]
     Unreachable {
         /// Address of the API server.
         url: String,
@@ -43,10 +43,7 @@ pub enum ClusterError {
         cause: String,
     },
     /// TLS to the API server failed.
-    #[error(
-        "TLS to the API server at {url} failed: {cause}; check certificate-authority-data and tls-server-name in the \
-         kubeconfig"
-    )]
+    #[error("TLS to the API server at {url} failed: {cause}; {}", mend::TLS)]
     Tls {
         /// Address of the API server.
         url: String,
@@ -54,7 +51,7 @@ pub enum ClusterError {
         cause: String,
     },
     /// The API server does not know us.
-    #[error("the API server at {url} refuses the credentials: {cause}; log in again or renew the token")]
+    #[error("the API server at {url} refuses the credentials: {cause}; {}", mend::CREDENTIALS)]
     Unauthorized {
         /// Address of the API server.
         url: String,
@@ -62,12 +59,20 @@ pub enum ClusterError {
         cause: String,
     },
     /// The API server knows us, but does not let us.
-    #[error("not allowed to {what}: {cause}; grant it (`verdikt doctor` lists the rights that are missing)")]
+    #[error("not allowed to {what}: {cause}; {}", mend_of_denial(cause))]
     Forbidden {
         /// The call: `create namespace verdikt-k3f9q0a-x`.
         what: String,
         /// The API server's words.
         cause: String,
+    },
+    /// Rights that every run needs are not there.
+    #[error("not allowed to: {}; {}", rights.join(", "), rights::mend(user.as_deref()))]
+    MissingRights {
+        /// `create/get pods/exec`
+        rights: Vec<String>,
+        /// As whom the API server knows us, if it tells.
+        user: Option<String>,
     },
     /// There is no such object.
     #[error("cannot {what}: {cause}")]
@@ -86,7 +91,7 @@ pub enum ClusterError {
         cause: String,
     },
     /// The API server refuses the object (4xx): invalid, denied by an admission controller, …
-    #[error("the API server refuses to {what}: {cause}")]
+    #[error("the API server refuses to {what}: {cause}{}", mend::after(cause))]
     Refused {
         /// The call.
         what: String,
@@ -113,8 +118,14 @@ pub enum ClusterError {
         /// Why.
         cause: String,
     },
+    /// The nodes cannot get the probe image.
+    #[error("the probe image cannot be pulled: {pod}; {}", mend::IMAGE)]
+    Image {
+        /// Pod, condition, event.
+        pod: String,
+    },
     /// Probe pods did not become ready.
-    #[error("probe pods are not ready after {} s: {}", after.as_secs(), pods.join("; "))]
+    #[error("probe pods are not ready after {} s: {}{}", after.as_secs(), pods.join("; "), mend::after(&pods.join("; ")))]
     NotReady {
         /// How long was waited.
         after: Duration,
@@ -157,7 +168,27 @@ impl ClusterError {
                 | Self::Tls { .. }
                 | Self::Unauthorized { .. }
                 | Self::Forbidden { .. }
+                | Self::MissingRights { .. }
+                | Self::Image { .. }
         )
+    }
+
+    /// What to do about it: the end of its message. `None` where nothing is known.
+    pub fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownContext { .. } => mend::CONTEXT.to_owned(),
+            Self::Kubeconfig { .. } => mend::KUBECONFIG.to_owned(),
+            Self::InCluster { .. } => mend::IN_CLUSTER.to_owned(),
+            Self::Unreachable { .. } => mend::UNREACHABLE.to_owned(),
+            Self::Tls { .. } => mend::TLS.to_owned(),
+            Self::Unauthorized { .. } => mend::CREDENTIALS.to_owned(),
+            Self::Forbidden { cause, .. } => mend_of_denial(cause),
+            Self::MissingRights { user, .. } => rights::mend(user.as_deref()),
+            Self::Image { .. } => mend::IMAGE.to_owned(),
+            Self::NotReady { pods, .. } => mend::of_pod(&pods.join("; "))?.to_owned(),
+            Self::Refused { cause, .. } => mend::of_pod(cause)?.to_owned(),
+            _ => return None,
+        })
     }
 
     /// Whether the object is missing.
@@ -173,8 +204,8 @@ impl ClusterError {
                 let cause = status_text(status);
                 match status.code {
                     401 => Self::Unauthorized { url, cause },
-                    // Admission says 403, too: Pod Security, a quota. That is no missing right.
-                    403 if !cause.contains(" cannot ") => Self::Refused { what, code: 403, cause },
+                    // Admission (Pod Security, quotas, webhooks) answers 403 as well, and no right mends that.
+                    403 if Denial::read(&cause).is_none() => Self::Refused { what, code: 403, cause },
                     403 => Self::Forbidden { what, cause },
                     404 => Self::NotFound { what, cause },
                     409 if status.is_already_exists() => Self::AlreadyExists { what, cause },
@@ -211,6 +242,11 @@ impl ClusterError {
             }
         }
     }
+}
+
+/// How a refusal is mended. One of a websocket has no words: it can be nothing but an exec.
+fn mend_of_denial(cause: &str) -> String {
+    Denial::read(cause).map_or_else(|| rights::mend(None), |denial| denial.mend())
 }
 
 /// Whether the text of an error chain says that the connection, and not the call, failed.
@@ -286,14 +322,52 @@ mod tests {
         assert!(matches!(of(401, "Unauthorized"), ClusterError::Unauthorized { .. }));
         // Admission, and not a right that is missing.
         assert!(matches!(of(403, "Forbidden"), ClusterError::Refused { code: 403, .. }));
-        let rbac = "pods is forbidden: User \"u\" cannot create resource \"pods\" in API group \"\"";
-        let rbac = kube::Error::Api(kube::core::Status::failure(rbac, "Forbidden").with_code(403).boxed());
-        let rbac = ClusterError::from_kube(&rbac, "create pod n/a", "http://h");
-        assert!(matches!(rbac, ClusterError::Forbidden { .. }), "{rbac}");
         assert!(matches!(of(404, "NotFound"), ClusterError::NotFound { .. }));
         assert!(matches!(of(409, "AlreadyExists"), ClusterError::AlreadyExists { .. }));
         assert!(matches!(of(422, "Invalid"), ClusterError::Refused { code: 422, .. }));
         assert!(matches!(of(500, "InternalError"), ClusterError::Failed { .. }));
+    }
+
+    #[test]
+    fn a_403_of_admission_is_no_matter_of_rights() {
+        let of = |message: &str| {
+            let status = kube::core::Status::failure(message, "Forbidden").with_code(403).boxed();
+            ClusterError::from_kube(&kube::Error::Api(status), "create pod x/a", "http://h")
+        };
+        let refused =
+            of(r#"pods "a" is forbidden: violates PodSecurity "restricted:latest": seccompProfile"#);
+        assert!(matches!(refused, ClusterError::Refused { code: 403, .. }), "{refused}");
+        let denied = of(r#"pods is forbidden: User "jo" cannot create resource "pods" in API group """#);
+        assert!(denied.to_string().contains("--clusterrole=verdikt --user=jo"), "{denied}");
+        // A websocket is refused without words.
+        let exec = ClusterError::Forbidden { what: "exec in pod x/a".into(), cause: "403".into() };
+        assert!(exec.to_string().contains("verdikt doctor --print-rbac | kubectl apply -f -"), "{exec}");
+    }
+
+    #[test]
+    fn a_mend_is_the_end_of_its_message() {
+        let (url, what, cause) =
+            (String::new, || "create pod x/a".to_owned(), || "violates PodSecurity".to_owned());
+        for error in [
+            ClusterError::UnknownContext { context: "a".into(), path: "p".into(), known: vec![] },
+            ClusterError::Kubeconfig { path: "p".into(), cause: cause() },
+            ClusterError::InCluster { cause: cause() },
+            ClusterError::Unreachable { url: url(), cause: cause() },
+            ClusterError::Tls { url: url(), cause: cause() },
+            ClusterError::Unauthorized { url: url(), cause: cause() },
+            ClusterError::Forbidden { what: what(), cause: cause() },
+            ClusterError::MissingRights { rights: vec!["list nodes".into()], user: Some("jo".into()) },
+            ClusterError::Image { pod: "x/a".into() },
+            ClusterError::NotReady {
+                after: Duration::ZERO,
+                pods: vec!["x/a SysctlForbidden".into(), "x/b".into()],
+            },
+            ClusterError::Refused { what: what(), code: 403, cause: cause() },
+        ] {
+            let mend = error.mend().unwrap_or_else(|| panic!("{error:?}"));
+            assert!(error.to_string().ends_with(&format!("; {mend}")), "{error}");
+        }
+        assert_eq!(ClusterError::NotFound { what: what(), cause: cause() }.mend(), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use kube::{
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::{client::Cluster, error::ClusterError, id::jitter};
+use crate::{client::Cluster, error::ClusterError, id::jitter, mend};
 
 /// Most pods that an error describes.
 const DESCRIBED: usize = 5;
@@ -199,7 +199,11 @@ impl Cluster {
             let state = seen.get(key).map_or_else(|| "is not there".to_owned(), describe);
             let event =
                 self.last_warning(namespace, name).await.map(|e| format!(" ({e})")).unwrap_or_default();
-            pods.push(format!("{namespace}/{name} {state}{event}"));
+            let told = format!("{namespace}/{name} {state}{event}");
+            if mend::is_image(&told) {
+                return ClusterError::Image { pod: told };
+            }
+            pods.push(told);
         }
         if waiting.len() > DESCRIBED {
             pods.push(format!("and {} more", waiting.len() - DESCRIBED));
@@ -219,7 +223,7 @@ impl Cluster {
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
+pub(crate) fn is_ready(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
     let ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
     ready && pod.metadata.deletion_timestamp.is_none() && !crate::pods::ips(pod).is_empty()
