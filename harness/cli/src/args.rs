@@ -460,6 +460,30 @@ pub(crate) struct RealCluster {
 pub(crate) struct Doctor {
     #[command(flatten)]
     pub(crate) cluster: RealCluster,
+    /// Leave out the trial on a cluster: otherwise one pod in one disposable namespace shows whether the image can be
+    /// pulled, Pod Security lets it in, and its agent answers. Both are removed again.
+    #[arg(long)]
+    pub(crate) no_pod: bool,
+    /// Image of the probe pod.
+    #[arg(long, value_name = "REF", env = "VERDIKT_IMAGE")]
+    pub(crate) image: Option<String>,
+    /// First word of the name of the disposable namespace.
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        default_value = "verdikt",
+        env = "VERDIKT_NAMESPACE_PREFIX",
+        value_parser = namespace_prefix
+    )]
+    pub(crate) namespace_prefix: String,
+    /// Print the least ClusterRole that verdikt needs, bound to a service account, for `kubectl apply -f -`; no
+    /// cluster is asked.
+    #[arg(long, help_heading = "Rights")]
+    pub(crate) print_rbac: bool,
+    /// With --print-rbac: with the rights for scenarios that have policies of Cilium's, Calico's, Antrea's, Istio's or
+    /// the network policy API's kinds.
+    #[arg(long, requires = "print_rbac", help_heading = "Rights")]
+    pub(crate) with_crds: bool,
     /// Form: human or json.
     #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
     pub(crate) output: ShortFormat,

@@ -26,13 +26,13 @@ impl Connected {
     }
 }
 
-/// Connects to what the command line names; without a name, to a fresh sandbox.
+/// Connects to what the command line names, where it must have the rights to work; without a name, to a fresh
+/// sandbox.
 pub(crate) async fn connect(target: &args::Target) -> Result<Connected, Failure> {
     if let Some(real) = real(target.context.as_deref(), target.in_cluster, target.kubeconfig.as_ref()) {
-        return Ok(Connected {
-            cluster: Cluster::connect(&real).await.map_err(Failure::setup)?,
-            sandbox: None,
-        });
+        let cluster = Cluster::connect(&real).await.map_err(Failure::setup)?;
+        cluster.demand_rights(&target.namespace_prefix).await.map_err(Failure::setup)?;
+        return Ok(Connected { cluster, sandbox: None });
     }
     let sandbox = start_sandbox(target.sandbox.unwrap_or(Profile::Reference)).await?;
     let cluster = match Cluster::connect(&sandbox_target(&sandbox)).await {

@@ -63,7 +63,9 @@ fn dispatch(verb: Verb, ui: &Ui) -> Outcome {
         Verb::Bench(args) => block_on(interruptible(bench::bench(args, *ui))),
         Verb::Sandbox(args) => sandbox::sandbox(&args.verb, ui),
         Verb::Clean(args) => block_on(interruptible(clean::clean(args, *ui))),
-        Verb::Doctor(args) => block_on(interruptible(doctor::doctor(args, *ui))),
+        // Known without a cluster.
+        Verb::Doctor(args) if args.print_rbac => doctor::print_rbac(args.with_crds),
+        Verb::Doctor(args) => block_on(doctor::doctor(args, *ui)),
         Verb::Image(args) => block_on(interruptible(image::image(args.verb, *ui))),
         Verb::Schema(args) => schema::schema(args.of),
         Verb::Completions { shell } => {
