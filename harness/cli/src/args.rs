@@ -464,9 +464,6 @@ pub(crate) struct Doctor {
     /// pulled, Pod Security lets it in, and its agent answers. Both are removed again.
     #[arg(long)]
     pub(crate) no_pod: bool,
-    /// Image of the probe pod.
-    #[arg(long, value_name = "REF", env = "VERDIKT_IMAGE")]
-    pub(crate) image: Option<String>,
     /// First word of the name of the disposable namespace.
     #[arg(
         long,
@@ -487,6 +484,8 @@ pub(crate) struct Doctor {
     /// Form: human or json.
     #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
     pub(crate) output: ShortFormat,
+    #[command(flatten)]
+    pub(crate) pods: ProbePods,
 }
 
 /// `verdikt schema`

@@ -10,9 +10,8 @@ pub(crate) const CREDENTIALS: &str =
     "they may have expired: log in again, or renew the token or certificate in the kubeconfig";
 
 /// About an image that nodes cannot pull.
-pub(crate) const IMAGE: &str = "name an image that the nodes can pull with --image, push it to a registry of yours \
-                         (`verdikt image push`), load it into the nodes (`verdikt image save`), or give the namespaces' \
-                         default service account a pull secret";
+pub(crate) const IMAGE: &str = "name an image that the nodes can pull with --image, with --image-pull-secret where its registry wants a password; \
+     `verdikt image push` puts it into a registry of yours, `verdikt image save` writes it for loading into nodes";
 
 /// (words, what to do)
 const KNOWN: [(&str, &str); 7] = [

@@ -10,7 +10,7 @@ pub enum Event {
         /// Id, start and command of the run.
         run: RunInfo,
         /// Where it runs.
-        environment: Environment,
+        environment: Box<Environment>,
         /// How many scenarios will run.
         scenarios: usize,
         /// How many run at once.

@@ -20,7 +20,7 @@ impl Tally {
         match event {
             Event::RunStarted { run, environment, scenarios, .. } => {
                 self.planned = *scenarios;
-                self.started = Some((run.clone(), environment.clone(), Instant::now()));
+                self.started = Some((run.clone(), (**environment).clone(), Instant::now()));
             }
             Event::ScenarioFinished { record } => self.summary.add(record),
             Event::RunFinished { run, summary } => {

@@ -185,6 +185,7 @@ pub(crate) fn record() -> Record {
 /// The events of that run.
 pub(crate) fn events() -> Vec<Event> {
     let Record { run, environment, summary, scenarios, .. } = record();
+    let environment = Box::new(environment);
     let mut events =
         vec![Event::RunStarted { run: run_info(0), environment, scenarios: scenarios.len(), lanes: 2 }];
     for record in scenarios {

@@ -119,7 +119,7 @@ pub async fn run(
     let lanes = crew.lanes();
     tell.event(Event::RunStarted {
         run: info.clone(),
-        environment: environment.clone(),
+        environment: Box::new(environment.clone()),
         scenarios: total,
         lanes,
     });

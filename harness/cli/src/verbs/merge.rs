@@ -34,6 +34,7 @@ pub(super) fn merge(args: &Merge, ui: &Ui) -> Outcome {
 /// What a run with these results would have told.
 fn events(record: Record, missing: &[String]) -> Vec<Event> {
     let Record { run, environment, summary, scenarios, .. } = record;
+    let environment = Box::new(environment);
     let mut events =
         vec![Event::RunStarted { run: run.clone(), environment, scenarios: run.planned as usize, lanes: 0 }];
     for message in missing {

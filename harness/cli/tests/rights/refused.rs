@@ -80,7 +80,7 @@ fn a_registry_that_refuses() {
     let image = "registry.invalid/verdikt-probe:1";
     let said = limited.verdikt(&["run", SCENARIO, "--image", image]);
     assert_eq!(said.code, 3, "{}\n{}", said.stdout, said.stderr);
-    for words in ["ImagePullBackOff", image, "--image", "pull secret", "verdikt image push"] {
+    for words in ["ImagePullBackOff", image, "--image", "--image-pull-secret", "verdikt image push"] {
         assert!(said.stderr.contains(words), "no `{words}` in:\n{}", said.stderr);
     }
     let (code, checks) = doctor(&limited, &["--image", image]);
@@ -88,7 +88,7 @@ fn a_registry_that_refuses() {
     let refused = check(&checks, "image");
     assert_eq!(refused["status"], "failed");
     assert!(refused["found"].as_str().unwrap().contains("no such host"), "{refused}");
-    assert!(refused["mend"].as_str().unwrap().contains("pull secret"), "{refused}");
+    assert!(refused["mend"].as_str().unwrap().contains("--image-pull-secret"), "{refused}");
     assert_eq!(doctor(&limited, &["--image", image, "--no-pod"]).0, 0);
     // Neither has left anything.
     let cleaned = limited.verdikt(&["clean", "--dry-run"]);

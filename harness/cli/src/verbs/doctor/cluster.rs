@@ -11,7 +11,7 @@ use super::{
     rights,
     trial::trial,
 };
-use crate::{args::Doctor, ui::Ui};
+use crate::{args::Doctor, pods::deploy_options, ui::Ui};
 
 /// Looks at everything; what was found so far when it is stopped.
 pub(super) async fn cluster(named: &Target, args: &Doctor, ui: &Ui, stop: &Stop) -> Vec<Check> {
@@ -44,9 +44,10 @@ async fn look(named: &Target, args: &Doctor) -> Result<(Cluster, Vec<Node>, Vec<
     let found = format!("Kubernetes {} at {}{who}", cluster.version(), cluster.url());
     let mut checks = vec![Check::ok("connection", found)];
     checks.extend(rights::rights(&cluster, &args.namespace_prefix, user.as_deref()).await);
-    let nodes = match tokio::try_join!(cluster.nodes(), cluster.node_states()) {
+    let options = deploy_options(&args.pods);
+    let nodes = match tokio::try_join!(cluster.nodes_for(&options), cluster.node_states()) {
         Ok((nodes, states)) => {
-            checks.push(nodes_check(&states));
+            checks.push(nodes_check(&nodes, &states));
             nodes
         }
         Err(error) => {
@@ -63,8 +64,8 @@ async fn look(named: &Target, args: &Doctor) -> Result<(Cluster, Vec<Node>, Vec<
     Ok((cluster, nodes, checks))
 }
 
-fn nodes_check(states: &[NodeState]) -> Check {
-    let usable = states.iter().filter(|state| state.unusable.is_none()).count();
+fn nodes_check(nodes: &[Node], states: &[NodeState]) -> Check {
+    let usable = nodes.iter().filter(|node| node.usable).count();
     let one_of_each = |of: fn(&NodeState) -> &str| {
         let all: BTreeSet<&str> = states.iter().map(of).filter(|text| !text.is_empty()).collect();
         all.into_iter().collect::<Vec<_>>().join(", ")
@@ -76,9 +77,14 @@ fn nodes_check(states: &[NodeState]) -> Check {
         one_of_each(|state| &state.runtime),
         one_of_each(|state| &state.kubelet)
     );
-    let off = states.iter().filter_map(|state| Some(format!("{} {}", state.name, state.unusable.as_ref()?)));
+    let off = nodes.iter().filter(|node| !node.usable).map(|node| {
+        let state = states.iter().find(|state| state.name == node.name);
+        let why = state.and_then(|state| state.unusable.clone());
+        format!("{} {}", node.name, why.unwrap_or_else(|| "is not chosen by --node-selector".to_owned()))
+    });
     let check = match usable {
-        0 => Check::failed("nodes", found).mend("make a node ready, or remove a taint that keeps pods off"),
+        0 => Check::failed("nodes", found)
+            .mend("make a node ready, remove a taint that keeps pods off, or name it with --toleration"),
         1 => Check::missing("nodes", format!("{found}; scenarios that need two are skipped")),
         _ => Check::ok("nodes", found),
     };

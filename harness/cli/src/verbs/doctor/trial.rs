@@ -3,15 +3,13 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use verdikt_cluster::{Cluster, ClusterError, DEFAULT_IMAGE, DeployOptions, Hello, Node, Scope};
+use verdikt_cluster::{Cluster, ClusterError, Deployment, Hello, Node, Scope};
 use verdikt_model::{NamespaceSpec, PodSpec, PortProtocol, Protocol, Serve, Topology};
 use verdikt_runner::Stop;
 
 use super::check::{Check, Status};
-use crate::{args::Doctor, ui::Ui};
+use crate::{args::Doctor, pods::deploy_options, ui::Ui};
 
-/// Longest wait until the pod is ready; pulling an image may take a while.
-const READY: Duration = Duration::from_secs(90);
 /// Longest wait until the namespace is gone.
 const GONE: Duration = Duration::from_secs(60);
 /// How long something may still be on its way to being made after an interrupt.
@@ -51,9 +49,8 @@ fn left(scope: &Scope, what: String) -> Check {
 }
 
 async fn try_pod(cluster: &Cluster, scope: &Scope, args: &Doctor, nodes: &[Node]) -> Vec<Check> {
-    let image = args.image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned());
-    let options = DeployOptions { image: image.clone(), ready_limit: READY };
-    let deployment = match cluster.deploy(scope, scope.run.as_str(), &topology(), nodes, &options).await {
+    let image = &args.pods.image;
+    let deployment = match deploy(cluster, scope, args, nodes).await {
         Ok(deployment) => deployment,
         Err(error) => {
             let check = Check::error(place_of(&error), Status::Failed, &error);
@@ -82,6 +79,19 @@ async fn try_pod(cluster: &Cluster, scope: &Scope, args: &Doctor, nodes: &[Node]
         )),
     }
     checks
+}
+
+async fn deploy(
+    cluster: &Cluster,
+    scope: &Scope,
+    args: &Doctor,
+    nodes: &[Node],
+) -> Result<Deployment, ClusterError> {
+    let mut options = deploy_options(&args.pods);
+    if let Some((namespace, name)) = &args.pods.image_pull_secret {
+        options.pull_secret = Some(cluster.pull_secret(namespace, name).await?);
+    }
+    cluster.deploy(scope, scope.run.as_str(), &topology(), nodes, &options).await
 }
 
 /// Which check a pod that cannot be made or does not start fails.
