@@ -55,6 +55,8 @@ pub(crate) struct Ended {
     /// Why it could not begin.
     pub(crate) not_begun: Option<String>,
     pub(crate) left_behind: bool,
+    /// Whether harm was to come to one of its pods.
+    pub(crate) harmed: bool,
     pub(crate) causes: Vec<String>,
     pub(crate) took: Duration,
 }
@@ -91,6 +93,7 @@ impl Lab {
             Ok(cluster) => recorded(&cluster, scenarios.clone(), options, Stop::new()).await,
             Err(error) => (Err(RunError::Setup(error.to_string())), None),
         };
+        let mut ended = Ended { harmed: harm.is_some(), ..Ended::default() };
         if let Some(harm) = harm {
             harm.abort();
             // A panic there is a fault of the test, not of verdikt.
@@ -100,7 +103,6 @@ impl Lab {
                 return Err(format!("the test itself: {error}"));
             }
         }
-        let mut ended = Ended::default();
         match &finished {
             Ok(finished) => {
                 ended.left_behind = !finished.left_behind.is_empty();
