@@ -57,7 +57,7 @@ async fn look(named: &Target, args: &Doctor) -> Result<(Cluster, Vec<Node>, Vec<
     };
     let (families, dns, networking, kinds) =
         tokio::join!(cluster.families(&nodes), cluster.dns(), cluster.networking(), cluster.policy_kinds());
-    checks.push(families_check(&families));
+    checks.push(families_check(families));
     checks.push(dns_check(dns));
     checks.extend(networking_checks(networking));
     checks.push(kinds_check(kinds));
@@ -91,7 +91,11 @@ fn nodes_check(nodes: &[Node], states: &[NodeState]) -> Check {
     check.evidence(off)
 }
 
-fn families_check(families: &[Family]) -> Check {
+fn families_check(families: Result<Vec<Family>, ClusterError>) -> Check {
+    let families = match families {
+        Ok(families) => families,
+        Err(error) => return Check::error("IP families", Status::Unknown, &error),
+    };
     let names: Vec<&str> = families.iter().map(|family| family.as_str()).collect();
     match names[..] {
         [] => Check::unknown("IP families", "neither nodes nor pods have addresses"),
