@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Writes the files that are generated from code: the JSON Schemas in docs/schema/ and the ClusterRole docs/rbac.yaml.
+# Writes the files that are generated from code: the JSON Schemas in docs/schema/ and the ClusterRole ci/in-cluster/rbac.yaml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p docs/schema
 for schema in scenario record; do
   cargo run --quiet --locked -- schema "$schema" >"docs/schema/$schema.json"
 done
-cargo run --quiet --locked -- doctor --print-rbac >docs/rbac.yaml
+cargo run --quiet --locked -- doctor --print-rbac >ci/in-cluster/rbac.yaml
