@@ -137,10 +137,10 @@ pub const RIGHTS: [Right; 14] = [
     },
     Right {
         group: "cilium.io",
-        resource: "ciliumnodes",
+        resource: "ciliumendpoints",
         names: &[],
         verbs: &["list"],
-        place: Place::Cluster,
+        place: Place::KubeSystem,
         why: "a Cilium that runs without a DaemonSet",
         lost: Some("a Cilium that runs without a DaemonSet is not found"),
     },

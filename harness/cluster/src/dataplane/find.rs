@@ -1,4 +1,4 @@
-//! Who is there: every dataplane of which the cluster shows a trace, with the evidence.
+//! Who is there: every dataplane that runs, or of which the cluster shows a trace, with the evidence.
 
 use super::{
     known::{KNOWN, Known},
@@ -8,7 +8,7 @@ use super::{
 /// Most nodes that evidence names.
 const NAMED: usize = 3;
 
-/// A dataplane that is there.
+/// A dataplane that may be there.
 pub(super) struct Candidate<'a> {
     pub(super) known: &'static Known,
     /// The container that tells its version and settings.
@@ -18,36 +18,61 @@ pub(super) struct Candidate<'a> {
     pub(super) evidence: Vec<String>,
 }
 
-/// Those that are there, those first that are believed to enforce policies; and what was seen of others, which is
-/// not enough to say that they run.
-pub(super) fn find(seen: &Seen) -> (Vec<Candidate<'_>>, Vec<String>) {
-    let mut found = Vec::new();
-    let mut traces = Vec::new();
+/// What is there, and what only was, or may be.
+pub(super) struct Found<'a> {
+    /// Those that run, in the order in which they are believed to enforce policies.
+    pub(super) running: Vec<Candidate<'a>>,
+    /// Those of which there are traces only, which stay when a dataplane goes.
+    pub(super) traced: Vec<Candidate<'a>>,
+    /// Other traces.
+    pub(super) traces: Vec<String>,
+}
+
+pub(super) fn find(seen: &Seen) -> Found<'_> {
+    let mut found = Found { running: Vec::new(), traced: Vec::new(), traces: Vec::new() };
     for known in &KNOWN {
-        let (running, idle): (Vec<_>, Vec<_>) =
-            containers(known, &seen.containers).into_iter().partition(|workload| !workload.idle);
+        let (containers, idle): (Vec<_>, Vec<_>) =
+            containers(known, seen.containers()).into_iter().partition(|workload| !workload.idle);
+        let main = main(known, &containers);
         let mut evidence = Vec::new();
-        let main = main(known, &running);
         if let Some(main) = main {
             evidence.push(format!("DaemonSet {} with image {}", main.place(), main.image));
         }
-        evidence.extend(marks(known, &seen.nodes));
-        evidence.extend(objects(known, seen));
-        if !evidence.is_empty() {
-            found.push(Candidate { known, main, containers: running, evidence });
-            continue;
-        }
+        evidence.extend(built_in(known, &seen.nodes));
+        evidence.extend(connected(known, seen));
+        let runs = !evidence.is_empty();
+        evidence.extend(marks(known, seen));
         if let Some(idle) = idle.first() {
-            traces.push(format!("DaemonSet {} runs on no node", idle.place()));
+            found.traces.push(format!("DaemonSet {} runs on no node", idle.place()));
         }
-        for group in known.groups.iter().filter(|group| seen.groups.contains(**group)) {
-            traces.push(format!(
-                "API group {group} is served, which without more does not show that {} runs",
-                known.name
-            ));
+        for group in known.groups.iter().filter(|group| !runs && seen.groups.contains(**group)) {
+            found.traces.push(format!("API group {group}, of {}, is served", known.name));
+        }
+        let candidate = Candidate { known, main, containers, evidence };
+        if runs {
+            found.running.push(candidate);
+        } else if !candidate.evidence.is_empty() {
+            found.traced.push(candidate);
         }
     }
-    (found, traces)
+    found
+}
+
+/// A distribution that has it built in.
+fn built_in(known: &Known, nodes: &[Marks]) -> Option<String> {
+    let node = nodes.iter().find(|node| !known.kubelet.is_empty() && node.kubelet.contains(known.kubelet))?;
+    Some(format!("it is built into {}, the kubelet of {}", node.kubelet, node.name))
+}
+
+/// Running pods that it has connected.
+fn connected(known: &Known, seen: &Seen) -> Option<String> {
+    let marked = seen.pods.iter().find(|pod| pod.annotations.contains_key(known.pod_mark));
+    if let Some(pod) = marked {
+        return Some(format!("annotation {} of pod kube-system/{}", known.pod_mark, pod.name));
+    }
+    let endpoints = &seen.settings.cilium_endpoints;
+    let endpoint = seen.pods.iter().find(|pod| known.name == "cilium" && endpoints.contains(&pod.name));
+    endpoint.map(|pod| format!("CiliumEndpoint of pod kube-system/{}", pod.name))
 }
 
 /// Containers of DaemonSets by their name; in others, only those with a known image.
@@ -69,56 +94,27 @@ fn main<'a>(known: &Known, containers: &[&'a Workload]) -> Option<&'a Workload> 
     by_image.or_else(|| containers.first()).copied()
 }
 
-/// Evidence on nodes.
-fn marks(known: &Known, nodes: &[Marks]) -> Vec<String> {
+/// Traces on nodes and in objects, which stay when a dataplane goes.
+fn marks(known: &Known, seen: &Seen) -> Vec<String> {
+    let nodes = &seen.nodes;
     let mut evidence = Vec::new();
     for prefix in known.marks {
-        let mark = |node: &'_ Marks| node.all.keys().find(|key| key.starts_with(prefix)).cloned();
+        let mark = |node: &Marks| node.all.keys().find(|key| key.starts_with(prefix)).cloned();
         let have: Vec<(&str, String)> =
             nodes.iter().filter_map(|node| Some((node.name.as_str(), mark(node)?))).collect();
         if let Some((_, mark)) = have.first() {
             evidence.push(format!("{mark} on {}", names(have.iter().map(|(name, _)| *name))));
         }
     }
-    if !known.reason.is_empty() {
-        let have: Vec<&str> =
-            nodes.iter().filter(|node| node.reason == known.reason).map(|node| node.name.as_str()).collect();
-        if !have.is_empty() {
-            evidence.push(format!("condition {} of {}", known.reason, names(have.into_iter())));
-        }
+    let up = nodes.iter().filter(|node| !known.reason.is_empty() && node.reason == known.reason);
+    let up: Vec<&str> = up.map(|node| node.name.as_str()).collect();
+    if !up.is_empty() {
+        evidence.push(format!("condition {} of {}", known.reason, names(up.into_iter())));
     }
-    if !known.kubelet.is_empty()
-        && let Some(node) = nodes.iter().find(|node| node.kubelet.contains(known.kubelet))
-    {
-        evidence.push(format!("it is built into {}, the kubelet of {}", node.kubelet, node.name));
+    if let Some(version) = seen.settings.calico_version.as_ref().filter(|_| known.name == "calico") {
+        evidence.push(format!("ClusterInformation default tells version {version}"));
     }
     evidence
-}
-
-/// Evidence in objects that only a running dataplane makes.
-fn objects(known: &Known, seen: &Seen) -> Vec<String> {
-    let settings = &seen.settings;
-    match known.name {
-        "calico" => settings
-            .calico_version
-            .iter()
-            .map(|version| format!("ClusterInformation default tells version {version}"))
-            .collect(),
-        "cilium" => {
-            let have: Vec<&str> = seen
-                .nodes
-                .iter()
-                .map(|node| node.name.as_str())
-                .filter(|name| settings.cilium_nodes.contains(*name))
-                .collect();
-            if have.is_empty() {
-                Vec::new()
-            } else {
-                vec![format!("CiliumNode of {}", names(have.into_iter()))]
-            }
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// `node a`, `nodes a, b, c and 4 more`

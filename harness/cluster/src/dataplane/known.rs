@@ -10,18 +10,28 @@ pub(super) struct Known {
     pub(super) sets: &'static [&'static str],
     /// Ends of the names of its images, without registry and tag, for DaemonSets of other names.
     pub(super) images: &'static [&'static str],
-    /// Beginnings of annotations and labels that it sets on nodes.
-    pub(super) marks: &'static [&'static str],
-    /// Reason with which it says in a node's conditions that the network is up.
-    pub(super) reason: &'static str,
+    /// Annotation that it sets on the pods that it connects.
+    pub(super) pod_mark: &'static str,
     /// Part of the kubelet's version where it is built into a distribution.
     pub(super) kubelet: &'static str,
-    /// API groups of its custom resources. They stay when it goes, and so prove nothing by themselves.
+    /// Beginnings of annotations and labels that it sets on nodes. They stay when it goes.
+    pub(super) marks: &'static [&'static str],
+    /// Reason with which it says in a node's conditions that the network is up. It may stay, too.
+    pub(super) reason: &'static str,
+    /// API groups of its custom resources, which stay as well.
     pub(super) groups: &'static [&'static str],
 }
 
-const NONE: Known =
-    Known { name: "", sets: &[], images: &[], marks: &[], reason: "", kubelet: "", groups: &[] };
+const NONE: Known = Known {
+    name: "",
+    sets: &[],
+    images: &[],
+    pod_mark: "",
+    kubelet: "",
+    marks: &[],
+    reason: "",
+    groups: &[],
+};
 
 /// Engines that can be chained onto others stand before those.
 pub(super) static KNOWN: [Known; 15] = [
@@ -31,6 +41,7 @@ pub(super) static KNOWN: [Known; 15] = [
         // on flannel's network.
         sets: &["calico-node", "canal", "rke2-canal"],
         images: &["calico/node", "mirrored-calico-node"],
+        pod_mark: "cni.projectcalico.org/podIP",
         marks: &["projectcalico.org/"],
         reason: "CalicoIsUp",
         groups: &["crd.projectcalico.org"],
@@ -57,6 +68,7 @@ pub(super) static KNOWN: [Known; 15] = [
     Known {
         name: "ovn-kubernetes",
         sets: &["ovnkube-node", "ovnkube-node-dpu-host"],
+        pod_mark: "k8s.ovn.org/pod-networks",
         marks: &["k8s.ovn.org/"],
         groups: &["k8s.ovn.org"],
         ..NONE
@@ -73,6 +85,7 @@ pub(super) static KNOWN: [Known; 15] = [
     Known {
         name: "kube-ovn",
         sets: &["kube-ovn-cni"],
+        pod_mark: "ovn.kubernetes.io/ip_address",
         marks: &["ovn.kubernetes.io/"],
         groups: &["kubeovn.io"],
         ..NONE

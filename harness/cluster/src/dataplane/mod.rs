@@ -1,7 +1,7 @@
 //! Who enforces policies in a cluster, told from what it shows, with the evidence.
 //!
 //! ```text
-//! read ──► Seen ──► find (by the table in known) ──► candidates ──► mode ──► the first that enforces, then the others
+//! read ──► Seen ──► find (by the table in known) ──► those that run ──► mode ──► the first that enforces, then others
 //! ```
 
 mod find;
@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::Node as ApiNode;
 use verdikt_model::Dataplane;
 
 use crate::{client::Cluster, nodes::SANDBOX_PROFILE_LABEL};
-use find::{Candidate, find};
+use find::{Candidate, Found, find};
 use mode::{Mode, mode};
 pub use proxy::Proxy;
 use seen::Seen;
@@ -67,10 +67,18 @@ fn sandbox(nodes: &[ApiNode]) -> Option<Networking> {
     })
 }
 
-/// The first candidate that enforces policies is the dataplane; if none does, the first at all.
+/// The first of those that run and enforce policies is the dataplane; if none does, the first that runs. Traces name
+/// one only where DaemonSets could not be read, and then only when they are of one.
 fn judge(seen: &Seen) -> Networking {
-    let (candidates, traces) = find(seen);
-    let judged: Vec<(Candidate<'_>, Mode)> = candidates
+    let Found { mut running, mut traced, mut traces } = find(seen);
+    if seen.containers.is_none() && running.is_empty() && traced.len() == 1 {
+        running.append(&mut traced);
+    }
+    for candidate in &traced {
+        let (name, evidence) = (candidate.known.name, candidate.evidence.join("; "));
+        traces.push(format!("traces of {name}, which stay when it goes: {evidence}"));
+    }
+    let judged: Vec<(Candidate<'_>, Mode)> = running
         .into_iter()
         .map(|candidate| {
             let mode = mode(&candidate, seen);
@@ -83,7 +91,7 @@ fn judge(seen: &Seen) -> Networking {
     let proxy = proxy::proxy(seen, replaces.map(|(candidate, _)| candidate.known.name));
     let unread = seen.unread.iter().map(|why| format!("not looked at: {why}"));
     let Some((candidate, mode)) = judged.get(chosen) else {
-        let looked = format!("no DaemonSet, node or object of {}", known::looked_for());
+        let looked = format!("no DaemonSet and no connected pod of {}", known::looked_for());
         let evidence = [looked].into_iter().chain(traces).chain(unread).collect();
         let dataplane = Dataplane { name: "unknown".to_owned(), evidence, ..Dataplane::default() };
         return Networking { dataplane, proxy, ..Networking::default() };

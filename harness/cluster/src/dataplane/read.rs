@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
     apps::v1::DaemonSet,
-    core::v1::{ConfigMap, Node as ApiNode},
+    core::v1::{ConfigMap, Node as ApiNode, Pod},
 };
 use kube::{
     Api,
@@ -12,7 +12,7 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 
-use super::seen::{Marks, Seen, Settings, Workload};
+use super::seen::{Marks, PodMarks, Seen, Settings, Workload};
 use crate::{client::Cluster, dns::DNS_NAMESPACE, error::ClusterError};
 
 impl Cluster {
@@ -20,10 +20,19 @@ impl Cluster {
         let api: Api<DaemonSet> = Api::all(self.client.clone());
         let params = ListParams::default();
         let sets = self.call("list daemonsets", || async { api.list(&params).await });
-        let (sets, groups) = tokio::join!(sets, self.api_groups());
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), DNS_NAMESPACE);
+        let what = format!("list pods of {DNS_NAMESPACE}");
+        let pods = self.call(what, || async { pods.list(&params).await });
+        let (sets, groups, pods) = tokio::join!(sets, self.api_groups(), pods);
         let mut seen = Seen { nodes: nodes.iter().map(Marks::from).collect(), ..Seen::default() };
         match sets {
-            Ok(sets) => seen.containers = sets.items.iter().flat_map(Workload::of).collect(),
+            Ok(sets) => seen.containers = Some(sets.items.iter().flat_map(Workload::of).collect()),
+            // A cluster without that kind, as the sandbox is, has none.
+            Err(ClusterError::NotFound { .. }) => seen.containers = Some(Vec::new()),
+            Err(error) => seen.unread.push(error.to_string()),
+        }
+        match pods {
+            Ok(pods) => seen.pods = pods.items.into_iter().filter_map(PodMarks::of).collect(),
             Err(error) => seen.unread.push(error.to_string()),
         }
         match groups {
@@ -55,23 +64,23 @@ impl Cluster {
             }
         }
         if cilium {
-            let gvk = GroupVersionKind::gvk("cilium.io", "v2", "CiliumNode");
-            let api: Api<DynamicObject> =
-                Api::all_with(self.client.clone(), &ApiResource::from_gvk_with_plural(&gvk, "ciliumnodes"));
+            let gvk = GroupVersionKind::gvk("cilium.io", "v2", "CiliumEndpoint");
+            let resource = ApiResource::from_gvk_with_plural(&gvk, "ciliumendpoints");
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), DNS_NAMESPACE, &resource);
             let params = ListParams::default();
-            match self.call("list ciliumnodes", || async { api.list_metadata(&params).await }).await {
+            match self.call("list ciliumendpoints", || async { api.list_metadata(&params).await }).await {
                 Ok(list) => {
-                    settings.cilium_nodes =
-                        list.items.into_iter().filter_map(|node| node.metadata.name).collect();
+                    settings.cilium_endpoints =
+                        list.items.into_iter().filter_map(|endpoint| endpoint.metadata.name).collect();
                 }
                 Err(ClusterError::NotFound { .. }) => {}
                 Err(error) => note(error),
             }
         }
         // Not every map is looked for everywhere: a cluster with audit logs would show refusals for nothing.
-        let has = |name: &str| seen.containers.iter().any(|workload| workload.set == name);
+        let has = |name: &str| seen.containers().iter().any(|workload| workload.set == name);
         let cilium_at =
-            seen.containers.iter().find(|workload| ["cilium", "anetd"].contains(&workload.set.as_str()));
+            seen.containers().iter().find(|workload| ["cilium", "anetd"].contains(&workload.set.as_str()));
         let cilium_at = cilium_at.map(|workload| workload.namespace.clone());
         let wanted = [
             (cilium_at.is_some() || cilium, "cilium-config", cilium_at.as_deref().unwrap_or(DNS_NAMESPACE)),

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::{
     apps::v1::DaemonSet,
-    core::v1::{Container, Node as ApiNode},
+    core::v1::{Container, Node as ApiNode, Pod},
 };
 use serde_json::Value;
 
 /// All that was read.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Containers of all DaemonSets.
-    pub(super) containers: Vec<Workload>,
+    /// Containers of all DaemonSets; `None` when they could not be read.
+    pub(super) containers: Option<Vec<Workload>>,
+    /// Pods of kube-system that run on the pod network.
+    pub(super) pods: Vec<PodMarks>,
     /// All nodes.
     pub(super) nodes: Vec<Marks>,
     /// API groups that are served.
@@ -47,6 +49,13 @@ pub(super) struct Marks {
     pub(super) kubelet: String,
 }
 
+/// What a pod shows.
+#[derive(Debug, Default)]
+pub(super) struct PodMarks {
+    pub(super) name: String,
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
 /// Settings that were found in objects.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
@@ -56,8 +65,24 @@ pub(super) struct Settings {
     pub(super) felix: Option<Value>,
     /// `spec.calicoVersion` of the ClusterInformation `default`.
     pub(super) calico_version: Option<String>,
-    /// Nodes that have a CiliumNode.
-    pub(super) cilium_nodes: BTreeSet<String>,
+    /// Pods of kube-system that have a CiliumEndpoint.
+    pub(super) cilium_endpoints: BTreeSet<String>,
+}
+
+impl Seen {
+    pub(super) fn containers(&self) -> &[Workload] {
+        self.containers.as_deref().unwrap_or_default()
+    }
+}
+
+impl PodMarks {
+    /// `None` for a pod that says nothing of the pod network: it has ended, or uses its node's.
+    pub(super) fn of(pod: Pod) -> Option<Self> {
+        let running = pod.status.is_some_and(|status| status.phase.as_deref() == Some("Running"));
+        let own = pod.spec.is_some_and(|spec| spec.host_network != Some(true));
+        let (name, annotations) = (pod.metadata.name?, pod.metadata.annotations.unwrap_or_default());
+        (running && own).then_some(Self { name, annotations })
+    }
 }
 
 impl Workload {

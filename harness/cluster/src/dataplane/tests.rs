@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::dataplane::seen::{Marks, Workload};
+use crate::dataplane::seen::{Marks, PodMarks, Workload};
 
 /// (name, image, arguments, environment)
 type Container<'a> = (&'a str, &'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
@@ -29,7 +29,7 @@ fn set(place: &str, containers: &[Container<'_>]) -> DaemonSet {
 }
 
 fn seen(sets: &[DaemonSet]) -> Seen {
-    Seen { containers: sets.iter().flat_map(Workload::of).collect(), ..Seen::default() }
+    Seen { containers: Some(sets.iter().flat_map(Workload::of).collect()), ..Seen::default() }
 }
 
 fn node(metadata: Value, kubelet: &str, reason: &str) -> Marks {
@@ -225,20 +225,56 @@ fn the_rest_of_the_table() {
 }
 
 #[test]
-fn without_a_daemon_set_nodes_and_objects_speak() {
+fn without_a_daemon_set_kubelets_and_pods_speak() {
     let mut k3s = Seen { nodes: vec![node(json!({"name": "a"}), "v1.33.1+k3s1", "")], ..Seen::default() };
     assert_eq!(named(&k3s).0, "kube-router  (iptables, in k3s)");
     k3s.nodes[0].all.insert("k3s.io/node-args".into(), r#"["server","--disable-network-policy"]"#.into());
     assert_eq!(named(&k3s).0, "kube-router  (policies ignored)");
 
-    let up = Seen { nodes: vec![node(json!({"name": "a"}), "v1.33.0", "CiliumIsUp")], ..Seen::default() };
-    assert_eq!(named(&up).0, "cilium  (ebpf)");
+    let mut calico = Seen { containers: Some(Vec::new()), ..Seen::default() };
+    calico.settings.calico_version = Some("v3.31.7".into());
+    calico.settings.felix = Some(json!({"nftablesMode": "Enabled"}));
+    calico.pods = vec![pod("coredns-1", json!({"cni.projectcalico.org/podIP": "10.0.0.1/32"}))];
+    assert_eq!(named(&calico).0, "calico v3.31.7 (nftables)");
+    let mut cilium = Seen { containers: Some(Vec::new()), ..Seen::default() };
+    cilium.pods = vec![pod("coredns-1", json!({}))];
+    cilium.settings.cilium_endpoints = ["coredns-0".to_owned()].into();
+    assert_eq!(named(&cilium).0, "unknown  ()");
+    cilium.settings.cilium_endpoints = ["coredns-1".to_owned()].into();
+    assert_eq!(named(&cilium).0, "cilium  (ebpf)");
+}
 
-    let mut felix = Seen { groups: ["crd.projectcalico.org".to_owned()].into(), ..Seen::default() };
-    assert_eq!(named(&felix).0, "unknown  ()");
-    felix.settings.calico_version = Some("v3.31.7".into());
-    felix.settings.felix = Some(json!({"nftablesMode": "Disabled"}));
-    assert_eq!(named(&felix).0, "calico v3.31.7 (iptables)");
+fn pod(name: &str, annotations: Value) -> PodMarks {
+    let pod = json!({"metadata": {"name": name, "annotations": annotations}, "spec": {"containers": []},
+        "status": {"phase": "Running"}});
+    PodMarks::of(serde_json::from_value(pod).unwrap()).unwrap()
+}
+
+#[test]
+fn traces_of_what_has_gone_name_nothing() {
+    let marked = || {
+        vec![node(
+            json!({"name": "a", "annotations": {"projectcalico.org/IPv4Address": "10.0.0.1/24"}}),
+            "v1.33.0",
+            "",
+        )]
+    };
+    let mut left = seen(&[]);
+    left.nodes = marked();
+    left.groups = ["crd.projectcalico.org".to_owned()].into();
+    left.settings.calico_version = Some("v3.31.7".into());
+    assert_eq!(named(&left).0, "unknown  ()");
+    assert!(judge(&left).dataplane.evidence.iter().any(|e| e.contains("traces of calico")), "{left:?}");
+    // Nor do they outweigh what runs.
+    let mut migrated =
+        seen(&[set("kube-system/cilium", &[("cilium-agent", "quay.io/cilium/cilium:v1.18.2", &[], &[])])]);
+    migrated.nodes = marked();
+    assert_eq!(named(&migrated), ("cilium v1.18.2 (ebpf)".into(), vec![]));
+    // Where DaemonSets may not be read they are all there is.
+    left.containers = None;
+    assert_eq!(named(&left).0, "calico v3.31.7 ()");
+    left.nodes.push(node(json!({"name": "b"}), "v1.33.0", "CiliumIsUp"));
+    assert_eq!(named(&left).0, "unknown  ()");
 }
 
 #[test]
