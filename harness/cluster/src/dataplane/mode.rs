@@ -107,7 +107,9 @@ fn cilium(candidate: &Candidate<'_>, seen: &Seen) -> Mode {
     }
     let told: Vec<String> =
         CILIUM_KEYS.iter().filter_map(|key| Some(format!("{key}={}", map.get(*key)?))).collect();
-    mode.evidence.push(format!("ConfigMap cilium-config: {}", told.join(", ")));
+    if !told.is_empty() {
+        mode.evidence.push(format!("ConfigMap cilium-config: {}", told.join(", ")));
+    }
     mode
 }
 
