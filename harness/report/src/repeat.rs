@@ -30,14 +30,26 @@ pub fn repeat_command(scenario: &ScenarioRecord, matrix: &Matrix, row: &Row, tar
     words.join(" ")
 }
 
-/// The flags of a recorded command line (`run.command`) that say which cluster and which files: what
-/// [`repeat_command`] needs when only the record is at hand.
+/// The flags of a recorded command line (`run.command`) that say which cluster, which files and how pods get there:
+/// what [`repeat_command`] needs when only the record is at hand.
 pub fn target_flags(command: &[String]) -> Vec<String> {
     const ALONE: [&str; 2] = ["--in-cluster", "--allow-cluster-scoped"];
-    const WITH_VALUE: [&str; 6] =
-        ["-f", "--filename", "--context", "--kubeconfig", "--namespace-prefix", "--image"];
+    const WITH_VALUE: [&str; 12] = [
+        "-f",
+        "--filename",
+        "--context",
+        "--kubeconfig",
+        "--namespace-prefix",
+        "--image",
+        "--image-pull-policy",
+        "--image-pull-secret",
+        "--toleration",
+        "--node-selector",
+        "--spread",
+        "--ready-timeout",
+    ];
     // Passed over together with their values, which may look like paths.
-    const OTHERS_WITH_VALUE: [&str; 16] = [
+    const OTHERS_WITH_VALUE: [&str; 17] = [
         "--cell",
         "--color",
         "--deadline",
@@ -50,6 +62,7 @@ pub fn target_flags(command: &[String]) -> Vec<String> {
         "-o",
         "--partition",
         "--record",
+        "--resume",
         "--retries",
         "--selector",
         "--settle",
@@ -161,13 +174,15 @@ mod tests {
             "--context=kind --kubeconfig k -f a.yaml"
         );
         assert_eq!(
-            flags("verdikt run --in-cluster --allow-cluster-scoped --image i"),
-            "--in-cluster --allow-cluster-scoped --image i"
+            flags(
+                "verdikt run --in-cluster --allow-cluster-scoped --image i --toleration=* --node-selector a=b"
+            ),
+            "--in-cluster --allow-cluster-scoped --image i --toleration=* --node-selector a=b"
         );
         // Tests run in the crate's folder, which has a `src`.
         assert_eq!(flags("verdikt run src/ --fail-fast b.yml"), "-f src/ -f b.yml");
         assert_eq!(flags("verdikt run ports basics/"), "");
         assert_eq!(flags("verdikt run ./a ../b /c - -- ./d e"), "-f ./a -f ../b -f /c -f - -f ./d");
-        assert_eq!(flags("verdikt run --record /r.json --export-junit ./j.xml -o json"), "");
+        assert_eq!(flags("verdikt run --record /r.json --export-junit ./j.xml --resume ./r.json"), "");
     }
 }
