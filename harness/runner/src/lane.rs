@@ -48,10 +48,8 @@ pub(crate) struct Lane {
 #[derive(Default)]
 struct Touched {
     objects: BTreeSet<ObjectRef>,
-    /// Label keys by (namespace, pod).
-    pods: BTreeMap<(String, String), BTreeSet<String>>,
-    /// Label keys by namespace.
-    namespaces: BTreeMap<String, BTreeSet<String>>,
+    /// Labels of a pod or of a namespace.
+    labels: bool,
 }
 
 impl Lane {
@@ -178,36 +176,24 @@ impl Lane {
                 Ok(())
             }
             Action::LabelPod { namespace, pod, labels } => {
-                let key = (namespace.clone(), pod.clone());
-                self.touched.pods.entry(key).or_default().extend(labels.keys().cloned());
+                self.touched.labels = true;
                 self.objects.label_pod(namespace, pod, labels).await
             }
             Action::LabelNamespace { namespace, labels } => {
-                self.touched.namespaces.entry(namespace.clone()).or_default().extend(labels.keys().cloned());
+                self.touched.labels = true;
                 self.objects.label_namespace(namespace, labels).await
             }
         }
     }
 
-    /// Undoes what the last scenario did: its objects are deleted and labels are as the topology has them. Whether
-    /// the network is back, too, the next scenario's positive control shows.
+    /// Undoes what the last scenario did: its objects are deleted. Whether the network is back, too, the next scenario's
+    /// positive control shows. A lane with changed labels is of no use any more: without policies nothing shows when a
+    /// dataplane has taken the old ones again (Cilium may wait for 30 s, its `identity-max-jitter`), and the next
+    /// scenario's policies would meet the ones in between.
     pub(crate) async fn reset(&mut self) -> Result<(), ClusterError> {
         let touched = std::mem::take(&mut self.touched);
-        self.delete(&touched.objects).await?;
-        for ((namespace, pod), keys) in &touched.pods {
-            let own = self
-                .topology
-                .namespaces
-                .get(namespace)
-                .and_then(|ns| ns.pods.get(pod))
-                .map(|pod| &pod.labels);
-            self.objects.label_pod(namespace, pod, &original(keys, own)).await?;
-        }
-        for (namespace, keys) in &touched.namespaces {
-            let own = self.topology.namespaces.get(namespace).map(|ns| &ns.labels);
-            self.objects.label_namespace(namespace, &original(keys, own)).await?;
-        }
-        Ok(())
+        self.broken |= touched.labels;
+        self.delete(&touched.objects).await
     }
 
     /// Deletes what reaches beyond the lane's namespaces, which may be kept for a look.
@@ -263,14 +249,6 @@ fn has_families(world: &World, families: &[Family]) -> Result<(), ClusterError> 
         }
     }
     Ok(())
-}
-
-/// Each key with the value that the topology gives it.
-fn original(
-    keys: &BTreeSet<String>,
-    own: Option<&BTreeMap<String, String>>,
-) -> BTreeMap<String, Option<String>> {
-    keys.iter().map(|key| (key.clone(), own.and_then(|own| own.get(key)).cloned())).collect()
 }
 
 async fn deploy_hosts(facts: &Facts, lane: &str, topology: &Topology) -> Result<Hosts, ClusterError> {
