@@ -25,7 +25,7 @@ case $1 in
   merge)
     shift
     files=()
-    while [ "$1" != -o ]; do files+=("$1"); shift; done
+    while [ "$1" != --record ]; do files+=("$1"); shift; done
     cat "${files[@]}" >"$2"
     exit "${MERGE-0}"
     ;;
@@ -68,7 +68,7 @@ JOB_COMPLETION_INDEX=2 CODE=1 run 1 "$job"
 never "$calls" merge
 # The last one merges, whichever it is, and its own exit code stays.
 JOB_COMPLETION_INDEX=1 CODE=5 run 5 "$job"
-in_order "$calls" "verdikt merge part-0/record.json part-1/record.json part-2/record.json -o"
+in_order "$calls" "verdikt merge part-0/record.json part-1/record.json part-2/record.json --record"
 in_order "$RESULTS/u1/record.json" '"0"' '"1"' '"2"'
 unpack "MERGED RESULTS"
 in_order "$dir/unpacked/record.json" '"0"' '"1"' '"2"'
@@ -96,7 +96,7 @@ export JOB_UID=u3 SHARDS=2
 JOB_COMPLETION_INDEX=1 CODE=4 run 0 "$job"
 in_order "$dir/stdout" "part 2 of 2 has no scenarios"
 JOB_COMPLETION_INDEX=0 CODE=1 run 1 "$job"
-in_order "$calls" "verdikt merge part-0/record.json -o"
+in_order "$calls" "verdikt merge part-0/record.json --record"
 export JOB_UID=u4
 JOB_COMPLETION_INDEX=1 CODE=4 run 0 "$job"
 JOB_COMPLETION_INDEX=0 CODE=4 run 4 "$job"

@@ -87,7 +87,7 @@ pub(crate) enum Verb {
     Bench(Bench),
     /// Start, stop and inspect an embedded cluster for use with kubectl.
     Sandbox(Sandbox),
-    /// Remove what earlier runs left in a cluster.
+    /// Remove what runs left in a cluster; without --run or --older-than also that of runs that are still going on.
     Clean(Clean),
     /// Say what this machine, or a cluster, lacks for verdikt to work, and how to mend it.
     Doctor(Doctor),
@@ -431,7 +431,7 @@ pub(crate) struct Clean {
     #[command(flatten)]
     pub(crate) cluster: RealCluster,
     /// Only this run.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = run_id)]
     pub(crate) run: Option<String>,
     /// Only runs that started longer ago than this.
     #[arg(long, value_name = "DUR", value_parser = duration)]
@@ -523,6 +523,15 @@ fn namespaced(text: &str) -> Result<(String, String), String> {
             Ok((namespace.to_owned(), name.to_owned()))
         }
         _ => Err("expected NAMESPACE/NAME".into()),
+    }
+}
+
+/// The id of a run, as `kubectl get ns -L verdikt.dev/run` shows it.
+fn run_id(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the id of a run: lower-case letters and digits".into())
     }
 }
 

@@ -93,7 +93,7 @@ impl Cluster {
         // kube's own retries take up to 164 s in silence; ours are bounded and tell why.
         config.default_retry = false;
         config.connect_timeout = Some(Patience::default().connect);
-        let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let url = shown(&config.cluster_url.to_string());
         let client =
             Client::try_from(config).map_err(|e| ClusterError::from_kube(&e, "set up the client", &url))?;
         let mut cluster = Self::from_client(answer::whole(client), &url, &name);
@@ -249,6 +249,15 @@ async fn from_context(name: &str, path: Option<&PathBuf>) -> Result<Config, Clus
     Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|e| bad(chain(&e)))
 }
 
+/// An address without what is secret in it: a user's name and password, and the sandbox's token.
+fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    let path = path.split("/token/").next().unwrap_or(path).trim_end_matches('/');
+    if scheme.is_empty() { format!("{host}{path}") } else { format!("{scheme}://{host}{path}") }
+}
+
 fn from_url(url: &str, token: &str) -> Result<Config, ClusterError> {
     let uri =
         url.parse().map_err(|e| ClusterError::Unreachable { url: url.into(), cause: format!("{e}") })?;
@@ -354,6 +363,12 @@ mod tests {
         assert!(matches!(error, ClusterError::Kubeconfig { .. }), "{error}");
         let error = Cluster::connect(&target("a", "/nonexistent/config".into())).await.unwrap_err();
         assert!(matches!(error, ClusterError::Kubeconfig { .. }), "{error}");
+    }
+
+    #[test]
+    fn addresses_are_shown_without_secrets() {
+        assert_eq!(shown("https://u:p@h:6443/k8s/clusters/c-1/"), "https://h:6443/k8s/clusters/c-1");
+        assert_eq!(shown("http://127.0.0.1:80/token/0123"), "http://127.0.0.1:80");
     }
 
     #[tokio::test]

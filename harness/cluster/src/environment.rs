@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{Api, api::ListParams};
 use verdikt_model::{Environment, Family};
 
@@ -25,8 +25,16 @@ impl Cluster {
             kernel: kernels(&nodes),
             ip_families: self.families(&nodes).await?,
             verdikt: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster: self.uid().await,
             enforcement: None,
         })
+    }
+
+    /// What tells this cluster from any other: the uid of kube-system; empty when it cannot be read.
+    async fn uid(&self) -> String {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let got = self.call("get namespace kube-system", || async { api.get("kube-system").await }).await;
+        got.ok().and_then(|namespace| namespace.metadata.uid).unwrap_or_default()
     }
 
     /// What the cluster's network is made of. What cannot be told is `unknown`, which is no error.

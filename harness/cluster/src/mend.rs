@@ -14,7 +14,7 @@ pub(crate) const IMAGE: &str = "name an image that the nodes can pull with --ima
      `verdikt image push` puts it into a registry of yours, `verdikt image save` writes it for loading into nodes";
 
 /// (words, what to do)
-const KNOWN: [(&str, &str); 7] = [
+const KNOWN: [(&str, &str); 9] = [
     (
         "SysctlForbidden",
         "the kubelets do not let pods set net.ipv4.ip_unprivileged_port_start, which probe pods need for ports \
@@ -35,6 +35,11 @@ const KNOWN: [(&str, &str); 7] = [
         "admission webhook",
         "exempt namespaces with the label verdikt.dev/run from this webhook, or change the pods as it asks",
     ),
+    (
+        "didn't match Pod's node affinity/selector",
+        "choose nodes that are there with --node-selector, or leave it out",
+    ),
+    ("untolerated taint", "name the taint with --toleration, or choose other nodes with --node-selector"),
     (
         "FailedScheduling",
         "free some room on a node that takes pods: each asks for 5m of CPU and 16 MiB of memory",

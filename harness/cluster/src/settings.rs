@@ -118,7 +118,15 @@ impl Cluster {
     pub async fn pull_secret(&self, namespace: &str, name: &str) -> Result<PullSecret, ClusterError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("get secret {namespace}/{name}");
-        let secret = self.call(what, || async { api.get(name).await }).await?;
+        let secret = match self.call(what, || async { api.get(name).await }).await {
+            Err(ClusterError::NotFound { .. }) => {
+                return Err(ClusterError::Object(format!(
+                    "there is no secret {namespace}/{name}; --image-pull-secret needs NAMESPACE/NAME of one that \
+                     `kubectl create secret docker-registry` has made"
+                )));
+            }
+            got => got?,
+        };
         let kind = secret.type_.unwrap_or_default();
         if !matches!(kind.as_str(), "kubernetes.io/dockerconfigjson" | "kubernetes.io/dockercfg") {
             return Err(ClusterError::Object(format!(

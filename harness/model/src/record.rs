@@ -72,6 +72,9 @@ pub struct Environment {
     pub ip_families: Vec<Family>,
     /// verdikt's version.
     pub verdikt: String,
+    /// What tells this cluster from any other: the uid of its namespace kube-system; empty when it could not be read.
+    #[serde(default)]
+    pub cluster: String,
     /// Whether policies are enforced at all, as one deny-all before the first scenario showed; null when that was not
     /// tried.
     #[serde(default)]
@@ -171,6 +174,9 @@ pub struct ScenarioRecord {
     pub labels: std::collections::BTreeMap<String, String>,
     /// Statements that it tests.
     pub clauses: Vec<String>,
+    /// Digest of what was to be done: topology, steps and expectations, as this version of verdikt reads them.
+    #[serde(default)]
+    pub digest: String,
     /// How it ended.
     pub outcome: ScenarioOutcome,
     /// Why, when it was skipped or could not be measured; otherwise null.

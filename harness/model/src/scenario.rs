@@ -33,6 +33,19 @@ pub struct Scenario {
     pub source: String,
 }
 
+impl Scenario {
+    /// Tells apart scenarios of one name that do or expect something else. Meaningful only between equal versions of
+    /// verdikt.
+    pub fn digest(&self) -> String {
+        let meant = format!("{:?}", (&self.level, &self.requires, &self.topology, &self.steps));
+        // FNV-1a: nobody means harm, and it is the same in every build.
+        let hash = meant.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    }
+}
+
 /// How binding a scenario is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

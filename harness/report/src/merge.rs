@@ -84,6 +84,7 @@ fn same(first: &str, there: &Environment, second: &str, here: &Environment) -> R
         |of: &Environment| of.ip_families.iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", ");
     for (what, there, here) in [
         ("the target", there.target.clone(), here.target.clone()),
+        ("the cluster's uid", there.cluster.clone(), here.cluster.clone()),
         ("the Kubernetes version", there.kubernetes.clone(), here.kubernetes.clone()),
         ("the dataplane", plane(there), plane(here)),
         ("the IP families", families(there), families(here)),

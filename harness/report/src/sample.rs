@@ -52,6 +52,7 @@ fn scenario(
         level: Level::Core,
         labels: [("feature".to_owned(), "selectors".to_owned())].into(),
         clauses: vec!["N18".into(), "N19".into()],
+        digest: "9c1f0e55a7b3d2e4".into(),
         outcome,
         reason: None,
         duration_ms,
@@ -170,6 +171,7 @@ pub(crate) fn environment() -> Environment {
         kernel: "6.18.44".into(),
         ip_families: vec![Family::Ipv4, Family::Ipv6],
         verdikt: "0.1.0".into(),
+        cluster: "0b5e7a3c".into(),
         enforcement: None,
     }
 }

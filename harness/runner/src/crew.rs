@@ -34,9 +34,6 @@ const LATE_CREATION: Duration = Duration::from_millis(300);
 const HOPELESS: u32 = 2;
 const HOPELESS_NOW: u32 = 4;
 
-/// Limit of a step where a deny-all has shown that nothing is enforced.
-const SETTLE_UNENFORCED: Duration = Duration::from_secs(2);
-
 /// How the reason begins of what a panic left unmeasured.
 const PANICKED: &str = "internal error: a lane panicked";
 
@@ -95,9 +92,17 @@ impl Crew {
     /// Looks whether the cluster enforces policies at all, and says so when it does not. Where not even that can be
     /// set up, nothing else is tried.
     pub(crate) async fn check_enforcement(&mut self) -> Option<Enforcement> {
-        let number = self.lanes_made.fetch_add(1, Ordering::Relaxed);
         let setting = Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell };
-        let seen = match enforcement::check(&setting, &self.facts, number).await {
+        let number = || self.lanes_made.fetch_add(1, Ordering::Relaxed);
+        let mut seen = enforcement::check(&setting, &self.facts, number()).await;
+        // One pod that was evicted must not end the run.
+        if let Err(error) = &seen
+            && !error.is_fatal()
+        {
+            self.tell.warn(format!("the enforcement check is tried once more: {error}"));
+            seen = enforcement::check(&setting, &self.facts, number()).await;
+        }
+        let seen = match seen {
             Ok(seen) => seen,
             Err(error) => {
                 let mut progress = self.progress();
@@ -111,7 +116,7 @@ impl Crew {
             Enforced::Yes => return Some(seen),
             Enforced::No => {
                 // There is nothing to wait for.
-                self.options.settle = self.options.settle.min(SETTLE_UNENFORCED);
+                self.options.settle = self.options.settle_unenforced;
                 "this cluster does not enforce NetworkPolicy"
             }
             Enforced::Partly => "this cluster enforces NetworkPolicy only partly",
@@ -406,6 +411,7 @@ mod tests {
 
     fn record(outcome: ScenarioOutcome) -> ScenarioRecord {
         ScenarioRecord {
+            digest: String::new(),
             name: "s".into(),
             level: Level::Core,
             labels: std::collections::BTreeMap::new(),

@@ -78,6 +78,7 @@ fn deny_all() -> Scenario {
 /// What the record of the check says of the cluster.
 fn read(record: &ScenarioRecord) -> Enforcement {
     let mut by_family: BTreeMap<Family, (u32, u32)> = BTreeMap::new();
+    let mut unmeasured = 0_u32;
     for row in record.steps.iter().flat_map(|step| &step.cells.rows) {
         // Traffic to itself is left open.
         if row.expected == Expectation::Deny {
@@ -85,19 +86,20 @@ fn read(record: &ScenarioRecord) -> Enforcement {
             match row.outcome {
                 Outcome::Pass => *denied += 1,
                 Outcome::Fail | Outcome::Flaky => *allowed += 1,
-                Outcome::Deviation | Outcome::Error | Outcome::Skipped => {}
+                Outcome::Deviation | Outcome::Error | Outcome::Skipped => unmeasured += 1,
             }
         }
     }
     let denied: u32 = by_family.values().map(|(denied, _)| denied).sum();
     let allowed: u32 = by_family.values().map(|(_, allowed)| allowed).sum();
     let settled = record.steps.first().and_then(|step| step.settle_ms);
+    let measured = unmeasured == 0 && record.reason.is_none();
     let (enforced, evidence) = match (denied, allowed, settled) {
-        (1.., 0, Some(ms)) if record.reason.is_none() => {
-            (Enforced::Yes, format!("a deny-all was in force after {ms} ms"))
+        (1.., 0, Some(ms)) if measured => (Enforced::Yes, format!("a deny-all was in force after {ms} ms")),
+        (0, 1.., _) if measured => {
+            (Enforced::No, format!("all {allowed} connections that a deny-all forbids succeeded"))
         }
-        (0, 1.., _) => (Enforced::No, format!("all {allowed} connections that a deny-all forbids succeeded")),
-        (1.., 1.., _) => {
+        (1.., 1.., _) if measured => {
             let parts: Vec<String> = by_family
                 .iter()
                 .map(|(family, (denied, allowed))| format!("{denied} of {} over {family}", denied + allowed))
@@ -105,7 +107,8 @@ fn read(record: &ScenarioRecord) -> Enforcement {
             (Enforced::Partly, format!("a deny-all stopped only {} connections", parts.join(" and ")))
         }
         _ => {
-            let why = record.reason.clone().unwrap_or_else(|| "nothing could be measured".to_owned());
+            let why = record.reason.clone();
+            let why = why.unwrap_or_else(|| format!("{unmeasured} connections could not be measured"));
             (Enforced::Unknown, why)
         }
     };
@@ -160,5 +163,7 @@ mod tests {
         assert_eq!((unknown.enforced, unknown.evidence.as_str()), (Enforced::Unknown, "x/a died"));
         assert_eq!(seen(&[(Family::Ipv4, Outcome::Pass)], Some("x/a died")).enforced, Enforced::Unknown);
         assert_eq!(seen(&[], None).enforced, Enforced::Unknown);
+        let mixed = seen(&[(Family::Ipv4, Outcome::Fail), (Family::Ipv6, Outcome::Error)], None);
+        assert_eq!(mixed.enforced, Enforced::Unknown, "{}", mixed.evidence);
     }
 }

@@ -16,6 +16,8 @@ pub struct Options {
     pub deadline: Deadline,
     /// Longest time for a step until its matrix is as expected: a limit, not a sleep.
     pub settle: Duration,
+    /// The same where a deny-all has shown that nothing is enforced.
+    pub settle_unenforced: Duration,
     /// How often a scenario that failed or could not be measured is run again.
     pub retries: u32,
     /// Whether nothing new is begun after a scenario that is not as expected.
@@ -76,6 +78,7 @@ impl Default for Options {
             lanes: 4,
             deadline: Deadline::Auto,
             settle: Duration::from_secs(15),
+            settle_unenforced: Duration::from_secs(2),
             retries: 0,
             fail_fast: false,
             keep: Keep::Never,

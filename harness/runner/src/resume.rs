@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use verdikt_model::{Environment, Family, Record, RunInfo, Scenario, ScenarioOutcome, ScenarioRecord};
+use verdikt_model::{
+    Enforcement, Environment, Family, Record, RunInfo, Scenario, ScenarioOutcome, ScenarioRecord,
+};
 
 /// What an earlier run has proved of the scenarios that are chosen now.
 #[derive(Debug, Clone)]
@@ -11,31 +13,38 @@ pub struct Resumed {
     environment: Environment,
     /// Its results, in its order.
     pub(crate) done: Vec<ScenarioRecord>,
+    /// Scenarios that the record proves and that are not chosen now.
+    pub unselected: Vec<String>,
 }
 
 impl Resumed {
     /// Takes from a record what need not be measured again, and leaves the other scenarios in `scenarios`. What could
-    /// not be measured, or was skipped, is tried again; so is a scenario that has other steps by now.
+    /// not be measured, or was skipped, is tried again; so is a scenario that does or expects something else by now.
     pub fn new(record: Record, scenarios: &mut Vec<Scenario>) -> Self {
-        let mut proved: BTreeMap<String, ScenarioRecord> = record
+        let mut proved: BTreeMap<String, (usize, ScenarioRecord)> = record
             .scenarios
             .into_iter()
             .filter(|of| matches!(of.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Failed))
-            .map(|of| (of.name.clone(), of))
+            .enumerate()
+            .map(|(place, of)| (of.name.clone(), (place, of)))
             .collect();
         let mut done = Vec::new();
         scenarios.retain(|scenario| {
-            let same = |of: &ScenarioRecord| {
-                of.steps.len() == scenario.steps.len()
-                    && of.steps.iter().zip(&scenario.steps).all(|(of, step)| of.name == step.name)
-            };
             match proved.remove(&scenario.name) {
-                Some(of) if same(&of) => done.push(of),
+                Some((place, of)) if of.digest == scenario.digest() => done.push((place, of)),
                 _ => return true,
             }
             false
         });
-        Self { run: record.run, environment: record.environment, done }
+        let unselected = proved.into_keys().collect();
+        done.sort_by_key(|(place, _)| *place);
+        let done = done.into_iter().map(|(_, of)| of).collect();
+        Self { run: record.run, environment: record.environment, done, unselected }
+    }
+
+    /// What the check before that run showed.
+    pub(crate) const fn enforcement(&self) -> &Option<Enforcement> {
+        &self.environment.enforcement
     }
 
     /// Ids of the runs whose results these are.
@@ -53,6 +62,7 @@ impl Resumed {
         let list = |families: &[Family]| families.iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", ");
         for (what, there, here) in [
             ("target", there.target.clone(), here.target.clone()),
+            ("cluster", there.cluster.clone(), here.cluster.clone()),
             ("Kubernetes version", there.kubernetes.clone(), here.kubernetes.clone()),
             ("dataplane", plane(there), plane(here)),
             ("IP families", list(&there.ip_families), list(families)),
@@ -92,9 +102,12 @@ mod tests {
         }
     }
 
+    /// A record; the last word is the name of each scenario's step.
     fn record(of: &[(&str, ScenarioOutcome, &str)]) -> Record {
         let one = |(name, outcome, step): &(&str, ScenarioOutcome, &str)| {
-            let mut record = unmeasured(&scenario(name), *outcome, String::new());
+            let mut scenario = scenario(name);
+            scenario.steps[0].name = (*step).into();
+            let mut record = unmeasured(&scenario, *outcome, String::new());
             record.steps =
                 vec![StepRecord { name: (*step).into(), settle_ms: None, cells: Matrix::default() }];
             record
@@ -124,8 +137,9 @@ mod tests {
         let left: Vec<&str> = chosen.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(left, ["errored", "skipped", "changed", "new"]);
         let done: Vec<&str> = resumed.done.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(done, ["passed", "failed"]);
+        assert_eq!(done, ["failed", "passed"]);
         assert_eq!(resumed.runs(), ["r1", "r0"]);
+        assert_eq!(resumed.unselected, ["not chosen"]);
     }
 
     #[test]

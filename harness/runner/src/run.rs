@@ -107,12 +107,15 @@ pub async fn run(
         });
     };
     let mut environment = Environment { ip_families: facts.families.clone(), ..facts.environment.clone() };
+    if let Some(resumed) = &options.resumed {
+        environment.enforcement.clone_from(resumed.enforcement());
+    }
     let check = options.check_enforcement && !(prepared.shared.is_empty() && prepared.alone.is_empty());
     let mut crew = Crew::new(facts, options, &tell);
     if check {
         tell.event(Event::Checking { what: "whether the cluster enforces NetworkPolicy".to_owned() });
         environment.enforcement = tokio::select! {
-            seen = crew.check_enforcement() => seen,
+            seen = crew.check_enforcement() => seen.or(environment.enforcement),
             () = stop.stopped() => None,
         };
     }

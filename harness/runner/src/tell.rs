@@ -55,6 +55,7 @@ pub(crate) fn unmeasured(scenario: &Scenario, outcome: ScenarioOutcome, reason: 
         level: scenario.level,
         labels: scenario.labels.clone(),
         clauses: scenario.clauses.clone(),
+        digest: scenario.digest(),
         outcome,
         reason: Some(reason),
         duration_ms: 0,

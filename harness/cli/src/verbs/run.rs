@@ -22,6 +22,9 @@ const SETTLE: Duration = Duration::from_secs(15);
 /// The same on the sandbox, so that a profile which enforces nothing is not waited for.
 const SETTLE_SANDBOX: Duration = Duration::from_secs(3);
 
+/// The same where a deny-all has shown that there is nothing to wait for.
+const SETTLE_UNENFORCED: Duration = Duration::from_secs(2);
+
 pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     let stop = Stop::new();
     let stopper = stop.clone();
@@ -90,9 +93,17 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
 /// The results of an earlier run; the scenarios that they prove are not run again.
 fn resumed(args: &mut Run, scenarios: &mut Vec<Scenario>) -> Result<Option<Resumed>, Failure> {
     let Some(path) = &args.resume else { return Ok(None) };
-    let record = read_record(path)?;
+    let resumed = Resumed::new(read_record(path)?, scenarios);
+    if let (None, Some(one)) = (&args.reports.record, resumed.unselected.first()) {
+        return Err(Failure::usage(format!(
+            "{} proves {} scenarios that are not chosen now, such as {one}, and would lose them\n  help: choose as \
+             that run did, or write to another file with --record",
+            path.display(),
+            resumed.unselected.len()
+        )));
+    }
     args.reports.record.get_or_insert_with(|| path.clone());
-    Ok(Some(Resumed::new(record, scenarios)))
+    Ok(Some(resumed))
 }
 
 /// A run without a single measured cell proves nothing, and must not look like success.
@@ -130,6 +141,7 @@ fn options(args: &Run) -> Options {
             Deadline::Fixed(duration) => verdikt_runner::Deadline::Fixed(duration),
         },
         settle: args.settle.unwrap_or(if args.target.is_real() { SETTLE } else { SETTLE_SANDBOX }),
+        settle_unenforced: args.settle.unwrap_or(SETTLE_UNENFORCED),
         retries: args.retries,
         fail_fast: args.fail_fast,
         allow_cluster_scoped: args.target.allow_cluster_scoped,
