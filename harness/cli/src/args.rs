@@ -15,6 +15,8 @@ use verdikt_report::Format;
 use verdikt_sandbox::Profile;
 use verdikt_scenario::{LabelSelector, Partition};
 
+use crate::values::{deadline, duration, format, key_value, namespace_prefix, namespaced, profile, run_id};
+
 pub(crate) use self::image::{Agents, Image, ImageVerb, Push};
 
 const STYLES: Styles = Styles::styled()
@@ -503,84 +505,6 @@ pub(crate) enum SchemaOf {
     Scenario,
     /// The record of a run.
     Record,
-}
-
-/// The first part of namespaces' names, which are DNS labels (RFC 1123) and need room for what follows.
-fn namespace_prefix(text: &str) -> Result<String, String> {
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let good = text.starts_with(word) && text.ends_with(word) && text.chars().all(|c| word(c) || c == '-');
-    if good && text.len() <= 30 {
-        Ok(text.to_owned())
-    } else {
-        Err("expected at most 30 lower-case letters, digits and `-`, beginning and ending with a letter or digit".into())
-    }
-}
-
-/// `NAMESPACE/NAME`
-fn namespaced(text: &str) -> Result<(String, String), String> {
-    match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok((namespace.to_owned(), name.to_owned()))
-        }
-        _ => Err("expected NAMESPACE/NAME".into()),
-    }
-}
-
-/// The id of a run, as `kubectl get ns -L verdikt.dev/run` shows it.
-fn run_id(text: &str) -> Result<String, String> {
-    if !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected the id of a run: lower-case letters and digits".into())
-    }
-}
-
-/// `KEY=VALUE`
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".into()),
-    }
-}
-
-/// A duration such as `300ms`, `15s`, `2m` or `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let bad =
-        || format!("`{text}` is no duration; expected a number and ms, s, m or h, such as 300ms or 15s");
-    let number: f64 = number.parse().map_err(|_| bad())?;
-    let seconds = match unit {
-        "ms" => number / 1e3,
-        "s" => number,
-        "m" => number * 60.0,
-        "h" => number * 3600.0,
-        _ => return Err(bad()),
-    };
-    // A day bounds every limit of verdikt; more is a slip of the keyboard.
-    if seconds > 86_400.0 {
-        return Err(format!("`{text}` is more than a day"));
-    }
-    Duration::try_from_secs_f64(seconds).map_err(|_| bad())
-}
-
-fn deadline(text: &str) -> Result<Deadline, String> {
-    if text == "auto" {
-        return Ok(Deadline::Auto);
-    }
-    let deadline = duration(text)?;
-    if deadline < Duration::from_millis(10) {
-        return Err(format!("`{text}` is too short to prove anything; the least is 10ms"));
-    }
-    Ok(Deadline::Fixed(deadline))
-}
-
-fn profile(text: &str) -> Result<Profile, String> {
-    text.parse().map_err(|e| format!("{e}"))
-}
-
-fn format(text: &str) -> Result<Format, String> {
-    text.parse().map_err(|e| format!("{e}"))
 }
 
 #[cfg(test)]

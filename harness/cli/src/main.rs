@@ -13,6 +13,7 @@ mod reporters;
 mod signals;
 mod target;
 mod ui;
+mod values;
 mod verbs;
 
 use std::process::ExitCode;
