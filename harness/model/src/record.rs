@@ -81,6 +81,27 @@ pub struct Environment {
     pub enforcement: Option<Enforcement>,
 }
 
+impl Environment {
+    /// In what results from here and from `other` are no parts of one measurement: what differs, here and there.
+    pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let plane = |of: &Self| {
+            let plane = &of.dataplane;
+            format!("{} {} {}", plane.name, plane.version, plane.mode).trim().to_owned()
+        };
+        let families = |of: &Self| of.ip_families.iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", ");
+        [
+            ("the target", self.target.clone(), other.target.clone()),
+            ("the cluster's uid", self.cluster.clone(), other.cluster.clone()),
+            ("the Kubernetes version", self.kubernetes.clone(), other.kubernetes.clone()),
+            ("the dataplane", plane(self), plane(other)),
+            ("the IP families", families(self), families(other)),
+            ("verdikt's version", self.verdikt.clone(), other.verdikt.clone()),
+        ]
+        .into_iter()
+        .find(|(_, here, there)| here != there)
+    }
+}
+
 /// What one deny-all before the first scenario showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

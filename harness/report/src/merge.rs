@@ -59,7 +59,10 @@ pub enum MergeError {
 pub fn merge(parts: Vec<(String, Record)>) -> Result<Merged, MergeError> {
     let (first, head) = parts.first().ok_or(MergeError::Nothing)?;
     for (name, record) in &parts[1..] {
-        same(first, &head.environment, name, &record.environment)?;
+        if let Some((what, there, here)) = head.environment.difference(&record.environment) {
+            let (first, second) = (first.clone(), name.clone());
+            return Err(MergeError::Different { first, second, what, there, here });
+        }
     }
     let mut missing = Vec::new();
     let lost: usize = parts.iter().map(|(name, record)| cut_short(name, record, &mut missing)).sum();
@@ -73,29 +76,6 @@ pub fn merge(parts: Vec<(String, Record)>) -> Result<Merged, MergeError> {
     let run = RunInfo { planned, ..run };
     let record = Record { schema: SCHEMA.to_owned(), run, environment, summary, scenarios };
     Ok(Merged { record, missing })
-}
-
-fn same(first: &str, there: &Environment, second: &str, here: &Environment) -> Result<(), MergeError> {
-    let plane = |of: &Environment| {
-        let plane = &of.dataplane;
-        format!("{} {} {}", plane.name, plane.version, plane.mode).trim().to_owned()
-    };
-    let families =
-        |of: &Environment| of.ip_families.iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", ");
-    for (what, there, here) in [
-        ("the target", there.target.clone(), here.target.clone()),
-        ("the cluster's uid", there.cluster.clone(), here.cluster.clone()),
-        ("the Kubernetes version", there.kubernetes.clone(), here.kubernetes.clone()),
-        ("the dataplane", plane(there), plane(here)),
-        ("the IP families", families(there), families(here)),
-        ("verdikt's version", there.verdikt.clone(), here.verdikt.clone()),
-    ] {
-        if there != here {
-            let (first, second) = (first.to_owned(), second.to_owned());
-            return Err(MergeError::Different { first, second, what, there, here });
-        }
-    }
-    Ok(())
 }
 
 /// How many scenarios a record lacks.

@@ -54,23 +54,9 @@ impl Resumed {
 
     /// Whether results from here may stand beside the earlier ones; otherwise why not.
     pub(crate) fn fits(&self, here: &Environment, families: &[Family]) -> Result<(), String> {
-        let there = &self.environment;
-        let plane = |of: &Environment| {
-            let plane = &of.dataplane;
-            format!("{} {} {}", plane.name, plane.version, plane.mode).trim().to_owned()
-        };
-        let list = |families: &[Family]| families.iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", ");
-        for (what, there, here) in [
-            ("target", there.target.clone(), here.target.clone()),
-            ("cluster", there.cluster.clone(), here.cluster.clone()),
-            ("Kubernetes version", there.kubernetes.clone(), here.kubernetes.clone()),
-            ("dataplane", plane(there), plane(here)),
-            ("IP families", list(&there.ip_families), list(families)),
-            ("verdikt version", there.verdikt.clone(), here.verdikt.clone()),
-        ] {
-            if there != here {
-                return Err(format!("the record has {what} `{there}`, and here it is `{here}`"));
-            }
+        let here = Environment { ip_families: families.to_vec(), ..here.clone() };
+        if let Some((what, there, here)) = self.environment.difference(&here) {
+            return Err(format!("in the record {what} is `{there}`, and here it is `{here}`"));
         }
         if self.run.command.iter().any(|word| word == "--cell" || word.starts_with("--cell=")) {
             return Err("the record is of single cells (--cell)".to_owned());

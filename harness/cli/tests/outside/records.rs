@@ -128,7 +128,7 @@ fn a_run_goes_on_where_its_record_ends() {
 
     let elsewhere = said_of_elsewhere(text);
     assert_eq!(elsewhere.code, 2, "{}", elsewhere.stderr);
-    assert!(elsewhere.stderr.contains("cannot resume: the record has target"), "{}", elsewhere.stderr);
+    assert!(elsewhere.stderr.contains("cannot resume: in the record the target is"), "{}", elsewhere.stderr);
 }
 
 #[test]
