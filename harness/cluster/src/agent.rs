@@ -188,6 +188,7 @@ mod tests {
                 from: None,
                 expect: vec![],
                 query: None,
+                http: None,
             })
             .collect()
     }
@@ -208,6 +209,7 @@ mod tests {
                                 version: VERSION,
                                 identity: "x/a".into(),
                                 sctp: Ok(()),
+                                icmp: Ok(()),
                                 nameservers: vec![],
                             }],
                             Request::Probe { batch, probes, .. } => {
@@ -221,11 +223,14 @@ mod tests {
                                         rtt_us: u32::from(p.port),
                                         sockets: 1,
                                         detail: None,
+                                        source: None,
+                                        status: None,
                                     })
                                     .collect();
                                 let count = probes.len() as u32;
                                 vec![Reply::Results { batch, results }, Reply::Done { batch, count }]
                             }
+                            Request::Begin { .. } | Request::Look { .. } | Request::End { .. } => vec![],
                             Request::Quit => return,
                         };
                         for reply in &replies {

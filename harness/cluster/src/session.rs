@@ -33,6 +33,8 @@ pub struct Hello {
     pub identity: String,
     /// Why SCTP sockets cannot be made there; `None` when they can.
     pub no_sctp: Option<String>,
+    /// Why ICMP echo requests cannot be sent from there; `None` when they can.
+    pub no_icmp: Option<String>,
     /// The pod's name servers.
     pub nameservers: Vec<IpAddr>,
 }
@@ -92,7 +94,7 @@ impl Session {
         let reading = tokio::spawn(read(reader, Arc::clone(&pending), hello_tx, epitaph));
         let tasks = [writing.abort_handle(), reading.abort_handle()];
         let mut session = Self {
-            hello: Hello { identity: String::new(), no_sctp: None, nameservers: Vec::new() },
+            hello: Hello { identity: String::new(), no_sctp: None, no_icmp: None, nameservers: Vec::new() },
             lines,
             pending,
             next: AtomicU64::new(1),
@@ -103,7 +105,7 @@ impl Session {
             return Err(ended(&session));
         }
         let Ok(hello) = hello_rx.await else { return Err(ended(&session)) };
-        let Reply::Hello { version, identity, sctp, nameservers } = hello else {
+        let Reply::Hello { version, identity, sctp, icmp, nameservers } = hello else {
             return Err("the agent's first answer is no hello".into());
         };
         if version != VERSION {
@@ -111,7 +113,7 @@ impl Session {
                 "the agent speaks protocol version {version}, verdikt {VERSION}; use the probe image of this release"
             ));
         }
-        session.hello = Hello { identity, no_sctp: sctp.err(), nameservers };
+        session.hello = Hello { identity, no_sctp: sctp.err(), no_icmp: icmp.err(), nameservers };
         Ok(session)
     }
 
@@ -371,6 +373,7 @@ fn take(
         }
         Reply::Results { batch, results } => lock().results(batch, results),
         Reply::Done { batch, count } => lock().done(batch, count),
+        Reply::Report { group, .. } => Err(format!("the agent reports group {group}, which nobody began")),
         Reply::Refused { why } => Err(format!("the agent refused a request: {why}")),
     }
 }
@@ -394,12 +397,21 @@ mod tests {
                 from: None,
                 expect: vec![],
                 query: None,
+                http: None,
             })
             .collect()
     }
 
     fn result(n: u32) -> ProbeResult {
-        ProbeResult { n, verdict: ProbeVerdict::Allowed, rtt_us: 7, sockets: 1, detail: None }
+        ProbeResult {
+            n,
+            verdict: ProbeVerdict::Allowed,
+            rtt_us: 7,
+            sockets: 1,
+            detail: None,
+            source: None,
+            status: None,
+        }
     }
 
     async fn say(stream: &mut DuplexStream, reply: &Reply) {
@@ -420,6 +432,7 @@ mod tests {
                 version,
                 identity: "x/a".into(),
                 sctp: Err("no module".into()),
+                icmp: Ok(()),
                 nameservers: vec![],
             };
             say(&mut theirs, &hello).await;

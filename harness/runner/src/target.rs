@@ -69,6 +69,7 @@ impl<'w> Targets<'w> {
             from: self.source(cell),
             expect,
             query,
+            http: None,
         })
     }
 

@@ -153,6 +153,7 @@ impl Session {
             from: None,
             expect: vec![format!("x/{}", n % targets.len())],
             query: None,
+            http: None,
         };
         self.say(&Request::Probe {
             batch,

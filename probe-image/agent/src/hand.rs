@@ -70,8 +70,16 @@ pub(crate) fn connect(mut args: Arguments) -> Result<u8, Failure> {
     }
     let to = to.ok_or_else(|| usage("connect needs HOST:PORT"))?;
     let (to, port) = destination(&to, family)?;
-    let probe =
-        Probe { n: 0, to, port, transport: options.transport, from: options.from, expect, query: None };
+    let probe = Probe {
+        n: 0,
+        to,
+        port,
+        transport: options.transport,
+        from: options.from,
+        expect,
+        query: None,
+        http: None,
+    };
     run(probe, &options, |outcome| {
         let Some(greeting) = &outcome.greeting else { return String::new() };
         format!("answered by {} in {} (saw {})", greeting.id, milliseconds(outcome.rtt), greeting.client)
@@ -111,6 +119,7 @@ pub(crate) fn query(mut args: Arguments) -> Result<u8, Failure> {
         from: options.from,
         expect: Vec::new(),
         query: Some(name),
+        http: None,
     };
     run(probe, &options, |outcome| {
         let answers: Vec<String> = outcome.answers.iter().map(answer).collect();

@@ -6,14 +6,16 @@
 //! ends the agent, but a runner says [`Request::Quit`]: on older exec protocols closing stdin closes everything.
 
 mod datagram;
+mod watch;
 
 use std::net::IpAddr;
 
 pub use datagram::{UDP_MAGIC, UDP_REQUEST_BYTES, nonce_text, udp_nonce, udp_request};
 use serde::{Deserialize, Serialize};
+pub use watch::{FIRST_GROUP, MAX_RUNS, MAX_TASKS, Run, Task, TaskReport, Work};
 
 /// Version of this protocol; both sides must agree.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Most probes in one batch. A line stays below 1 MiB.
 pub const MAX_BATCH: usize = 1024;
@@ -42,6 +44,24 @@ pub enum Request {
         /// The probes, at most [`MAX_BATCH`].
         probes: Vec<Probe>,
     },
+    /// Begin tasks that go on until [`Request::End`], or the end of the session. Not answered; a group that cannot be
+    /// begun is told by [`Reply::Refused`].
+    Begin {
+        /// Chosen by the runner, unique in the session; not [`FIRST_GROUP`].
+        group: u64,
+        /// At most [`MAX_TASKS`].
+        tasks: Vec<Task>,
+    },
+    /// How does a group stand? Answered by [`Reply::Report`]. [`FIRST_GROUP`] is asked of the pod's servers.
+    Look {
+        /// Which.
+        group: u64,
+    },
+    /// End a group. Answered by [`Reply::Report`], for the last time.
+    End {
+        /// Which.
+        group: u64,
+    },
     /// End the session.
     Quit,
 }
@@ -68,6 +88,22 @@ pub struct Probe {
     /// with a matching id is the proof, whatever its response code, and `expect` is not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    /// When set, the probe is one HTTP/1.1 request over TCP. Any answer in HTTP is `allowed`, with its status; one whose
+    /// header `x-verdikt-id` names another identity than those in `expect` is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpRequest>,
+}
+
+/// An HTTP request without a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRequest {
+    /// `GET`
+    pub method: String,
+    /// `/path`
+    pub path: String,
+    /// Value of the header `host`.
+    pub host: String,
 }
 
 /// Where a probe goes.
@@ -95,6 +131,8 @@ pub enum Transport {
     Udp,
     /// SCTP
     Sctp,
+    /// ICMP or ICMPv6 echo; the port is not looked at. The proof is the nonce that comes back: an echo has no identity.
+    Icmp,
 }
 
 /// What the agent answers.
@@ -109,6 +147,8 @@ pub enum Reply {
         identity: String,
         /// Whether SCTP sockets can be made here; otherwise the reason why not.
         sctp: Result<(), String>,
+        /// Whether it may send ICMP echo requests here; otherwise the reason why not.
+        icmp: Result<(), String>,
         /// Name servers of this pod.
         nameservers: Vec<IpAddr>,
     },
@@ -125,6 +165,15 @@ pub enum Reply {
         batch: u64,
         /// How many results it had in all.
         count: u32,
+    },
+    /// Answer to [`Request::Look`] and [`Request::End`].
+    Report {
+        /// Of which group.
+        group: u64,
+        /// The pod's `CLOCK_MONOTONIC` at this answer.
+        now_us: u64,
+        /// Its tasks, in the order of their `n`; or why there is nothing to tell.
+        tasks: Result<Vec<TaskReport>, String>,
     },
     /// A request that could not be understood.
     Refused {
@@ -150,6 +199,12 @@ pub struct ProbeResult {
     /// Cause of a refusal or an error, such as `connection refused` or `answered by y/b, not x/a`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The client's address as the server saw it, where it is another than the one the probe was sent from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// Status of an HTTP answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
 }
 
 /// What a probe observed.
@@ -200,6 +255,7 @@ mod tests {
                 from: None,
                 expect: vec!["x/a".into()],
                 query: None,
+                http: None,
             }],
         };
         let line = serde_json::to_string(&request).unwrap();

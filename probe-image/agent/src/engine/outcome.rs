@@ -52,6 +52,14 @@ impl Outcome {
     /// As it goes over the wire.
     pub(crate) fn result(self, n: u32) -> ProbeResult {
         let rtt_us = u32::try_from(self.rtt.as_micros()).unwrap_or(u32::MAX);
-        ProbeResult { n, verdict: self.verdict, rtt_us, sockets: self.sockets, detail: self.detail }
+        ProbeResult {
+            n,
+            verdict: self.verdict,
+            rtt_us,
+            sockets: self.sockets,
+            detail: self.detail,
+            source: None,
+            status: None,
+        }
     }
 }

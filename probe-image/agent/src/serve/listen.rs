@@ -58,6 +58,7 @@ fn bound(
             Transport::Tcp => (Type::STREAM, Protocol::TCP),
             Transport::Udp => (Type::DGRAM, Protocol::UDP),
             Transport::Sctp => (Type::STREAM, Protocol::SCTP),
+            Transport::Icmp => unreachable!("nobody listens on ICMP"),
         };
         let socket = Socket::new(Domain::for_address(address), kind.nonblocking().cloexec(), Some(protocol))?;
         if address.is_ipv6() {
@@ -85,6 +86,7 @@ fn failure(transport: Transport, port: u16, error: &io::Error) -> Failure {
         Transport::Tcp => "TCP",
         Transport::Udp => "UDP",
         Transport::Sctp => "SCTP",
+        Transport::Icmp => "ICMP",
     };
     let why = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EADDRINUSE) => "it is in use by another process".to_owned(),

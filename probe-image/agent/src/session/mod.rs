@@ -149,9 +149,13 @@ impl Session {
                 version: VERSION,
                 identity: serve::own_identity(),
                 sctp: Engine::sctp(),
+                icmp: Err("not known".into()),
                 nameservers: Engine::resolver_addresses(),
             }),
             Request::Quit => return Ok(false),
+            Request::Begin { .. } | Request::Look { .. } | Request::End { .. } => {
+                return Err("not known".into());
+            }
             Request::Probe { batch, deadline_ms, probes } => {
                 if probes.len() > MAX_BATCH {
                     return Err(format!(

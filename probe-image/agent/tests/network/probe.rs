@@ -182,6 +182,7 @@ pub(crate) fn tcp(to: &str, port: u16) -> Probe {
         from: None,
         expect: Vec::new(),
         query: None,
+        http: None,
     }
 }
 
