@@ -230,7 +230,10 @@ mod tests {
                                 let count = probes.len() as u32;
                                 vec![Reply::Results { batch, results }, Reply::Done { batch, count }]
                             }
-                            Request::Begin { .. } | Request::Look { .. } | Request::End { .. } => vec![],
+                            Request::Begin { .. }
+                            | Request::Look { .. }
+                            | Request::End { .. }
+                            | Request::Finish => vec![],
                             Request::Quit => return,
                         };
                         for reply in &replies {

@@ -373,6 +373,7 @@ fn take(
         }
         Reply::Results { batch, results } => lock().results(batch, results),
         Reply::Done { batch, count } => lock().done(batch, count),
+        Reply::Finishing { .. } => Err("the agent answers a question that nobody asked".to_owned()),
         Reply::Report { group, .. } => Err(format!("the agent reports group {group}, which nobody began")),
         Reply::Refused { why } => Err(format!("the agent refused a request: {why}")),
     }

@@ -62,6 +62,8 @@ pub enum Request {
         /// Which.
         group: u64,
     },
+    /// Have the pod's servers end with exit code 0, so that the pod completes. Answered by [`Reply::Finishing`].
+    Finish,
     /// End the session.
     Quit,
 }
@@ -174,6 +176,11 @@ pub enum Reply {
         now_us: u64,
         /// Its tasks, in the order of their `n`; or why there is nothing to tell.
         tasks: Result<Vec<TaskReport>, String>,
+    },
+    /// Answer to [`Request::Finish`].
+    Finishing {
+        /// Why the servers could not be asked.
+        done: Result<(), String>,
     },
     /// A request that could not be understood.
     Refused {

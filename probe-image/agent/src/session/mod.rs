@@ -153,7 +153,7 @@ impl Session {
                 nameservers: Engine::resolver_addresses(),
             }),
             Request::Quit => return Ok(false),
-            Request::Begin { .. } | Request::Look { .. } | Request::End { .. } => {
+            Request::Begin { .. } | Request::Look { .. } | Request::End { .. } | Request::Finish => {
                 return Err("not known".into());
             }
             Request::Probe { batch, deadline_ms, probes } => {

@@ -37,7 +37,7 @@ fn hello_tells_what_is_there(_: &Lab) {
     conf.write_all(b"nameserver 10.96.0.10\nnameserver fd00::a\n").unwrap();
     let mut agent = Agent::with_resolv_conf(conf.path());
     agent.say(r#"{"op":"hello","version":1}"#);
-    let Some(Reply::Hello { version, identity, sctp, nameservers }) = agent.hear() else {
+    let Some(Reply::Hello { version, identity, sctp, icmp: _, nameservers }) = agent.hear() else {
         panic!("no hello")
     };
     assert_eq!((version, identity.is_empty()), (VERSION, false));
