@@ -151,11 +151,14 @@ fn scenario(seed: u64, case: u64) -> Scenario {
         summary: "random policies on a random topology".into(),
         clauses: vec![],
         references: vec![],
+        differs: Vec::new(),
         requires: vec![],
+        repeat: 1,
         topology,
         steps: vec![Step {
             name: "policies".into(),
             actions,
+            checks: Vec::new(),
             expect: Expect { derived: true, rules: vec![] },
         }],
         source: format!("seed {seed}"),
@@ -184,11 +187,11 @@ fn topology(random: &mut Random) -> Topology {
                 // The same name stands for different numbers on different pods.
                 names.insert("web".to_owned(), port(random.pick(&[80, 81]), Protocol::Tcp));
             }
-            let serve = Serve { ports: ports.clone(), names };
+            let serve = Serve { ports: ports.clone(), names, ..Serve::default() };
             spec.pods.insert(pod.to_owned(), PodSpec { labels: labels(random), serve, ..PodSpec::default() });
         }
     }
-    let serve = Serve { ports, names: BTreeMap::new() };
+    let serve = Serve { ports, ..Serve::default() };
     let endpoints =
         [1, 2].map(|n| (EndpointName::External(n), ExtraEndpoint { serve: serve.clone() })).into();
     Topology { namespaces, endpoints }

@@ -192,6 +192,7 @@ mod tests {
         Serve {
             ports: [port(80, Protocol::Tcp), port(81, Protocol::Tcp), port(53, Protocol::Udp)].into(),
             names: [("web".to_owned(), port(80, Protocol::Tcp))].into(),
+            ..Serve::default()
         }
     }
 

@@ -9,6 +9,7 @@
 //! ```
 
 mod cell;
+mod check;
 mod endpoint;
 mod event;
 mod exit;
@@ -25,6 +26,7 @@ mod verdict;
 mod world;
 
 pub use cell::{Cell, EndpointId};
+pub use check::{Check, CheckExpect, CheckKind, CheckRecord, CheckWord, Seen};
 pub use endpoint::{EndpointName, ParseEndpointError};
 pub use event::Event;
 pub use exit::ExitCode;
@@ -35,13 +37,18 @@ pub use record::{
     CellCounts, CellRecord, Dataplane, Enforced, Enforcement, Environment, Record, RunInfo, SCHEMA,
     ScenarioCounts, ScenarioRecord, StepRecord, Summary,
 };
-pub use scenario::{Action, Expect, ExpectRule, Level, ObjectRef, PolicyObject, Requirement, Scenario, Step};
+pub use scenario::{
+    Action, Differs, Expect, ExpectRule, Level, ObjectRef, PodChange, PolicyObject, Requirement, Scenario,
+    Step,
+};
 pub use selector::{is_empty_selector, selector_matches};
-pub use space::cells;
+pub use space::{cells, check_cells};
 pub use topology::{
     ExtraEndpoint, METADATA_NAME, NamespaceSpec, Placement, PodSpec, Serve, ServiceKind, ServicePortSpec,
     ServiceSpec, TargetPort, Topology,
 };
 pub use vars::{VariableError, substitute, substitute_value};
-pub use verdict::{Expectation, Outcome, ScenarioOutcome, Verdict};
-pub use world::{Endpoint, EndpointKind, NamedPort, PodFacts, ServiceFacts, ServicePortFacts, World};
+pub use verdict::{Expectation, Outcome, ScenarioOutcome, SeenAs, Verdict};
+pub use world::{
+    Endpoint, EndpointKind, NamedPort, PodFacts, PodPhase, ServiceFacts, ServicePortFacts, World,
+};

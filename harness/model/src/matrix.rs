@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq}
 use crate::{
     cell::{Cell, EndpointId},
     record::CellRecord,
-    verdict::{Expectation, Outcome, Verdict},
+    verdict::{Expectation, Outcome, SeenAs, Verdict},
 };
 
 /// One cell with what was expected and observed.
@@ -28,6 +28,8 @@ pub struct Row {
     pub attempts: u16,
     /// Round-trip time of the last answer in microseconds; 0 when there was none.
     pub rtt_us: u32,
+    /// The source address that the server saw, where it was not the client's own.
+    pub seen_as: Option<SeenAs>,
 }
 
 /// The cells of one step. Serialises as a list of [`CellRecord`].
@@ -71,6 +73,7 @@ impl Serialize for Matrix {
                 outcome: row.outcome,
                 attempts: row.attempts,
                 rtt_us: (row.rtt_us > 0).then_some(row.rtt_us),
+                seen_as: row.seen_as,
                 reason: reason.map(Into::into),
             })?;
         }
@@ -109,6 +112,7 @@ impl<'de> Deserialize<'de> for Matrix {
                 outcome: cell.outcome,
                 attempts: cell.attempts,
                 rtt_us: cell.rtt_us.unwrap_or_default(),
+                seen_as: cell.seen_as,
             });
             if let Some(reason) = cell.reason {
                 reasons.insert(index as u32, reason.into_owned());

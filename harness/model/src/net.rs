@@ -54,19 +54,25 @@ pub(crate) use words;
 
 words! {
     /// A transport protocol.
-    Protocol, "protocol", "tcp, udp, sctp",
+    Protocol, "protocol", "tcp, udp, sctp, icmp",
     /// TCP
     Tcp = "tcp",
     /// UDP
     Udp = "udp",
     /// SCTP
-    Sctp = "sctp"
+    Sctp = "sctp",
+    /// ICMP echo, of which the specification says nothing (statement N31); its port is 0.
+    Icmp = "icmp"
 }
 
 impl Protocol {
+    /// Those that policies speak of.
+    pub const OF_POLICIES: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+
     /// The spelling of the Kubernetes API.
     pub const fn kubernetes(self) -> &'static str {
         match self {
+            Self::Icmp => "ICMP",
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
             Self::Sctp => "SCTP",
@@ -105,7 +111,7 @@ impl Family {
 
 words! {
     /// How the source addresses the destination.
-    Via, "path", "pod-ip, cluster-ip, dns, headless, node-port",
+    Via, "path", "pod-ip, cluster-ip, dns, headless, node-port, other-node-port",
     /// The pod's, node's or external host's own address.
     PodIp = "pod-ip",
     /// A Service's cluster IP.
@@ -114,11 +120,13 @@ words! {
     Dns = "dns",
     /// A headless Service's DNS name, resolved in the source pod to pod addresses.
     Headless = "headless",
-    /// A node's address and the Service's node port.
-    NodePort = "node-port"
+    /// The Service's node port, on the node of the first pod behind it.
+    NodePort = "node-port",
+    /// The Service's node port, on a node without a pod behind it.
+    OtherNodePort = "other-node-port"
 }
 
-/// A port and its protocol, written `80/tcp`.
+/// A port and its protocol, written `80/tcp`; ICMP echo has port 0 and is written `icmp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortProtocol {
     /// Port number, 1–65535.
@@ -127,9 +135,17 @@ pub struct PortProtocol {
     pub protocol: Protocol,
 }
 
+impl PortProtocol {
+    /// ICMP echo.
+    pub const ICMP: Self = Self { port: 0, protocol: Protocol::Icmp };
+}
+
 impl fmt::Display for PortProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.port, self.protocol)
+        match self.protocol {
+            Protocol::Icmp => f.write_str(Protocol::Icmp.as_str()),
+            _ => write!(f, "{}/{}", self.port, self.protocol),
+        }
     }
 }
 
@@ -141,12 +157,15 @@ impl FromStr for PortProtocol {
             what: "port",
             expected: "PORT or PORT/PROTOCOL with PORT in 1–65535",
         };
+        if text == Protocol::Icmp.as_str() {
+            return Ok(Self::ICMP);
+        }
         let (port, protocol) = match text.split_once('/') {
             Some((port, protocol)) => (port, protocol.parse().map_err(|_| bad())?),
             None => (text, Protocol::Tcp),
         };
         let port: u16 = port.parse().map_err(|_| bad())?;
-        if port == 0 {
+        if port == 0 || protocol == Protocol::Icmp {
             return Err(bad());
         }
         Ok(Self { port, protocol })

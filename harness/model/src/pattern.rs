@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A pattern over cells. `*` stands for any run of characters but `/`; a whole `*` for any endpoint.
-/// Without `via` it means the path `pod-ip`; without `over`, both IP families.
+/// Without `via` it means the path `pod-ip`; without `over`, both IP families. ICMP echo is matched by `:icmp` only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellPattern {
     /// Glob over the source's name.
@@ -58,7 +58,11 @@ impl CellPattern {
     fn path_matches(&self, cell: &Cell) -> bool {
         self.via == cell.via
             && self.port.is_none_or(|port| port == cell.port)
-            && self.protocol.is_none_or(|protocol| protocol == cell.protocol)
+            && match self.protocol {
+                Some(protocol) => protocol == cell.protocol,
+                // Policies do not speak of ICMP, and neither does a pattern that does not name it.
+                None => cell.protocol != Protocol::Icmp,
+            }
             && self.family.is_none_or(|family| family == cell.family)
     }
 }
@@ -110,6 +114,7 @@ impl fmt::Display for CellPattern {
         write!(f, "{} -> {}", self.from, self.to)?;
         match (self.port, self.protocol) {
             (None, None) => {}
+            (_, Some(Protocol::Icmp)) => write!(f, ":{}", Protocol::Icmp)?,
             (Some(port), None) => write!(f, ":{port}/*")?,
             (None, Some(protocol)) => write!(f, ":*/{protocol}")?,
             (Some(port), Some(protocol)) => write!(f, ":{port}/{protocol}")?,
@@ -146,6 +151,7 @@ impl FromStr for CellPattern {
         let (to, port, protocol) =
             match target.split_once(':') {
                 None => (target, None, None),
+                Some((to, "icmp" | "*/icmp")) => (to, None, Some(Protocol::Icmp)),
                 Some((to, port)) => {
                     let (port, protocol) = match port.split_once('/') {
                         Some((port, "*")) => (port, None),
@@ -154,6 +160,9 @@ impl FromStr for CellPattern {
                         }
                         None => (port, None),
                     };
+                    if protocol == Some(Protocol::Icmp) {
+                        return Err(bad("ICMP has no ports; write `:icmp`".into()));
+                    }
                     let port =
                         match port {
                             "*" => None,
@@ -185,6 +194,7 @@ mod tests {
             "* -> x/*:80/tcp",
             "x/a -> x/web:80/tcp via cluster-ip",
             "x/a -> y/b:*/udp over ipv6",
+            "x/a -> y/b:icmp",
             "external -> x/a:80/*",
         ] {
             assert_eq!(text.parse::<CellPattern>().unwrap().to_string(), text);
@@ -198,7 +208,8 @@ mod tests {
             ("x/a ->", "destination is missing"),
             ("x/a -> y/b:70000/tcp", "no port"),
             ("x/a -> y/b via tunnel", "pod-ip, cluster-ip"),
-            ("x/a -> y/b:80/icmp", "tcp, udp, sctp"),
+            ("x/a -> y/b:80/icmp", "no ports"),
+            ("x/a -> y/b:80/ip", "tcp, udp, sctp"),
             ("x/a -> y/b over", "no value"),
             (" -> y/b", "source"),
         ] {

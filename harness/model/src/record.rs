@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    check::CheckRecord,
     matrix::Matrix,
     net::{Family, Protocol, Via},
     scenario::Level,
-    verdict::{Expectation, Outcome, ScenarioOutcome, Verdict},
+    verdict::{Expectation, Outcome, ScenarioOutcome, SeenAs, Verdict},
 };
 
 /// Value of [`Record::schema`].
@@ -151,6 +152,9 @@ pub struct Summary {
     pub scenarios: ScenarioCounts,
     /// Cells by outcome.
     pub cells: CellCounts,
+    /// Checks by outcome.
+    #[serde(default)]
+    pub checks: CellCounts,
 }
 
 /// Scenarios by outcome.
@@ -166,7 +170,7 @@ pub struct ScenarioCounts {
     pub skipped: u32,
 }
 
-/// Cells by outcome.
+/// Cells, or checks, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CellCounts {
     /// As expected.
@@ -220,6 +224,16 @@ pub struct StepRecord {
     /// Its cells.
     #[schemars(with = "Vec<CellRecord<'_>>")]
     pub cells: Matrix,
+    /// Which time through the steps, for a scenario that repeats them; otherwise 1.
+    #[serde(default = "first")]
+    pub pass: u16,
+    /// What was measured besides cells.
+    #[serde(default)]
+    pub checks: Vec<CheckRecord>,
+}
+
+const fn first() -> u16 {
+    1
 }
 
 /// One cell.
@@ -250,6 +264,9 @@ pub struct CellRecord<'a> {
     pub attempts: u16,
     /// Round-trip time of the last answer in microseconds; null without an answer.
     pub rtt_us: Option<u32>,
+    /// The source address that the server saw, where it was not the client's own; otherwise null or missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_as: Option<SeenAs>,
     /// Why, for every cell that is not a plain pass; otherwise null.
     #[serde(borrow)]
     pub reason: Option<Cow<'a, str>>,
@@ -298,6 +315,9 @@ impl Summary {
         for step in &scenario.steps {
             for row in &step.cells.rows {
                 self.cells.add(row.outcome);
+            }
+            for check in &step.checks {
+                self.checks.add(check.outcome);
             }
         }
     }

@@ -6,7 +6,9 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{endpoint::EndpointName, pattern::CellPattern, topology::Topology, verdict::Expectation};
+use crate::{
+    check::Check, endpoint::EndpointName, pattern::CellPattern, topology::Topology, verdict::Expectation,
+};
 
 /// A scenario as verdikt runs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +25,12 @@ pub struct Scenario {
     pub clauses: Vec<String>,
     /// Links for the reader.
     pub references: Vec<String>,
+    /// Dataplanes that are known to behave otherwise or in one of several ways that are open.
+    pub differs: Vec<Differs>,
     /// What the cluster must have; otherwise the scenario is skipped with the reason.
     pub requires: Vec<Requirement>,
+    /// How often the steps are gone through, for figures over many changes.
+    pub repeat: u16,
     /// What stands before the first step.
     pub topology: Topology,
     /// The steps, in order; objects and labels of earlier steps stay.
@@ -37,13 +43,24 @@ impl Scenario {
     /// Tells apart scenarios of one name that do or expect something else. Meaningful only between equal versions of
     /// verdikt.
     pub fn digest(&self) -> String {
-        let meant = format!("{:?}", (&self.level, &self.requires, &self.topology, &self.steps));
+        let meant = format!("{:?}", (&self.level, &self.requires, &self.topology, &self.steps, self.repeat));
         // FNV-1a: nobody means harm, and it is the same in every build.
         let hash = meant.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         format!("{hash:016x}")
     }
+}
+
+/// What is known of a dataplane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Differs {
+    /// Which, as in `Cilium` or `Calico (eBPF)`.
+    pub dataplane: String,
+    /// What it does.
+    pub how: String,
+    /// Where that is documented.
+    pub reference: Option<String>,
 }
 
 /// How binding a scenario is.
@@ -77,6 +94,10 @@ pub enum Requirement {
     Sctp,
     /// Both IP families.
     DualStack,
+    /// A host outside the cluster.
+    External,
+    /// A DNS server at this address, as seen from a pod before the first policy.
+    Dns(std::net::IpAddr),
     /// At least this many nodes.
     Nodes(u16),
 }
@@ -88,6 +109,8 @@ pub struct Step {
     pub name: String,
     /// What is changed, in order.
     pub actions: Vec<Action>,
+    /// What is measured besides cells.
+    pub checks: Vec<Check>,
     /// What should be then.
     pub expect: Expect,
 }
@@ -115,6 +138,28 @@ pub enum Action {
         /// Labels to set or remove.
         labels: BTreeMap<String, Option<String>>,
     },
+    /// Starts or ends a pod.
+    Pod {
+        /// Logical namespace.
+        namespace: String,
+        /// Logical pod.
+        pod: String,
+        /// What becomes of it.
+        change: PodChange,
+    },
+}
+
+/// What becomes of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodChange {
+    /// A pod that is `late` is made.
+    Start,
+    /// Its processes end with code 0; the object stays, as Succeeded.
+    Complete,
+    /// It is deleted with a grace period, for which it lingers.
+    Terminate,
+    /// It is deleted, and waited for until it is gone.
+    Remove,
 }
 
 /// An object of a step, with logical names and `${…}` variables still in place.

@@ -2,16 +2,18 @@
 
 use crate::{
     cell::{Cell, EndpointId},
-    net::{Family, PortProtocol, Via},
+    check::CheckKind,
+    net::{Family, PortProtocol, Protocol, Via},
     topology::{Serve, ServiceKind},
-    world::{EndpointKind, World},
+    world::{EndpointKind, PodFacts, World},
 };
 
 /// All cells of a world for the given IP families, ordered by source, then destination.
 ///
 /// Sources are pods, nodes and external hosts. Destinations are whatever listens: a pod's, node's or external
 /// host's ports over its own address; a Service's ports over each of its paths, from pods only; `dns` over
-/// the cluster IP, from pods only. A node does not connect to itself. A cell exists in a family when both
+/// the cluster IP, from pods only. Node ports are also dialled by nodes and external hosts; what the specification of
+/// Services forbids (a Local node port without a pod there, from outside) has no cell. A node does not connect to itself. A cell exists in a family when both
 /// ends have an address of it.
 pub fn cells(world: &World, families: &[Family]) -> Vec<Cell> {
     let mut cells = Vec::new();
@@ -22,6 +24,7 @@ pub fn cells(world: &World, families: &[Family]) -> Vec<Cell> {
         }
         for to in ids(world) {
             let is_host = !matches!(source, EndpointKind::Pod(_));
+            let is_external = matches!(source, EndpointKind::External { .. });
             let mut push = |via: Via, port: PortProtocol, reachable: &dyn Fn(Family) -> bool| {
                 for family in families {
                     if world.ip(from, *family).is_some() && reachable(*family) {
@@ -40,8 +43,17 @@ pub fn cells(world: &World, families: &[Family]) -> Vec<Cell> {
                 EndpointKind::Node { serve, .. } | EndpointKind::External { serve, .. } if from != to => {
                     own(serve)
                 }
-                EndpointKind::Service(service) if !is_host => {
+                EndpointKind::Service(service) => {
+                    let local = matches!(service.kind, ServiceKind::NodePort { local: true });
                     for via in &service.via {
+                        let dialled = match via {
+                            Via::NodePort => true,
+                            Via::OtherNodePort => !(is_external && local),
+                            _ => !is_host,
+                        };
+                        if !dialled {
+                            continue;
+                        }
                         for port in &service.ports {
                             push(*via, port.port, &|family| match (via, service.kind) {
                                 (Via::Headless, _) | (_, ServiceKind::Headless) => {
@@ -62,6 +74,40 @@ pub fn cells(world: &World, families: &[Family]) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// The cells that a check of a kind can be about: those of the world, or, for HTTP, those of ports that speak it.
+pub fn check_cells(world: &World, families: &[Family], kind: &CheckKind) -> Vec<Cell> {
+    if !matches!(kind, CheckKind::Http { .. }) {
+        return cells(world, families);
+    }
+    let mut speaking = world.clone();
+    for endpoint in &mut speaking.endpoints {
+        match &mut endpoint.kind {
+            EndpointKind::Pod(PodFacts { serve, .. })
+            | EndpointKind::Node { serve, .. }
+            | EndpointKind::External { serve, .. } => {
+                let tcp = |port: &u16| PortProtocol { port: *port, protocol: Protocol::Tcp };
+                serve.ports = serve.http.iter().map(tcp).collect();
+            }
+            EndpointKind::Service(_) | EndpointKind::Dns(_) => {}
+        }
+    }
+    let serves = |pod: &&PodFacts, port: PortProtocol| pod.serve.ports.contains(&port);
+    let mut all = cells(&speaking, families);
+    // A Service speaks HTTP where the pods behind it do.
+    all.retain(|cell| match &speaking.endpoint(cell.to).kind {
+        EndpointKind::Service(service) => {
+            let port = service.ports.iter().find(|port| port.port == cell.port_protocol());
+            speaking.backends(service).iter().any(|pod| {
+                let number = port.and_then(|port| pod.resolve(&port.target, cell.protocol));
+                number.is_some_and(|port| serves(&pod, PortProtocol { port, protocol: cell.protocol }))
+            })
+        }
+        EndpointKind::Dns(_) => false,
+        _ => true,
+    });
+    all
 }
 
 fn ids(world: &World) -> impl Iterator<Item = EndpointId> {

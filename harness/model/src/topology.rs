@@ -38,6 +38,16 @@ pub struct PodSpec {
     pub placement: Placement,
     /// Whether it uses its node's network.
     pub host_network: bool,
+    /// Whether its processes are root; only where it uses its node's network.
+    pub root: bool,
+    /// Whether it is not there before a step starts it.
+    pub late: bool,
+    /// When it is started, it is made again until it has the address that this pod had.
+    pub address_of: Option<EndpointName>,
+    /// For how many seconds it goes on serving once it has been told to end.
+    pub linger_s: u16,
+    /// What a sidecar of it (an init container with restartPolicy Always) listens on.
+    pub sidecar: Serve,
 }
 
 /// Ports on which an endpoint listens.
@@ -45,8 +55,10 @@ pub struct PodSpec {
 pub struct Serve {
     /// Ports with their protocols.
     pub ports: BTreeSet<PortProtocol>,
-    /// Named container ports: name → port. Each is also in `ports`.
+    /// Named container ports: name → port. Each is also in `ports` or `http`.
     pub names: BTreeMap<String, PortProtocol>,
+    /// TCP ports that speak HTTP. They have no cells: `http` checks ask them.
+    pub http: BTreeSet<u16>,
 }
 
 /// Where a pod runs.
@@ -68,9 +80,13 @@ pub enum Placement {
 pub struct ServiceSpec {
     /// Labels of the pods behind it.
     pub selector: BTreeMap<String, String>,
+    /// Pods behind it that an EndpointSlice of the scenario names; only without a selector.
+    pub pods: Vec<EndpointName>,
+    /// The Service that it is another name of; only with [`ServiceKind::ExternalName`].
+    pub alias: Option<EndpointName>,
     /// Its ports.
     pub ports: Vec<ServicePortSpec>,
-    /// ClusterIP, headless or NodePort.
+    /// ClusterIP, headless, NodePort or ExternalName.
     pub kind: ServiceKind,
     /// The paths over which its cells are probed.
     pub via: BTreeSet<Via>,
@@ -83,6 +99,8 @@ pub enum ServiceKind {
     ClusterIp,
     /// No virtual address: the name resolves to the pods' addresses.
     Headless,
+    /// No address at all: the name is another name of a Service of the scenario.
+    ExternalName,
     /// A port on every node; `local` is externalTrafficPolicy Local.
     NodePort {
         /// externalTrafficPolicy: Local (true) or Cluster (false).

@@ -65,6 +65,15 @@ words! {
     Skipped = "skipped"
 }
 
+words! {
+    /// The source address that a server saw, where it was not the client's own.
+    SeenAs, "source address", "node, other",
+    /// An address of a node.
+    Node = "node",
+    /// Any other address.
+    Other = "other"
+}
+
 impl Verdict {
     /// The glyph for it in matrices.
     pub const fn glyph(self) -> char {

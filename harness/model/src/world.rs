@@ -17,7 +17,7 @@ use crate::{
     cell::EndpointId,
     endpoint::EndpointName,
     net::{Family, PortProtocol, Protocol, Via},
-    scenario::{Action, PolicyObject},
+    scenario::{Action, PodChange, PolicyObject},
     topology::{Placement, PodSpec, Serve, ServiceKind, ServicePortSpec, ServiceSpec, TargetPort, Topology},
     vars::{self, VariableError},
 };
@@ -97,6 +97,20 @@ pub struct PodFacts {
     pub host_network: bool,
     /// Its addresses, at most one of each family.
     pub ips: Vec<IpAddr>,
+    /// Whether it is there.
+    pub phase: PodPhase,
+}
+
+/// Whether a pod is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PodPhase {
+    /// Not made yet, completed or gone.
+    Absent,
+    /// It runs.
+    #[default]
+    Running,
+    /// It has been told to end, and still runs.
+    Terminating,
 }
 
 /// A named container port.
@@ -117,6 +131,10 @@ pub struct ServiceFacts {
     pub name: String,
     /// Labels of the pods behind it. Empty selects no pod.
     pub selector: BTreeMap<String, String>,
+    /// Pods behind it that are named one by one.
+    pub pods: Vec<EndpointName>,
+    /// The Service that it is another name of.
+    pub alias: Option<EndpointName>,
     /// Its ports.
     pub ports: Vec<ServicePortFacts>,
     /// What kind it is.
@@ -150,6 +168,8 @@ impl ServiceFacts {
             namespace: namespace.into(),
             name: name.into(),
             selector: spec.selector.clone(),
+            pods: spec.pods.clone(),
+            alias: spec.alias.clone(),
             ports: spec.ports.iter().map(port).collect(),
             kind: spec.kind,
             via: spec.via.clone(),
@@ -165,12 +185,21 @@ impl PodFacts {
             namespace: namespace.into(),
             name: name.into(),
             labels: spec.labels.clone(),
-            named_ports: named_ports(&spec.serve),
-            serve: spec.serve.clone(),
+            named_ports: [&spec.serve, &spec.sidecar].into_iter().flat_map(named_ports).collect(),
+            serve: Serve {
+                ports: spec.serve.ports.union(&spec.sidecar.ports).copied().collect(),
+                ..spec.serve.clone()
+            },
             node: None,
             host_network: spec.host_network,
             ips: Vec::new(),
+            phase: if spec.late { PodPhase::Absent } else { PodPhase::Running },
         }
+    }
+
+    /// Whether it is there.
+    pub fn is_there(&self) -> bool {
+        self.phase != PodPhase::Absent
     }
 
     /// The pod's address of a family.
@@ -235,25 +264,43 @@ impl World {
 
     /// The pods behind a Service.
     pub fn backends<'w>(&'w self, service: &ServiceFacts) -> Vec<&'w PodFacts> {
+        if let Some(target) = service.alias.as_ref().and_then(|name| self.service(name)) {
+            return self.backends(target);
+        }
+        let running = |pod: &&PodFacts| pod.phase == PodPhase::Running;
         if service.selector.is_empty() {
-            return Vec::new();
+            let named =
+                |pod: &&PodFacts| service.pods.contains(&EndpointName::pod(&pod.namespace, &pod.name));
+            return self.pods().filter(running).filter(named).collect();
         }
         self.pods()
             .filter(|pod| {
-                pod.namespace == service.namespace
+                running(pod)
+                    && pod.namespace == service.namespace
                     && service.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
             })
             .collect()
     }
 
-    /// An endpoint's own address of a family; a Service's is its cluster IP.
+    /// A Service of the matrix by name.
+    fn service(&self, name: &EndpointName) -> Option<&ServiceFacts> {
+        match &self.endpoint(self.find(name)?).kind {
+            EndpointKind::Service(service) => Some(service),
+            _ => None,
+        }
+    }
+
+    /// An endpoint's own address of a family, while it is there; a Service's is its cluster IP, or that of the Service
+    /// that it is another name of.
     pub fn ip(&self, id: EndpointId, family: Family) -> Option<IpAddr> {
         let of = |ips: &[IpAddr]| ips.iter().copied().find(|ip| Family::of(*ip) == family);
         match &self.endpoint(id).kind {
-            EndpointKind::Pod(pod) => of(&pod.ips),
+            EndpointKind::Pod(pod) => of(&pod.ips).filter(|_| pod.is_there()),
             EndpointKind::Node { node, .. } => of(self.nodes.get(usize::from(*node))?),
             EndpointKind::External { ips, .. } => of(ips),
-            EndpointKind::Service(service) | EndpointKind::Dns(service) => of(&service.cluster_ips),
+            EndpointKind::Service(service) | EndpointKind::Dns(service) => {
+                of(&service.alias.as_ref().and_then(|name| self.service(name)).unwrap_or(service).cluster_ips)
+            }
         }
     }
 
@@ -290,6 +337,17 @@ impl World {
             Action::LabelNamespace { namespace, labels } => {
                 if let Some(have) = self.namespaces.get_mut(namespace) {
                     relabel(have, labels);
+                }
+            }
+            Action::Pod { namespace, pod, change } => {
+                let name = EndpointName::pod(namespace, pod);
+                let found = self.endpoints.iter_mut().find(|endpoint| endpoint.name == name);
+                if let Some(Endpoint { kind: EndpointKind::Pod(facts), .. }) = found {
+                    facts.phase = match change {
+                        PodChange::Start => PodPhase::Running,
+                        PodChange::Terminate => PodPhase::Terminating,
+                        PodChange::Complete | PodChange::Remove => PodPhase::Absent,
+                    };
                 }
             }
         }
@@ -346,7 +404,7 @@ impl World {
             let n = (index + 100) as u16;
             let mut facts = ServiceFacts::undeployed(namespace, name, spec);
             match spec.kind {
-                ServiceKind::Headless => {}
+                ServiceKind::Headless | ServiceKind::ExternalName => {}
                 _ => facts.cluster_ips = service_ips(n),
             }
             if matches!(spec.kind, ServiceKind::NodePort { .. }) {
@@ -396,11 +454,14 @@ impl World {
                 Ipv4Addr::new(10, 244, 15, 254).into(),
                 Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, 0xfffe).into(),
             ],
+            phase: PodPhase::Running,
         });
         ServiceFacts {
             namespace: "kube-system".into(),
             name: "kube-dns".into(),
             selector: labels,
+            pods: Vec::new(),
+            alias: None,
             ports: dns_serve()
                 .ports
                 .into_iter()
@@ -430,7 +491,7 @@ fn service_ips(n: u16) -> Vec<IpAddr> {
 fn dns_serve() -> Serve {
     Serve {
         ports: [Protocol::Udp, Protocol::Tcp].map(|protocol| PortProtocol { port: 53, protocol }).into(),
-        names: BTreeMap::new(),
+        ..Serve::default()
     }
 }
 

@@ -64,6 +64,8 @@ fn unseen_service() -> ServiceFacts {
         namespace: "kube-system".into(),
         name: "kube-dns".into(),
         selector: [].into(),
+        pods: Vec::new(),
+        alias: None,
         ports: Vec::new(),
         kind: ServiceKind::ClusterIp,
         via: [Via::ClusterIp].into(),
@@ -83,7 +85,8 @@ impl Oracle<'_> {
         let target =
             service.ports.iter().find(|have| have.port == QUERY).map_or(&number, |port| &port.target);
         let judge = |family, trace: &mut Trace| {
-            let dialled = Dialled { service, port: QUERY, target, node_port: None, family, reading };
+            let dialled =
+                Dialled { service, port: QUERY, target, node_port: None, entry: None, family, reading };
             trace.alternative(|trace| {
                 trace.scoped(
                     || format!("{} must resolve the name: ", self.who(from)),

@@ -70,13 +70,14 @@ impl Oracle<'_> {
             port: port.port,
             target: &port.target,
             node_port: port.node_port,
+            entry: self.entry(cell),
             family: cell.family,
             reading,
         };
         let reach = |trace: &mut Trace| self.through(cell.via, &from, self.backends(cell.to), dialled, trace);
         match cell.via {
             Via::Dns | Via::Headless => trace.both(|trace| self.resolve_name(&from, reading, trace), reach),
-            Via::PodIp | Via::ClusterIp | Via::NodePort => reach(trace),
+            Via::PodIp | Via::ClusterIp | Via::NodePort | Via::OtherNodePort => reach(trace),
         }
     }
 

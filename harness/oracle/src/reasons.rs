@@ -78,6 +78,12 @@ impl Oracle<'_> {
                     "{subject} is isolated for {word}, and whether {peer} counts as its own node is open (N5)"
                 )
             }),
+            Why::Undefined => trace.add(truth, || {
+                format!(
+                    "{} is isolated for {word}, and what that means for ICMP is undefined (N31)",
+                    self.who(subject)
+                )
+            }),
             Why::Rule(place) => trace.add(truth, || self.matched(direction, connection, place, truth)),
             Why::NoRule => self.note_denial(direction, connection, truth, trace),
         }

@@ -1,10 +1,10 @@
 //! Through a Service: its backends, and what rewriting its address leaves open (N21).
 
-use verdikt_model::{Family, PortProtocol, ServiceFacts, ServiceKind, TargetPort, Via};
+use verdikt_model::{Cell, Family, PortProtocol, ServiceFacts, ServiceKind, TargetPort, Via};
 
 use crate::{
     compile::{Direction, PodIndex},
-    ends::{Connection, End, Path, Reading},
+    ends::{Connection, End, Path, Reading, Role},
     oracle::Oracle,
     side::ends_of,
     trace::Trace,
@@ -18,6 +18,8 @@ pub(crate) struct Dialled<'a> {
     pub(crate) port: PortProtocol,
     pub(crate) target: &'a TargetPort,
     pub(crate) node_port: Option<u16>,
+    /// The node that is dialled, where it is known to be none of a pod behind the Service.
+    pub(crate) entry: Option<u16>,
     pub(crate) family: Family,
     pub(crate) reading: Reading,
 }
@@ -53,7 +55,9 @@ impl Oracle<'_> {
                     _ if headless => {
                         self.direct(Connection { from: *from, to, port, path: Path::Direct }, trace)
                     }
-                    Via::NodePort => self.through_node_port(from, to, port, dialled, trace),
+                    Via::NodePort | Via::OtherNodePort => {
+                        self.through_node_port(from, to, port, dialled, trace)
+                    }
                     _ => self.through_cluster_ip(from, to, port, dialled, trace),
                 })
             });
@@ -137,8 +141,22 @@ impl Oracle<'_> {
         trace.both(judge_egress, judge_ingress)
     }
 
+    /// The node that a cell dials, for [`Via::OtherNodePort`].
+    pub(crate) fn entry(&self, cell: &Cell) -> Option<u16> {
+        if cell.via != Via::OtherNodePort {
+            return None;
+        }
+        let taken: Vec<Option<u16>> =
+            self.backends(cell.to).iter().map(|pod| self.pods.get(*pod).node).collect();
+        let nodes = u16::try_from(self.world.nodes.len()).unwrap_or(u16::MAX);
+        (0..nodes).find(|node| !taken.contains(&Some(*node)))
+    }
+
     /// A node port: the source may be rewritten to a node's address, and the source's policy sees a node's
-    /// address and the node port, or the backend's. Which node that is, is not known (N21).
+    /// address and the node port, or the backend's. Which node that is, is not known (N21), unless a node is dialled that
+    /// has none of the pods: then it is that one, and no pod's own. With externalTrafficPolicy Local, clients from outside
+    /// keep their address
+    /// (<https://kubernetes.io/docs/tutorials/services/source-ip/>); what it means for pods and nodes is not said.
     fn through_node_port(
         &self,
         from: &End,
@@ -150,8 +168,25 @@ impl Oracle<'_> {
         if let Some(truth) = self.hairpin(from, &to, dialled.service, trace) {
             return truth;
         }
+        let local = dialled.service.kind == ServiceKind::NodePort { local: true };
+        if local && dialled.entry.is_some() && from.role != Role::External {
+            trace.add(Truth::Open("N21"), || {
+                format!(
+                    "what {} reaches through a node without a pod of {}, whose externalTrafficPolicy is Local, is not said (N21)",
+                    self.who(from),
+                    name(dialled.service)
+                )
+            });
+            return Truth::Open("N21");
+        }
         let client = Connection { from: *from, to, port, path: Path::Service };
-        let rewritten = Connection { from: from.somewhere(), ..client };
+        let rewritten = match (dialled.entry, from.role) {
+            (_, Role::External) if local => client,
+            (Some(node), _) => {
+                Connection { from: End { role: Role::Node(Some(node)), ..from.somewhere() }, ..client }
+            }
+            (None, _) => Connection { from: from.somewhere(), ..client },
+        };
         // Without a number nothing but "every port" can be sure to match.
         let node_port = PortProtocol { port: dialled.node_port.unwrap_or_default(), ..port };
         let node = Connection { to: to.somewhere(), port: node_port, ..client };

@@ -1,6 +1,6 @@
 //! One side of a connection: does the isolation of the pod at one end let the other end through?
 
-use verdikt_model::PortProtocol;
+use verdikt_model::{PortProtocol, Protocol};
 
 use crate::{
     block::Holds,
@@ -31,6 +31,8 @@ pub(crate) enum Why {
     PerhapsOwnNode,
     /// A rule matches, surely or under one reading.
     Rule(Place),
+    /// Isolated, and the protocol is none of which policies speak (N31).
+    Undefined,
     /// Isolated, and no rule matches.
     NoRule,
 }
@@ -54,6 +56,9 @@ impl Oracle<'_> {
         let own_node = self.own_node(pod, peer);
         if direction == Direction::Ingress && own_node == Some(true) {
             return Finding { truth: Truth::Yes, why: Why::OwnNode };
+        }
+        if connection.port.protocol == Protocol::Icmp {
+            return Finding { truth: Truth::Open("N31"), why: Why::Undefined };
         }
         let mut best = Finding { truth: Truth::No, why: Why::NoRule };
         for policy in policies {

@@ -33,7 +33,15 @@ pub(crate) fn matrix(
                     let outcome = expected.compare(observed);
                     let attempts = if outcome == Outcome::Pass { 1 } else { 3 };
                     let rtt_us = if observed == Verdict::Allowed { 40 + f as u32 * 10 + t as u32 } else { 0 };
-                    rows.push(Row { cell, expected, observed: Some(observed), outcome, attempts, rtt_us });
+                    rows.push(Row {
+                        cell,
+                        expected,
+                        observed: Some(observed),
+                        outcome,
+                        attempts,
+                        rtt_us,
+                        seen_as: None,
+                    });
                 }
             }
         }
@@ -65,7 +73,8 @@ pub(crate) fn passed() -> ScenarioRecord {
     let cells = matrix(&["x", "y", "z"], &["a", "b", "c"], &[(80, Protocol::Tcp)], |_, _, _| {
         (Expectation::Allow, Verdict::Allowed)
     });
-    let step = StepRecord { name: "no-policy".into(), settle_ms: Some(12), cells };
+    let step =
+        StepRecord { name: "no-policy".into(), settle_ms: Some(12), pass: 1, checks: Vec::new(), cells };
     scenario("isolation/no-policy-allows-all", ScenarioOutcome::Passed, 413, vec![step])
 }
 
@@ -96,8 +105,8 @@ pub(crate) fn failed() -> ScenarioRecord {
         ScenarioOutcome::Failed,
         15_631,
         vec![
-            StepRecord { name: "and".into(), settle_ms: None, cells },
-            StepRecord { name: "or".into(), settle_ms: Some(34), cells: good },
+            StepRecord { name: "and".into(), settle_ms: None, pass: 1, checks: Vec::new(), cells },
+            StepRecord { name: "or".into(), settle_ms: Some(34), pass: 1, checks: Vec::new(), cells: good },
         ],
     )
 }
@@ -111,7 +120,7 @@ pub(crate) fn errored() -> ScenarioRecord {
     for index in 4..8 {
         cells.reasons.insert(index, "the agent in x/b ended: exit code 137".into());
     }
-    let step = StepRecord { name: "step-1".into(), settle_ms: None, cells };
+    let step = StepRecord { name: "step-1".into(), settle_ms: None, pass: 1, checks: Vec::new(), cells };
     let mut record = scenario("ports/named", ScenarioOutcome::Errored, 2_004, vec![step]);
     record.reason = Some("4 cells could not be measured".into());
     record
@@ -133,7 +142,7 @@ pub(crate) fn mixed() -> ScenarioRecord {
     cells.rows[4].attempts = 0;
     cells.rows[4].outcome = Outcome::Skipped;
     cells.reasons.insert(4, "no SCTP in this kernel".into());
-    let step = StepRecord { name: "step-1".into(), settle_ms: Some(7), cells };
+    let step = StepRecord { name: "step-1".into(), settle_ms: Some(7), pass: 1, checks: Vec::new(), cells };
     scenario("field/three-tier", ScenarioOutcome::Passed, 999, vec![step])
 }
 

@@ -109,7 +109,7 @@ pub(crate) fn outcome_text(record: &ScenarioRecord) -> String {
 
 /// `     Summary [  19.80s] 42 scenarios: 40 passed, 1 failed, 1 skipped; 3,400 of 3,402 cells as expected`
 pub(crate) fn summary(run: &RunInfo, planned: usize, summary: &Summary, paint: Paint) -> String {
-    let Summary { scenarios, cells } = summary;
+    let Summary { scenarios, cells, checks: _ } = summary;
     let style = if scenarios.failed > 0 {
         style::FAIL
     } else if scenarios.errored > 0 || (scenarios.total() as usize) < planned {

@@ -40,7 +40,7 @@ pub(crate) async fn check(
 
 fn deny_all() -> Scenario {
     let serve =
-        Serve { ports: [PortProtocol { port: 80, protocol: Protocol::Tcp }].into(), names: BTreeMap::new() };
+        Serve { ports: [PortProtocol { port: 80, protocol: Protocol::Tcp }].into(), ..Serve::default() };
     let pod = PodSpec { serve, ..PodSpec::default() };
     let pods = ["a", "b"].map(|name| (name.to_owned(), pod.clone())).into();
     let policy = NetworkPolicy {
@@ -61,7 +61,9 @@ fn deny_all() -> Scenario {
         summary: "One deny-all must deny".to_owned(),
         clauses: Vec::new(),
         references: Vec::new(),
+        differs: Vec::new(),
         requires: Vec::new(),
+        repeat: 1,
         topology: Topology {
             namespaces: [(OWN.to_owned(), NamespaceSpec { pods, ..NamespaceSpec::default() })].into(),
             ..Topology::default()
@@ -69,6 +71,7 @@ fn deny_all() -> Scenario {
         steps: vec![Step {
             name: "deny all".to_owned(),
             actions: vec![Action::Apply(PolicyObject::NetworkPolicy(Box::new(policy)))],
+            checks: Vec::new(),
             expect: Expect { derived: true, rules: Vec::new() },
         }],
         source: String::new(),
@@ -137,11 +140,18 @@ mod tests {
             outcome: *outcome,
             attempts: 1,
             rtt_us: 0,
+            seen_as: None,
         };
         let cells = Matrix { rows: outcomes.iter().map(row).collect(), ..Matrix::default() };
         let right = outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Pass);
         let mut record = unmeasured(&deny_all(), ScenarioOutcome::Passed, String::new());
-        record.steps = vec![StepRecord { name: "s".into(), settle_ms: right.then_some(7), cells }];
+        record.steps = vec![StepRecord {
+            name: "s".into(),
+            settle_ms: right.then_some(7),
+            pass: 1,
+            checks: Vec::new(),
+            cells,
+        }];
         record.reason = reason.map(str::to_owned);
         read(&record)
     }

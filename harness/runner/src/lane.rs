@@ -183,6 +183,7 @@ impl Lane {
                 self.touched.labels = true;
                 self.objects.label_namespace(namespace, labels).await
             }
+            Action::Pod { .. } => Err(ClusterError::Object("pods cannot be changed yet".into())),
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use verdikt_cluster::{DNS_NAMESPACE, Deployment, DnsFacts, HostPod};
 use verdikt_model::{
-    Cell, Endpoint, EndpointId, EndpointKind, EndpointName, METADATA_NAME, PodFacts, PortProtocol, Protocol,
-    Serve, ServiceFacts, ServiceKind, ServicePortFacts, TargetPort, Topology, Via, World,
+    Cell, Endpoint, EndpointId, EndpointKind, EndpointName, METADATA_NAME, PodFacts, PodPhase, PortProtocol,
+    Protocol, Serve, ServiceFacts, ServiceKind, ServicePortFacts, TargetPort, Topology, Via, World,
 };
 
 use crate::facts::Facts;
@@ -111,10 +111,11 @@ fn dns_service(world: &mut World, facts: &Facts, dns: Option<&DnsFacts>) -> Serv
             name: pod.name.clone(),
             labels: pod.labels.clone(),
             named_ports: pod.named_ports.clone(),
-            serve: Serve { ports: pod.ports.iter().copied().collect(), names: BTreeMap::new() },
+            serve: Serve { ports: pod.ports.iter().copied().collect(), ..Serve::default() },
             node: facts.node_index(&pod.node),
             host_network: pod.host_network,
             ips: pod.ips.clone(),
+            phase: PodPhase::Running,
         });
     }
     // Without a Service the cells still exist, and are skipped with the reason.
@@ -127,6 +128,8 @@ fn dns_service(world: &mut World, facts: &Facts, dns: Option<&DnsFacts>) -> Serv
         namespace: DNS_NAMESPACE.to_owned(),
         name: "kube-dns".to_owned(),
         selector: dns.selector,
+        pods: Vec::new(),
+        alias: None,
         ports: ports
             .into_iter()
             .map(|(port, target)| ServicePortFacts { port, target, node_port: None })

@@ -146,13 +146,14 @@ mod tests {
             outcome,
             attempts: 1,
             rtt_us: 0,
+            seen_as: None,
         };
         let cells = Matrix {
             names: Arc::new(vec!["x/a".into()]),
             rows: outcomes.iter().map(|o| row(*o)).collect(),
             reasons: BTreeMap::new(),
         };
-        StepRecord { name: "s".into(), settle_ms: None, cells }
+        StepRecord { name: "s".into(), settle_ms: None, pass: 1, checks: Vec::new(), cells }
     }
 
     #[test]

@@ -77,8 +77,10 @@ async fn look(
                 (have < usize::from(*n))
                     .then(|| format!("needs {n} nodes on which pods may run, and there are {have}"))
             }
+            Requirement::External => (!facts.has_external())
+                .then(|| "needs a host outside the cluster; the embedded sandbox has one".to_owned()),
             // Only an agent can tell; the lane asks it.
-            Requirement::Sctp => None,
+            Requirement::Sctp | Requirement::Dns(_) => None,
         };
         if let Some(why) = why {
             return Ok(Look::Skip(why));

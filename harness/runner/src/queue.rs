@@ -173,7 +173,9 @@ mod tests {
             summary: String::new(),
             clauses: vec![],
             references: vec![],
+            differs: Vec::new(),
             requires: vec![],
+            repeat: 1,
             topology: Topology {
                 namespaces: [("x".to_owned(), NamespaceSpec { pods, ..NamespaceSpec::default() })].into(),
                 ..Topology::default()

@@ -73,7 +73,7 @@ mod tests {
     use crate::tell::unmeasured;
 
     fn scenario(name: &str) -> Scenario {
-        let step = Step { name: "s".into(), actions: vec![], expect: Expect::default() };
+        let step = Step { name: "s".into(), actions: vec![], checks: Vec::new(), expect: Expect::default() };
         Scenario {
             name: name.into(),
             labels: BTreeMap::new(),
@@ -81,7 +81,9 @@ mod tests {
             summary: String::new(),
             clauses: vec![],
             references: vec![],
+            differs: Vec::new(),
             requires: vec![],
+            repeat: 1,
             topology: Topology::default(),
             steps: vec![step],
             source: String::new(),
@@ -94,8 +96,13 @@ mod tests {
             let mut scenario = scenario(name);
             scenario.steps[0].name = (*step).into();
             let mut record = unmeasured(&scenario, *outcome, String::new());
-            record.steps =
-                vec![StepRecord { name: (*step).into(), settle_ms: None, cells: Matrix::default() }];
+            record.steps = vec![StepRecord {
+                name: (*step).into(),
+                settle_ms: None,
+                pass: 1,
+                checks: Vec::new(),
+                cells: Matrix::default(),
+            }];
             record
         };
         Record {

@@ -151,7 +151,15 @@ impl Setting<'_> {
             if let Some(why) = gap {
                 matrix.reasons.insert(matrix.rows.len() as u32, why);
             }
-            matrix.rows.push(Row { cell, expected, observed: None, outcome, attempts: 0, rtt_us: 0 });
+            matrix.rows.push(Row {
+                cell,
+                expected,
+                observed: None,
+                outcome,
+                attempts: 0,
+                rtt_us: 0,
+                seen_as: None,
+            });
             step_cells.push(cell);
         }
         let count = matrix.rows.len();
@@ -182,6 +190,8 @@ impl Setting<'_> {
             name: step.name.clone(),
             settle_ms: settled.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             cells: matrix,
+            pass: 1,
+            checks: Vec::new(),
         }
     }
 

@@ -102,6 +102,7 @@ async fn run_step(via: Via, telling: bool, cells: Vec<(Expectation, Behaviour)>)
             outcome: Outcome::Error,
             attempts: 0,
             rtt_us: 0,
+            seen_as: None,
         })
         .collect();
     let fake = Fake { accepted, probed: Mutex::new(vec![0; behaviours.len()]), behaviours };
@@ -305,6 +306,7 @@ async fn skipped_cells_are_left_alone() {
         outcome: Outcome::Skipped,
         attempts: 0,
         rtt_us: 0,
+        seen_as: None,
     }];
     let fake = Fake { accepted, probed: Mutex::new(vec![0]), behaviours: vec![steady(Verdict::Dropped)] };
     let limits = Limits { deadline: DEADLINE, settle: DEADLINE, quiet: DEADLINE, telling: true };

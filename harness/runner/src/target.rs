@@ -49,7 +49,7 @@ impl<'w> Targets<'w> {
                         let family = if cell.family == verdikt_model::Family::Ipv4 { 4 } else { 6 };
                         (Target::Name { name: self.service_name(service), family }, cell.port)
                     }
-                    Via::NodePort => self.node_port(service, cell)?,
+                    Via::NodePort | Via::OtherNodePort => self.node_port(service, cell)?,
                     Via::ClusterIp | Via::PodIp => (own()?, cell.port),
                 };
                 (target, port, self.behind(service), None)
@@ -91,11 +91,18 @@ impl<'w> Targets<'w> {
         format!("{}.{namespace}.svc.{}.", service.name, self.domain)
     }
 
-    /// A node port is dialled on the node of the Service's first pod, where either externalTrafficPolicy answers.
+    /// A node port is dialled on the node of the Service's first pod, where either externalTrafficPolicy answers, or on
+    /// the first node without any of its pods.
     fn node_port(&self, service: &ServiceFacts, cell: &Cell) -> Result<(Target, u16), String> {
         let port = service.ports.iter().find(|port| port.port == cell.port_protocol());
         let port = port.and_then(|port| port.node_port).ok_or("the Service has no node port")?;
-        let node = self.world.backends(service).iter().find_map(|pod| pod.node).unwrap_or_default();
+        let pods = self.world.backends(service);
+        let node = match cell.via {
+            Via::OtherNodePort => (0..u16::try_from(self.world.nodes.len()).unwrap_or(u16::MAX))
+                .find(|node| pods.iter().all(|pod| pod.node != Some(*node)))
+                .ok_or("every node has a pod of the Service")?,
+            _ => pods.iter().find_map(|pod| pod.node).unwrap_or_default(),
+        };
         let ips = self.world.nodes.get(usize::from(node)).map(Vec::as_slice).unwrap_or_default();
         let ip = ips.iter().find(|ip| verdikt_model::Family::of(**ip) == cell.family);
         let ip = ip.ok_or_else(|| format!("node/{} has no {} address", node + 1, cell.family))?;
@@ -108,6 +115,7 @@ const fn transport(protocol: Protocol) -> Transport {
         Protocol::Tcp => Transport::Tcp,
         Protocol::Udp => Transport::Udp,
         Protocol::Sctp => Transport::Sctp,
+        Protocol::Icmp => Transport::Icmp,
     }
 }
 
@@ -134,6 +142,8 @@ mod tests {
         };
         let service = |kind, via: &[Via]| ServiceSpec {
             selector: [("app".into(), "web".into())].into(),
+            pods: Vec::new(),
+            alias: None,
             ports: vec![ServicePortSpec { port, target: TargetPort::Number(80) }],
             kind,
             via: via.iter().copied().collect::<BTreeSet<_>>(),

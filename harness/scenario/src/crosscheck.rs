@@ -1,12 +1,15 @@
 //! Expectations against the cells that there are, against each other and against the oracle.
 
-use verdikt_model::{Cell, CellPattern, EndpointName, Family, Scenario, Via, World, cells};
+use verdikt_model::{
+    Cell, CellPattern, Check, CheckKind, EndpointName, Family, Scenario, Via, World, cells, check_cells,
+};
 use verdikt_oracle::{Contradiction, Plan, plan};
 
 use crate::{
-    convert::{Converted, RuleSpans},
+    convert::{Converted, StepSpans},
     decode::Findings,
     diagnostic::Finding,
+    span::Span,
     suggest,
 };
 
@@ -38,7 +41,26 @@ pub(crate) fn check(converted: &Converted, findings: &mut Findings) {
         }
         let cells = cells(&world, Family::ALL);
         let plan = plan(scenario.level, &step.expect, &world, &cells);
-        report(&plan, scenario, spans, &world, &cells, &step.expect.rules, findings);
+        check_patterns(&step.checks, spans, &world, findings);
+        report(&plan, scenario, &spans.rules, &world, &cells, &step.expect.rules, findings);
+    }
+}
+
+/// A check must have something to measure.
+fn check_patterns(checks: &[Check], spans: &StepSpans, world: &World, findings: &mut Findings) {
+    for (check, span) in checks.iter().zip(&spans.checks) {
+        let of_kind = check_cells(world, Family::ALL, &check.kind);
+        if !of_kind.iter().any(|cell| check.pattern.matches(world, cell)) {
+            findings.push_error(|| match check.kind {
+                CheckKind::Http { .. } => Finding::error(
+                    "scenario/pattern-without-cells",
+                    *span,
+                    format!("`{}` matches no port that speaks HTTP", check.pattern),
+                )
+                .help("add `serve: {http: [PORT]}` to its destination"),
+                _ => unmatched(&check.pattern, *span, world, &of_kind),
+            });
+        }
     }
 }
 
@@ -57,7 +79,7 @@ fn too_large(scenario: &Scenario) -> bool {
 fn report(
     plan: &Plan,
     scenario: &Scenario,
-    spans: &RuleSpans,
+    spans: &[Span],
     world: &World,
     cells: &[Cell],
     rules: &[verdikt_model::ExpectRule],
@@ -137,7 +159,7 @@ fn name(cell: &Cell, world: &World) -> String {
 }
 
 /// Says which part of a pattern matches nothing.
-fn unmatched(pattern: &CellPattern, span: crate::span::Span, world: &World, cells: &[Cell]) -> Finding {
+fn unmatched(pattern: &CellPattern, span: Span, world: &World, cells: &[Cell]) -> Finding {
     let finding = |why: String| {
         Finding::error("scenario/pattern-without-cells", span, format!("`{pattern}` matches no cell: {why}"))
     };

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value as Json;
 use verdikt_model::{
-    Action, EndpointName, Expect, Expectation, ObjectRef, Placement, PolicyObject, Protocol, Requirement,
-    Scenario, Serve, ServiceKind, ServiceSpec, Step, TargetPort, Topology, Via,
+    Action, Check, CheckExpect, CheckKind, Differs, EndpointName, Expect, Expectation, ObjectRef, Placement,
+    PodChange, PolicyObject, PortProtocol, Protocol, Requirement, Scenario, Serve, ServiceKind, ServiceSpec,
+    Step, TargetPort, Topology, Via,
 };
 
 use crate::{document::API_VERSION, yaml};
@@ -97,7 +98,9 @@ fn document(scenario: &Scenario) -> Tree {
         .put("summary", text(&scenario.summary))
         .put_some("clauses", texts(&scenario.clauses))
         .put_some("references", texts(&scenario.references))
+        .put_some("differs", Tree::List(scenario.differs.iter().map(differs).collect()))
         .put_some("requires", requires(&scenario.requires))
+        .put_some("repeat", if scenario.repeat > 1 { number(scenario.repeat) } else { Tree::Null })
         .put("topology", topology(&scenario.topology))
         .put("steps", Tree::List(scenario.steps.iter().map(step).collect()));
     Map::default()
@@ -105,6 +108,14 @@ fn document(scenario: &Scenario) -> Tree {
         .put("kind", text("Scenario"))
         .put("metadata", Map::default().put("name", text(&scenario.name)).put("labels", labels(&own)).done())
         .put("spec", spec.done())
+        .done()
+}
+
+fn differs(differs: &Differs) -> Tree {
+    Map::default()
+        .put("dataplane", text(&differs.dataplane))
+        .put("how", text(&differs.how))
+        .put_some("reference", differs.reference.as_ref().map_or(Tree::Null, text))
         .done()
 }
 
@@ -120,6 +131,8 @@ fn requires(requires: &[Requirement]) -> Tree {
             Requirement::Sctp => map.put("sctp", Tree::Bool(true)),
             Requirement::DualStack => map.put("dualStack", Tree::Bool(true)),
             Requirement::Nodes(nodes) => map.put("nodes", number(*nodes)),
+            Requirement::External => map.put("external", Tree::Bool(true)),
+            Requirement::Dns(address) => map.put("dns", text(address.to_string())),
         };
     }
     map.done()
@@ -142,7 +155,12 @@ fn topology(topology: &Topology) -> Tree {
             let map = Map::default()
                 .put_some("labels", labels(&pod.labels))
                 .put_some("node", placement(&pod.placement))
-                .put_some("hostNetwork", Tree::Bool(pod.host_network));
+                .put_some("hostNetwork", Tree::Bool(pod.host_network))
+                .put_some("root", Tree::Bool(pod.root))
+                .put_some("late", Tree::Bool(pod.late))
+                .put_some("addressOf", pod.address_of.as_ref().map_or(Tree::Null, |of| text(of.to_string())))
+                .put_some("linger", if pod.linger_s > 0 { number(pod.linger_s) } else { Tree::Null })
+                .put_some("sidecar", serve(&pod.sidecar));
             // An empty `serve` differs from none.
             let map = if matches!(own, Tree::Null) { map } else { map.put("serve", own) };
             (name.clone(), map.done())
@@ -178,6 +196,8 @@ fn serve(serve: &Serve) -> Tree {
         .put_some("tcp", of(Protocol::Tcp))
         .put_some("udp", of(Protocol::Udp))
         .put_some("sctp", of(Protocol::Sctp))
+        .put_some("http", Tree::List(serve.http.iter().copied().map(number).collect()))
+        .put_some("icmp", Tree::Bool(serve.ports.contains(&PortProtocol::ICMP)))
         .put_some("names", Tree::Map(names.collect()))
         .done()
 }
@@ -192,6 +212,10 @@ fn placement(placement: &Placement) -> Tree {
 }
 
 fn service(spec: &ServiceSpec) -> Tree {
+    if let Some(alias) = &spec.alias {
+        let via = Tree::List(spec.via.iter().map(|via| text(via.as_str())).collect());
+        return Map::default().put("externalName", text(alias.to_string())).put("via", via).done();
+    }
     let ports = spec.ports.iter().map(|port| {
         let target = match &port.target {
             TargetPort::Number(target) if *target == port.port.port => Tree::Null,
@@ -206,13 +230,14 @@ fn service(spec: &ServiceSpec) -> Tree {
     });
     let map = Map::default()
         .put_some("selector", labels(&spec.selector))
+        .put_some("pods", Tree::List(spec.pods.iter().map(|pod| text(pod.to_string())).collect()))
         .put("ports", Tree::List(ports.collect()))
         .put_some("headless", Tree::Bool(spec.kind == ServiceKind::Headless));
     let map = match spec.kind {
         ServiceKind::NodePort { local } => map
             .put("nodePort", Tree::Bool(true))
             .put("externalTrafficPolicy", text(if local { "Local" } else { "Cluster" })),
-        ServiceKind::ClusterIp | ServiceKind::Headless => map,
+        ServiceKind::ClusterIp | ServiceKind::Headless | ServiceKind::ExternalName => map,
     };
     let via: &BTreeSet<Via> = &spec.via;
     map.put("via", Tree::List(via.iter().map(|via| text(via.as_str())).collect())).done()
@@ -221,6 +246,7 @@ fn service(spec: &ServiceSpec) -> Tree {
 fn step(step: &Step) -> Tree {
     let (mut delete, mut apply) = (Vec::new(), Vec::new());
     let (mut pods, mut namespaces) = (Vec::new(), Vec::new());
+    let mut changed: BTreeMap<&str, Vec<Tree>> = BTreeMap::new();
     for action in &step.actions {
         match action {
             Action::Delete(object) => delete.push(reference(object)),
@@ -234,17 +260,61 @@ fn step(step: &Step) -> Tree {
             Action::LabelNamespace { namespace, labels } => {
                 namespaces.push((namespace.clone(), changes(labels)))
             }
+            Action::Pod { namespace, pod, change } => {
+                let word = match change {
+                    PodChange::Start => "start",
+                    PodChange::Complete => "complete",
+                    PodChange::Terminate => "terminate",
+                    PodChange::Remove => "remove",
+                };
+                changed.entry(word).or_default().push(text(format!("{namespace}/{pod}")));
+            }
         }
     }
+    // An object that is applied more than once in a step is one of those that replace each other.
+    let mut seen = BTreeSet::new();
+    let applied = step.actions.iter().filter_map(|action| match action {
+        Action::Apply(object) => Some(object.reference()),
+        _ => None,
+    });
+    let replace = match applied.into_iter().any(|object| !seen.insert(object)) {
+        true => {
+            let objects = Tree::List(std::mem::take(&mut apply));
+            Map::default().put("times", number(1)).put("objects", objects).done()
+        }
+        false => Tree::Null,
+    };
+    let mut of = |word| Tree::List(changed.remove(word).unwrap_or_default());
     let label =
         Map::default().put_some("pods", Tree::Map(pods)).put_some("namespaces", Tree::Map(namespaces));
     Map::default()
         .put("name", text(&step.name))
         .put_some("delete", Tree::List(delete))
+        .put_some("remove", of("remove"))
+        .put_some("complete", of("complete"))
+        .put_some("terminate", of("terminate"))
         .put_some("apply", Tree::List(apply))
+        .put_some("replace", replace)
         .put_some("label", label.done())
+        .put_some("start", of("start"))
+        .put_some("checks", Tree::List(step.checks.iter().map(check).collect()))
         .put("expect", expect(&step.expect))
         .done()
+}
+
+fn check(check: &Check) -> Tree {
+    let map = Map::default().put(check.kind.word().as_str(), text(check.pattern.to_string()));
+    let map = match &check.kind {
+        CheckKind::Hold { for_ms } => map.put("forMs", Tree::Number((*for_ms).into())),
+        CheckKind::First | CheckKind::Sample => map,
+        CheckKind::Transfer { bytes } => map.put("bytes", Tree::Number((*bytes).into())),
+        CheckKind::Http { method, path } => map.put("method", text(method)).put("path", text(path)),
+    };
+    match check.expect {
+        CheckExpect::Status(status) => map.put("expect", number(status)),
+        expect => map.put("expect", text(expect.to_string())),
+    }
+    .done()
 }
 
 fn reference(object: &ObjectRef) -> Tree {

@@ -64,11 +64,11 @@ fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
 }
 
 fn serve() -> impl Strategy<Value = Serve> {
-    let port = (1_u16.., prop::sample::select(Protocol::ALL))
+    let port = (1_u16.., prop::sample::select(&Protocol::OF_POLICIES[..]))
         .prop_map(|(port, protocol)| PortProtocol { port, protocol });
     (prop::collection::btree_set(port, 1..4), any::<bool>()).prop_map(|(ports, named)| {
         let names = ports.iter().take(usize::from(named)).map(|port| ("web-1".to_owned(), *port)).collect();
-        Serve { ports, names }
+        Serve { ports, names, ..Serve::default() }
     })
 }
 
@@ -87,7 +87,10 @@ fn topology() -> impl Strategy<Value = Topology> {
                         _ if *pod == "a" => Placement::Node(1),
                         _ => Placement::OtherThan(EndpointName::pod(*name, "a")),
                     };
-                    spec.pods.insert((*pod).to_owned(), PodSpec { labels, serve, placement, host_network });
+                    spec.pods.insert(
+                        (*pod).to_owned(),
+                        PodSpec { labels, serve, placement, host_network, ..PodSpec::default() },
+                    );
                 }
                 if service {
                     let kinds = [
@@ -100,12 +103,15 @@ fn topology() -> impl Strategy<Value = Topology> {
                             ServiceKind::Headless => [Via::Headless].into(),
                             ServiceKind::ClusterIp => [Via::Dns].into(),
                             ServiceKind::NodePort { .. } => [Via::ClusterIp, Via::NodePort].into(),
+                            ServiceKind::ExternalName => [Via::Dns].into(),
                         };
                         let port = PortProtocol { port: 80, protocol: Protocol::Tcp };
                         let ports = vec![ServicePortSpec { port, target: TargetPort::Number(8080) }];
                         let selector = spec.pods["a"].labels.clone();
-                        spec.services
-                            .insert(name.to_owned(), ServiceSpec { selector, ports, kind: *kind, via });
+                        spec.services.insert(
+                            name.to_owned(),
+                            ServiceSpec { selector, pods: Vec::new(), alias: None, ports, kind: *kind, via },
+                        );
                     }
                 }
                 topology.namespaces.insert((*name).to_owned(), spec);
@@ -214,6 +220,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
                 Step {
                     name: "first: step".into(),
                     actions: vec![Action::Apply(object(first)), Action::Apply(object(second))],
+                    checks: Vec::new(),
                     expect: Expect { derived: flags[0], rules: vec![rule] },
                 },
                 Step {
@@ -223,6 +230,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
                         Action::LabelPod { namespace: "x".into(), pod: "a".into(), labels: labels.clone() },
                         Action::LabelNamespace { namespace: "x".into(), labels },
                     ],
+                    checks: Vec::new(),
                     expect: Expect { derived: true, rules: vec![] },
                 },
             ];
@@ -238,6 +246,8 @@ fn scenario() -> impl Strategy<Value = Scenario> {
                 summary,
                 clauses: vec!["N1".into()],
                 references: vec!["https://example.com/#a: b".into()],
+                differs: Vec::new(),
+                repeat: 1,
                 requires,
                 topology,
                 steps,

@@ -23,6 +23,7 @@ pub(crate) fn serve() -> Serve {
     Serve {
         ports: [tcp(80), tcp(81), PortProtocol { port: 80, protocol: Protocol::Udp }].into(),
         names: [("web".to_owned(), tcp(80))].into(),
+        ..Serve::default()
     }
 }
 
@@ -31,7 +32,7 @@ pub(crate) fn topology() -> Topology {
         labels: labels(&[("role", role)]),
         serve: serve(),
         placement: Placement::Node(node),
-        host_network: false,
+        ..PodSpec::default()
     };
     let namespace = |pairs: &[(&str, &str)]| NamespaceSpec {
         labels: labels(pairs),
@@ -65,6 +66,8 @@ pub(crate) fn add_service(
 ) {
     let service = ServiceSpec {
         selector: labels(selector),
+        pods: Vec::new(),
+        alias: None,
         ports: vec![ServicePortSpec { port: PortProtocol { port: 80, protocol: Protocol::Tcp }, target }],
         kind,
         via: [Via::ClusterIp, Via::Dns, Via::NodePort].into(),

@@ -57,12 +57,15 @@ fn service() -> impl Strategy<Value = ServiceSpec> {
     ];
     (role(), target, kind).prop_map(|(selector, target, kind)| ServiceSpec {
         selector: labels(&selector),
+        pods: Vec::new(),
+        alias: None,
         ports: vec![ServicePortSpec { port: PortProtocol { port: 80, protocol: Protocol::Tcp }, target }],
         kind,
         via: match kind {
             ServiceKind::ClusterIp => [Via::ClusterIp, Via::Dns].into(),
             ServiceKind::Headless => [Via::Headless].into(),
             ServiceKind::NodePort { .. } => [Via::ClusterIp, Via::NodePort].into(),
+            ServiceKind::ExternalName => unreachable!("none is made"),
         },
     })
 }
@@ -207,6 +210,7 @@ fn world() -> impl Strategy<Value = World> {
                         serve,
                         placement: Placement::Node(shape.node),
                         host_network: shape.host_network,
+                        ..PodSpec::default()
                     };
                     spec.pods.insert(pod.into(), placed);
                     shapes.push((format!("{name}/{pod}"), shape));

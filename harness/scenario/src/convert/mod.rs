@@ -5,6 +5,8 @@
 //! RawStep ─► steps ─► object ─► policy ─┴─► Scenario + places of its patterns
 //! ```
 
+mod checks;
+mod late;
 mod names;
 mod object;
 mod placement;
@@ -17,5 +19,5 @@ mod topology;
 
 pub(crate) use names::{Name, check_labels};
 pub(crate) use scenario::{Converted, scenario};
-pub(crate) use steps::RuleSpans;
+pub(crate) use steps::StepSpans;
 pub(crate) use topology::topology;

@@ -1,18 +1,18 @@
 //! A whole scenario.
 
-use verdikt_model::{Level, Requirement, Scenario, World};
+use verdikt_model::{Differs, Level, Requirement, Scenario, World};
 
 use super::{
     names::{Name, check_labels},
     object::Surroundings,
-    steps::{self, RuleSpans},
+    steps::{self, StepSpans},
     topology::topology,
 };
 use crate::{
     clean,
     decode::Findings,
     diagnostic::Finding,
-    raw::{RawRequires, RawScenario, RawTopologyRef},
+    raw::{RawDiffers, RawRequires, RawScenario, RawTopologyRef},
     span::{At, Span},
     suggest,
     topologies::Topologies,
@@ -24,11 +24,14 @@ pub(crate) struct Converted {
     /// Place of its name.
     pub(crate) name: Span,
     /// Places of the patterns, step by step.
-    pub(crate) rules: Vec<RuleSpans>,
+    pub(crate) rules: Vec<StepSpans>,
 }
 
 /// Statements of the specification that a scenario may name.
 const STATEMENTS: std::ops::RangeInclusive<u8> = 1..=43;
+
+/// How often steps may be repeated.
+const MOST_PASSES: u16 = 200;
 
 /// Checks a scenario and makes the model of it; `None` when a finding stands in the way.
 pub(crate) fn scenario(
@@ -73,7 +76,8 @@ pub(crate) fn scenario(
                 .help("add at least `steps: [{expect: {}}]`: everything must then be as the oracle says"),
         );
     }
-    let (steps, rules) = steps::steps(&spec.steps, &around, findings);
+    let repeat = repeat(spec.repeat.as_ref(), findings);
+    let (steps, rules) = steps::steps(&spec.steps, meta.name.span, &around, findings);
     if findings.errors() > errors {
         return None;
     }
@@ -86,7 +90,9 @@ pub(crate) fn scenario(
             summary: spec.summary.value.clone(),
             clauses: texts(&spec.clauses),
             references: texts(&spec.references),
+            differs: spec.differs.iter().map(differs).collect(),
             requires,
+            repeat,
             topology,
             steps,
             source: file.to_owned(),
@@ -94,6 +100,26 @@ pub(crate) fn scenario(
         name: meta.name.span,
         rules,
     })
+}
+
+fn differs(raw: &RawDiffers) -> Differs {
+    Differs {
+        dataplane: raw.dataplane.value.clone(),
+        how: raw.how.value.clone(),
+        reference: raw.reference.as_ref().map(|at| at.value.clone()),
+    }
+}
+
+fn repeat(raw: Option<&At<u16>>, findings: &mut Findings) -> u16 {
+    let Some(at) = raw else { return 1 };
+    if at.value == 0 || at.value > MOST_PASSES {
+        findings.push(Finding::error(
+            "scenario/wrong-type",
+            at.span,
+            format!("`repeat: {}` makes no sense; expected 1 to {MOST_PASSES}", at.value),
+        ));
+    }
+    at.value
 }
 
 fn check_name(name: &At<String>, findings: &mut Findings) {
@@ -180,6 +206,22 @@ fn requires(raw: &RawRequires, findings: &mut Findings) -> Vec<Requirement> {
             ));
         }
         out.push(Requirement::Nodes(nodes.value));
+    }
+    if set(&raw.external) {
+        out.push(Requirement::External);
+    }
+    if let Some(dns) = &raw.dns {
+        match dns.value.parse() {
+            Ok(address) => out.push(Requirement::Dns(address)),
+            Err(_) => findings.push(
+                Finding::error(
+                    "scenario/wrong-type",
+                    dns.span,
+                    format!("`{}` is no IP address", clean::word(&dns.value)),
+                )
+                .help("write the address of a DNS server, for example 169.254.20.10"),
+            ),
+        }
     }
     out
 }

@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 
 use verdikt_model::{
-    PodSpec, PortProtocol, Protocol, ServiceKind, ServicePortSpec, ServiceSpec, TargetPort, Topology, Via,
+    EndpointName, PodSpec, PortProtocol, Protocol, ServiceKind, ServicePortSpec, ServiceSpec, TargetPort,
+    Topology, Via,
 };
 
-use super::names::{Name, check_deployed_labels};
+use super::{
+    late::pod_of,
+    names::{Name, check_deployed_labels},
+};
 use crate::{
     clean,
     decode::Findings,
     diagnostic::Finding,
-    raw::{RawService, RawTargetPort},
+    raw::{RawService, RawTargetPort, RawTopology},
     span::At,
     suggest,
 };
@@ -23,6 +27,10 @@ const MOST_SERVICE_PORTS: usize = 100;
 pub(super) fn service(name: &At<String>, raw: &RawService, findings: &mut Findings) -> ServiceSpec {
     let set = |flag: &Option<At<bool>>| flag.as_ref().is_some_and(|at| at.value);
     let kind = match (set(&raw.headless), set(&raw.node_port)) {
+        _ if raw.external_name.is_some() => {
+            external_name(name, raw, findings);
+            ServiceKind::ExternalName
+        }
         (true, true) => {
             let span = raw.node_port.as_ref().map_or(name.span, |at| at.span);
             findings.push(Finding::error(
@@ -68,7 +76,7 @@ pub(super) fn service(name: &At<String>, raw: &RawService, findings: &mut Findin
             format!("service `{}` has more than {MOST_SERVICE_PORTS} ports", clean::word(&name.value)),
         ));
     }
-    if raw.ports.is_empty() {
+    if raw.ports.is_empty() && raw.external_name.is_none() {
         findings.push(
             Finding::error(
                 "scenario/no-port",
@@ -79,7 +87,82 @@ pub(super) fn service(name: &At<String>, raw: &RawService, findings: &mut Findin
         );
     }
     let selector = check_deployed_labels(&raw.selector, findings);
-    ServiceSpec { selector, ports, kind, via: vias(name, raw, kind, findings) }
+    if let (Some(pod), false) = (raw.pods.first(), selector.is_empty()) {
+        findings.push(
+            Finding::error(
+                "scenario/service-kind",
+                pod.span,
+                format!("service `{}` has a selector, which finds its pods", clean::word(&name.value)),
+            )
+            .help("leave `selector` or `pods` out"),
+        );
+    }
+    // Pods and other Services are looked up once all are known.
+    ServiceSpec { selector, pods: Vec::new(), alias: None, ports, kind, via: vias(name, raw, kind, findings) }
+}
+
+/// An external name has nothing of its own.
+fn external_name(name: &At<String>, raw: &RawService, findings: &mut Findings) {
+    let own = raw.ports.first().map(|port| port.port.span);
+    let own = own.or(raw.selector.iter().next().map(|(key, _)| key.span));
+    let own = own.or(raw.pods.first().map(|pod| pod.span));
+    let flags = [&raw.headless, &raw.node_port];
+    if let Some(span) = own.or(flags.into_iter().flatten().map(|at| at.span).next()) {
+        findings.push(
+            Finding::error(
+                "scenario/service-kind",
+                span,
+                format!(
+                    "service `{}` is only another name, with nothing of its own",
+                    clean::word(&name.value)
+                ),
+            )
+            .help("beside `externalName` only `via: [dns]` is possible"),
+        );
+    }
+}
+
+/// Fills in the pods that Services name, and the Services that they are other names of.
+pub(super) fn aliases(raw: &RawTopology, topology: &mut Topology, findings: &mut Findings) {
+    for (namespace, spec) in raw.namespaces.iter() {
+        for (name, service) in spec.iter().flat_map(|spec| spec.services.iter()) {
+            let pods = service.pods.iter().filter_map(|pod| pod_of(pod, topology, findings)).collect();
+            let target = service.external_name.as_ref().and_then(|of| service_of(of, topology, findings));
+            let Some(spec) = topology.namespaces.get_mut(&namespace.value) else { continue };
+            let Some(spec) = spec.services.get_mut(&name.value) else { continue };
+            spec.pods = pods;
+            if let Some((target, ports)) = target {
+                (spec.alias, spec.ports) = (Some(target), ports);
+            }
+        }
+    }
+}
+
+fn service_of(
+    name: &At<String>,
+    topology: &Topology,
+    findings: &mut Findings,
+) -> Option<(EndpointName, Vec<ServicePortSpec>)> {
+    let found = topology.services().find(|(namespace, service, spec)| {
+        spec.kind != ServiceKind::ExternalName && format!("{namespace}/{service}") == name.value
+    });
+    if let Some((namespace, service, spec)) = found {
+        return Some((EndpointName::service(namespace, service), spec.ports.clone()));
+    }
+    findings.push_error(|| {
+        let known: Vec<String> = topology
+            .services()
+            .filter(|(.., spec)| spec.kind != ServiceKind::ExternalName)
+            .map(|(namespace, service, _)| format!("{namespace}/{service}"))
+            .collect();
+        Finding::error(
+            "scenario/unknown-endpoint",
+            name.span,
+            format!("there is no service `{}` with pods behind it", clean::word(&name.value)),
+        )
+        .maybe_help(suggest::help(&name.value, "services", known.iter().map(String::as_str)))
+    });
+    None
 }
 
 fn traffic_policy(raw: &RawService, node_port: bool, findings: &mut Findings) -> bool {
@@ -131,13 +214,15 @@ fn vias(name: &At<String>, raw: &RawService, kind: ServiceKind, findings: &mut F
     let possible: &[Via] = match kind {
         ServiceKind::ClusterIp => &[Via::ClusterIp, Via::Dns],
         ServiceKind::Headless => &[Via::Headless],
-        ServiceKind::NodePort { .. } => &[Via::ClusterIp, Via::Dns, Via::NodePort],
+        ServiceKind::NodePort { .. } => &[Via::ClusterIp, Via::Dns, Via::NodePort, Via::OtherNodePort],
+        ServiceKind::ExternalName => &[Via::Dns],
     };
     let Some(words) = &raw.via else {
         return match kind {
             ServiceKind::ClusterIp => [Via::ClusterIp].into(),
             ServiceKind::Headless => [Via::Headless].into(),
             ServiceKind::NodePort { .. } => [Via::ClusterIp, Via::NodePort].into(),
+            ServiceKind::ExternalName => [Via::Dns].into(),
         };
     };
     let mut vias = BTreeSet::new();
@@ -179,8 +264,18 @@ pub(super) fn check_backends(
     let Some(service) = spec.services.get(&name.value) else { return };
     let selected =
         |pod: &&PodSpec| service.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value));
-    let pods: Vec<&PodSpec> = spec.pods.values().filter(selected).collect();
-    if pods.is_empty() || service.selector.is_empty() {
+    let named = |name: &EndpointName| match name {
+        EndpointName::Pod { namespace, name } => topology.namespaces.get(namespace)?.pods.get(name),
+        _ => None,
+    };
+    let pods: Vec<&PodSpec> = match service.selector.is_empty() {
+        true => service.pods.iter().filter_map(named).collect(),
+        false => spec.pods.values().filter(selected).collect(),
+    };
+    if service.kind == ServiceKind::ExternalName {
+        return;
+    }
+    if pods.is_empty() {
         let span = raw.selector.iter().next().map_or(name.span, |(key, _)| key.span);
         findings.push(
             Finding::warning(

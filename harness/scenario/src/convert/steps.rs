@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use verdikt_model::{
-    Action, CellPattern, Expect, ExpectRule, Expectation, METADATA_NAME, ObjectRef, ParsePatternError,
-    PolicyObject, Step,
+    Action, CellPattern, EndpointName, Expect, ExpectRule, Expectation, METADATA_NAME, ObjectRef,
+    ParsePatternError, PodChange, PolicyObject, Step, Topology,
 };
 
 use super::{
+    checks::checks,
+    late::pod_of,
     names::{check_deployed_label_key, check_label_value},
     object::{NETWORKING, Surroundings, check_namespace, object},
 };
@@ -15,24 +17,34 @@ use crate::{
     clean,
     decode::{Entries, Findings},
     diagnostic::Finding,
-    raw::{RawDelete, RawExpect, RawLabel, RawStep},
+    raw::{RawDelete, RawExpect, RawLabel, RawReplace, RawStep},
     span::{At, Span},
     suggest,
 };
 
-/// Places of a step's patterns, in the order of its rules.
-pub(crate) type RuleSpans = Vec<Span>;
+/// Places of a step's patterns.
+pub(crate) struct StepSpans {
+    /// In the order of its rules.
+    pub(crate) rules: Vec<Span>,
+    /// In the order of its checks.
+    pub(crate) checks: Vec<Span>,
+}
+
+/// Most objects that one `replace` applies.
+const MOST_REPLACEMENTS: usize = 1000;
 
 /// Reads all steps.
 pub(crate) fn steps(
     raw: &[RawStep],
+    at: Span,
     around: &Surroundings<'_>,
     findings: &mut Findings,
-) -> (Vec<Step>, Vec<RuleSpans>) {
+) -> (Vec<Step>, Vec<StepSpans>) {
     let mut names: HashMap<String, Span> = HashMap::new();
     // Objects that stand, and whether one could not be read (then nothing is known for sure).
     let mut standing: BTreeMap<ObjectRef, usize> = BTreeMap::new();
     let mut complete = true;
+    let mut pods = Pods::new(around.topology);
     let (mut steps, mut rules) = (Vec::new(), Vec::new());
     for (index, raw) in raw.iter().enumerate() {
         let name = match &raw.name {
@@ -66,6 +78,13 @@ pub(crate) fn steps(
             }
             actions.push(Action::Delete(reference));
         }
+        for (list, change) in [
+            (&raw.remove, PodChange::Remove),
+            (&raw.complete, PodChange::Complete),
+            (&raw.terminate, PodChange::Terminate),
+        ] {
+            pods.change(list, change, around.topology, &mut actions, findings);
+        }
         for raw in &raw.apply {
             let Some(object) = object(&raw.0, around, findings) else {
                 complete = false;
@@ -85,14 +104,116 @@ pub(crate) fn steps(
             check_scope(&object, raw.0.span, findings);
             actions.push(Action::Apply(object));
         }
+        if let Some(raw) = &raw.replace {
+            complete &= replace(raw, around, &mut actions, findings);
+            for action in &actions {
+                if let Action::Apply(object) = action {
+                    standing.entry(object.reference()).or_insert(index);
+                }
+            }
+        }
         if let Some(raw) = &raw.label {
             label(raw, around, &mut actions, findings);
         }
+        pods.change(&raw.start, PodChange::Start, around.topology, &mut actions, findings);
         let (expect, spans) = expect(raw.expect.as_ref(), findings);
-        steps.push(Step { name, actions, expect });
-        rules.push(spans);
+        let (checks, places) = checks(&raw.checks, at, findings);
+        steps.push(Step { name, actions, checks, expect });
+        rules.push(StepSpans { rules: spans, checks: places });
     }
     (steps, rules)
+}
+
+/// Objects in quick turn; `false` when one could not be read.
+fn replace(
+    raw: &RawReplace,
+    around: &Surroundings<'_>,
+    actions: &mut Vec<Action>,
+    findings: &mut Findings,
+) -> bool {
+    let objects: Vec<PolicyObject> =
+        raw.objects.iter().filter_map(|raw| object(&raw.0, around, findings)).collect();
+    let times = usize::from(raw.times.value);
+    if times == 0 || times * raw.objects.len() > MOST_REPLACEMENTS {
+        findings.push(Finding::error(
+            "scenario/wrong-type",
+            raw.times.span,
+            format!("{times} rounds make no sense here; expected 1 to {MOST_REPLACEMENTS} objects in all"),
+        ));
+        return false;
+    }
+    for _ in 0..times {
+        actions.extend(objects.iter().cloned().map(Action::Apply));
+    }
+    objects.len() == raw.objects.len()
+}
+
+/// Which pods are there, step by step.
+struct Pods(BTreeMap<String, Presence>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    NotYet,
+    There,
+    Terminating,
+    Gone,
+}
+
+impl Pods {
+    fn new(topology: &Topology) -> Self {
+        let of = |late| if late { Presence::NotYet } else { Presence::There };
+        Self(topology.pods().map(|(ns, pod, spec)| (format!("{ns}/{pod}"), of(spec.late))).collect())
+    }
+
+    fn change(
+        &mut self,
+        list: &[At<String>],
+        change: PodChange,
+        topology: &Topology,
+        actions: &mut Vec<Action>,
+        findings: &mut Findings,
+    ) {
+        for name in list {
+            let Some(EndpointName::Pod { namespace, name: pod }) = pod_of(name, topology, findings) else {
+                continue;
+            };
+            let spec = &topology.namespaces[&namespace].pods[&pod];
+            let have = self.0[&name.value];
+            let (fits, then, must) = match change {
+                PodChange::Start => (
+                    spec.late && matches!(have, Presence::NotYet | Presence::Gone),
+                    Presence::There,
+                    "only a pod that is `late: true` and not there can be started",
+                ),
+                PodChange::Complete => {
+                    (have == Presence::There, Presence::Gone, "only a pod that is there can complete")
+                }
+                PodChange::Terminate => (
+                    have == Presence::There && spec.linger_s > 0,
+                    Presence::Terminating,
+                    "only a pod that is there, and lingers (`linger: SECONDS`), can be seen terminating",
+                ),
+                PodChange::Remove => (
+                    matches!(have, Presence::There | Presence::Terminating),
+                    Presence::Gone,
+                    "only a pod that is there can be removed",
+                ),
+            };
+            if fits {
+                self.0.insert(name.value.clone(), then);
+                actions.push(Action::Pod { namespace, pod, change });
+            } else {
+                findings.push(
+                    Finding::error(
+                        "scenario/pod-not-there",
+                        name.span,
+                        format!("`{}` cannot be changed like this here", clean::word(&name.value)),
+                    )
+                    .help(must),
+                );
+            }
+        }
+    }
 }
 
 /// A kind without namespace touches the whole cluster; its author should know.
@@ -213,7 +334,7 @@ fn changes_of(
         .collect()
 }
 
-fn expect(raw: Option<&RawExpect>, findings: &mut Findings) -> (Expect, RuleSpans) {
+fn expect(raw: Option<&RawExpect>, findings: &mut Findings) -> (Expect, Vec<Span>) {
     let Some(raw) = raw else { return (Expect { derived: true, rules: Vec::new() }, Vec::new()) };
     let lists = [
         (&raw.allow, Expectation::Allow),
@@ -251,7 +372,7 @@ fn expect(raw: Option<&RawExpect>, findings: &mut Findings) -> (Expect, RuleSpan
     (Expect { derived, rules }, spans)
 }
 
-fn bad_pattern(text: &At<String>, error: &ParsePatternError) -> Finding {
+pub(super) fn bad_pattern(text: &At<String>, error: &ParsePatternError) -> Finding {
     let finding = Finding::error(
         "scenario/invalid-pattern",
         text.span,

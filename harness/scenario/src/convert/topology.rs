@@ -1,16 +1,15 @@
 //! Topologies.
 
-use std::collections::BTreeMap;
-
 use verdikt_model::{
     EndpointName, ExtraEndpoint, METADATA_NAME, NamespaceSpec, Placement, PodSpec, PortProtocol, Protocol,
     Serve, Topology,
 };
 
 use super::{
+    late::late_pods,
     names::{Name, check_deployed_labels},
     placement::placements,
-    service::{check_backends, service},
+    service::{aliases, check_backends, service},
 };
 use crate::{
     clean,
@@ -30,10 +29,9 @@ const DEFAULT_NODES: u16 = 2;
 pub(crate) fn topology(raw: &RawTopology, nodes: u16, at: Span, findings: &mut Findings) -> Topology {
     let default = match &raw.serve {
         Some(own) => serve(own, findings),
-        None => Serve {
-            ports: [PortProtocol { port: 80, protocol: Protocol::Tcp }].into(),
-            names: BTreeMap::new(),
-        },
+        None => {
+            Serve { ports: [PortProtocol { port: 80, protocol: Protocol::Tcp }].into(), ..Serve::default() }
+        }
     };
     let mut topology = Topology::default();
     for (name, spec) in raw.namespaces.iter() {
@@ -63,17 +61,21 @@ pub(crate) fn topology(raw: &RawTopology, nodes: u16, at: Span, findings: &mut F
         ));
     }
     placements(raw, &mut topology, nodes.max(DEFAULT_NODES), findings);
+    late_pods(raw, &mut topology, findings);
     for (name, spec) in raw.endpoints.iter() {
         if let Some((name, spec)) = endpoint(name, spec.as_ref(), &default, nodes, findings) {
             topology.endpoints.insert(name, spec);
         }
     }
+    aliases(raw, &mut topology, findings);
     for (namespace, spec) in raw.namespaces.iter() {
         for (name, service) in spec.iter().flat_map(|spec| spec.services.iter()) {
             check_backends(namespace, name, service, &topology, findings);
         }
     }
-    let serves = topology.pods().any(|(_, _, pod)| !pod.serve.ports.is_empty())
+    let serves = topology
+        .pods()
+        .any(|(_, _, pod)| !(pod.serve.ports.is_empty() && pod.serve.http.is_empty()))
         || topology.endpoints.iter().any(|(name, e)| *name == EndpointName::Dns || !e.serve.ports.is_empty());
     if pods > 0 && !serves {
         findings.push(
@@ -132,6 +134,11 @@ fn pod(raw: Option<&RawPod>, default: &Serve, findings: &mut Findings) -> PodSpe
         serve: raw.serve.as_ref().map_or_else(|| default.clone(), |own| serve(own, findings)),
         placement: Placement::Any,
         host_network: raw.host_network.as_ref().is_some_and(|at| at.value),
+        root: raw.root.as_ref().is_some_and(|at| at.value),
+        late: raw.late.as_ref().is_some_and(|at| at.value),
+        address_of: None,
+        linger_s: raw.linger.as_ref().map_or(0, |at| at.value),
+        sidecar: raw.sidecar.as_ref().map_or_else(Serve::default, |own| serve(own, findings)),
     }
 }
 
@@ -149,6 +156,19 @@ fn serve(raw: &RawServe, findings: &mut Findings) -> Serve {
             ));
         }
     }
+    for port in &raw.http {
+        let tcp = PortProtocol { port: port.value.0, protocol: Protocol::Tcp };
+        if serve.ports.contains(&tcp) || !serve.http.insert(port.value.0) {
+            findings.push(Finding::error(
+                "scenario/duplicate-port",
+                port.span,
+                format!("{tcp} is here twice; a port speaks HTTP or not"),
+            ));
+        }
+    }
+    if raw.icmp.as_ref().is_some_and(|at| at.value) {
+        serve.ports.insert(PortProtocol::ICMP);
+    }
     for (name, port) in raw.names.iter() {
         Name::Port.check(name, findings);
         match port.value.parse::<PortProtocol>() {
@@ -156,7 +176,11 @@ fn serve(raw: &RawServe, findings: &mut Findings) -> Serve {
                 Finding::error("scenario/invalid-port", port.span, error.to_string())
                     .help(format!("write `{}: 80/tcp`", clean::word(&name.value))),
             ),
-            Ok(number) if !serve.ports.contains(&number) => {
+            Ok(number)
+                if !serve.ports.contains(&number)
+                    && !(number.protocol == Protocol::Tcp && serve.http.contains(&number.port))
+                    || number.protocol == Protocol::Icmp =>
+            {
                 let served: Vec<String> = serve.ports.iter().map(ToString::to_string).collect();
                 findings.push(
                     Finding::error(

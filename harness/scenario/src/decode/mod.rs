@@ -3,6 +3,8 @@
 mod fields;
 mod findings;
 
+use std::str::FromStr;
+
 use crate::{
     clean,
     diagnostic::Finding,
@@ -169,8 +171,14 @@ impl FromNode for At<u16> {
     }
 }
 
+impl FromNode for At<u32> {
+    fn from_node(node: &Node, findings: &mut Findings) -> Option<Self> {
+        number(node, "a number from 0 to 4294967295", findings)
+    }
+}
+
 /// Reads a decimal number; `010`, `0x1f` and `1_000` mean different numbers to different readers and are refused.
-fn number(node: &Node, expected: &str, findings: &mut Findings) -> Option<At<u16>> {
+fn number<T: FromStr>(node: &Node, expected: &str, findings: &mut Findings) -> Option<At<T>> {
     if let Value::Scalar(text, Kind::Int) = &node.value {
         let plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
         if let Some(value) = text.parse().ok().filter(|_| plain) {

@@ -70,12 +70,30 @@ raw_struct! {
         /// Links for the reader.
         #[schemars(default)]
         references: Vec<At<String>> = "references",
+        /// Dataplanes that are known to behave otherwise, or in one of several ways that are open.
+        #[schemars(default)]
+        differs: Vec<RawDiffers> = "differs",
         /// What the cluster must have; otherwise the scenario is skipped with the reason.
         requires: Option<RawRequires> = "requires",
+        /// How often the steps are gone through (1 by default): for figures over many changes.
+        repeat: Option<At<u16>> = "repeat",
         /// What stands before the first step: the name of a shared topology, or a topology.
         topology: RawTopologyRef = "topology",
         /// The steps, in order; objects and labels of earlier steps stay.
         steps: Vec<RawStep> = "steps",
+    }
+}
+
+raw_struct! {
+    /// A dataplane that is known to behave otherwise.
+    #[schemars(rename = "Differs")]
+    RawDiffers, "a known difference" {
+        /// Which, as in `Cilium` or `Calico (eBPF)`.
+        dataplane: At<String> = "dataplane",
+        /// What it does.
+        how: At<String> = "how",
+        /// Where that is documented.
+        reference: Option<At<String>> = "reference",
     }
 }
 
@@ -92,11 +110,15 @@ raw_struct! {
         dual_stack: Option<At<bool>> = "dualStack",
         /// At least this many nodes.
         nodes: Option<At<u16>> = "nodes",
+        /// A host outside the cluster.
+        external: Option<At<bool>> = "external",
+        /// A DNS server that answers pods at this address, such as 169.254.20.10.
+        dns: Option<At<String>> = "dns",
     }
 }
 
 raw_struct! {
-    /// One step: changes, in the order delete, apply, label; then what should be.
+    /// One step: changes, in the order delete, remove, complete, terminate, apply, replace, label, start; then what should be.
     #[schemars(rename = "Step")]
     RawStep, "a step" {
         /// Name, unique in the scenario; `step-N` by default.
@@ -107,10 +129,65 @@ raw_struct! {
         /// Objects to create or replace.
         #[schemars(default)]
         apply: Vec<RawApply> = "apply",
+        /// Objects that replace each other in quick turn.
+        replace: Option<RawReplace> = "replace",
         /// Labels to set or, with null, remove.
         label: Option<RawLabel> = "label",
+        /// Pods to start, `NAMESPACE/POD`; each is `late`.
+        #[schemars(default)]
+        start: Vec<At<String>> = "start",
+        /// Pods to delete and wait for.
+        #[schemars(default)]
+        remove: Vec<At<String>> = "remove",
+        /// Pods whose processes are to end with code 0; the objects stay.
+        #[schemars(default)]
+        complete: Vec<At<String>> = "complete",
+        /// Pods to delete that go on for their `linger`.
+        #[schemars(default)]
+        terminate: Vec<At<String>> = "terminate",
+        /// What is measured besides cells.
+        #[schemars(default)]
+        checks: Vec<RawCheck> = "checks",
         /// What should be then. Without it, whatever the oracle derives.
         expect: Option<RawExpect> = "expect",
+    }
+}
+
+raw_struct! {
+    /// Objects that replace each other in quick turn. The last one of the last round stays.
+    #[schemars(rename = "Replace")]
+    RawReplace, "replace" {
+        /// How many rounds.
+        times: At<u16> = "times",
+        /// The objects, in turn.
+        objects: Vec<RawApply> = "objects",
+    }
+}
+
+raw_struct! {
+    /// A measurement besides cells: exactly one of hold, first, sample, transfer and http, a cell pattern.
+    #[schemars(rename = "Check")]
+    RawCheck, "a check" {
+        /// A connection that is opened before the step's changes and used on: survives, cut or either (default).
+        hold: Option<At<String>> = "hold",
+        /// From a pod that the step starts, from its first instruction: closed, allow, either or derived (default).
+        first: Option<At<String>> = "first",
+        /// How long it takes until the cell is as expected; recorded.
+        sample: Option<At<String>> = "sample",
+        /// Bytes there and back on one connection: allow, deny, either or derived (default).
+        transfer: Option<At<String>> = "transfer",
+        /// An HTTP request: a status, allow, deny or either.
+        http: Option<At<String>> = "http",
+        /// What should be seen.
+        expect: Option<RawWord> = "expect",
+        /// For hold: how many milliseconds it is watched once the step is as expected (1000 by default).
+        for_ms: Option<At<u32>> = "forMs",
+        /// For transfer: how many bytes (1048576 by default).
+        bytes: Option<At<u32>> = "bytes",
+        /// For http: the method (GET by default).
+        method: Option<At<String>> = "method",
+        /// For http: the path (/ by default).
+        path: Option<At<String>> = "path",
     }
 }
 
@@ -183,6 +260,31 @@ impl FromNode for RawTopologyRef {
             Value::Scalar(_, Kind::Str | Kind::Letter) => At::from_node(node, findings).map(Self::Name),
             _ => wrong_type(node, "the name of a shared topology, or a mapping with `namespaces`", findings),
         }
+    }
+}
+
+/// A word, or a number that stands for one.
+#[derive(Debug, Clone)]
+pub(crate) struct RawWord(pub(crate) At<String>);
+
+impl FromNode for RawWord {
+    fn from_node(node: &Node, findings: &mut Findings) -> Option<Self> {
+        match &node.value {
+            Value::Scalar(text, Kind::Int) => Some(Self(At::new(text.clone(), node.span))),
+            _ => At::from_node(node, findings).map(Self),
+        }
+    }
+}
+
+impl JsonSchema for RawWord {
+    fn schema_name() -> Cow<'static, str> {
+        "Word".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({"anyOf": [{"type": "string"}, {"type": "integer"}]})
     }
 }
 

@@ -5,7 +5,8 @@ mod policy;
 mod topology;
 
 pub(crate) use document::{
-    RawDelete, RawExpect, RawLabel, RawRequires, RawScenario, RawStep, RawTopologyDocument, RawTopologyRef,
+    RawCheck, RawDelete, RawDiffers, RawExpect, RawLabel, RawReplace, RawRequires, RawScenario, RawStep,
+    RawTopologyDocument, RawTopologyRef,
 };
 pub(crate) use policy::{
     RawIpBlock, RawNetworkPolicy, RawPeer, RawPolicyPort, RawPortNumber, RawRule, RawSelector,

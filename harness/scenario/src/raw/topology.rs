@@ -51,6 +51,16 @@ raw_struct! {
         node: Option<RawPlacement> = "node",
         /// Whether it uses its node's network (false by default).
         host_network: Option<At<bool>> = "hostNetwork",
+        /// Whether its processes are root; only with hostNetwork.
+        root: Option<At<bool>> = "root",
+        /// Whether it is not there before a step starts it.
+        late: Option<At<bool>> = "late",
+        /// When a step starts it, it is made again until it has the address that this pod, which has ended, had.
+        address_of: Option<At<String>> = "addressOf",
+        /// For how many seconds it goes on serving once it has been told to end (0 by default).
+        linger: Option<At<u16>> = "linger",
+        /// What a sidecar of it, an init container with restartPolicy Always, listens on.
+        sidecar: Option<RawServe> = "sidecar",
     }
 }
 
@@ -67,6 +77,11 @@ raw_struct! {
         /// SCTP ports.
         #[schemars(default)]
         sctp: Vec<At<Port>> = "sctp",
+        /// TCP ports that speak HTTP; they have no cells, and `http` checks ask them.
+        #[schemars(default)]
+        http: Vec<At<Port>> = "http",
+        /// Whether ICMP echo is probed (false by default).
+        icmp: Option<At<bool>> = "icmp",
         /// Named container ports, `NAME: PORT/PROTOCOL`; each must be served.
         #[schemars(default)]
         names: Entries<At<String>> = "names",
@@ -80,7 +95,13 @@ raw_struct! {
         /// Labels of the pods behind it.
         #[schemars(default)]
         selector: Entries<At<String>> = "selector",
-        /// Its ports.
+        /// Pods behind it, `NAMESPACE/POD`, by an EndpointSlice instead of a selector.
+        #[schemars(default)]
+        pods: Vec<At<String>> = "pods",
+        /// It is only another name of this Service, `NAMESPACE/SERVICE`.
+        external_name: Option<At<String>> = "externalName",
+        /// Its ports; an external name has those of its Service.
+        #[schemars(default)]
         ports: Vec<RawServicePort> = "ports",
         /// No virtual address: its name resolves to the pods' addresses.
         headless: Option<At<bool>> = "headless",
@@ -88,7 +109,7 @@ raw_struct! {
         node_port: Option<At<bool>> = "nodePort",
         /// Cluster (default) or Local; only with nodePort.
         external_traffic_policy: Option<At<String>> = "externalTrafficPolicy",
-        /// Paths over which it is probed: cluster-ip, dns, headless, node-port.
+        /// Paths over which it is probed: cluster-ip, dns, headless, node-port, other-node-port.
         via: Option<Vec<At<String>>> = "via",
     }
 }

@@ -68,7 +68,12 @@ pub(super) async fn large(
     let port = PortProtocol { port: PORT, protocol: Protocol::Tcp };
     let topology = topology([("x".to_owned(), pods)], &[port]);
     let steps = (0..repeat)
-        .map(|n| Step { name: format!("open-{n}"), actions: Vec::new(), expect: derived() })
+        .map(|n| Step {
+            name: format!("open-{n}"),
+            actions: Vec::new(),
+            checks: Vec::new(),
+            expect: derived(),
+        })
         .collect();
     let watched =
         watch(cluster, scenario("bench/large", topology, steps), Options { keep: Keep::Always, ..options })

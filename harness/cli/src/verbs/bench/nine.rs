@@ -63,10 +63,10 @@ pub(super) async fn nine(cluster: &Cluster, repeat: usize, options: Options) -> 
         .collect();
     let topology = topology(["x", "y", "z"].map(|ns| (ns.to_owned(), 3)), &ports);
     let deny: Vec<Action> = topology.namespaces.keys().map(|namespace| deny_all(namespace)).collect();
-    let open = Step { name: "open".into(), actions: Vec::new(), expect: derived() };
+    let open = Step { name: "open".into(), actions: Vec::new(), checks: Vec::new(), expect: derived() };
     let mut steps: Vec<Step> =
         (0..repeat).map(|n| Step { name: format!("open-{n}"), ..open.clone() }).collect();
-    steps.push(Step { name: "deny-0".into(), actions: deny, expect: derived() });
+    steps.push(Step { name: "deny-0".into(), actions: deny, checks: Vec::new(), expect: derived() });
     steps.extend((1..repeat).map(|n| Step { name: format!("deny-{n}"), ..open.clone() }));
     let watched = watch(cluster, scenario("bench/nine", topology, steps), options).await?;
     let cells = watched.record.steps.first().map_or(0, |step| step.cells.rows.len());

@@ -53,7 +53,7 @@ pub(super) async fn watch(
 }
 
 pub(super) fn topology<const N: usize>(namespaces: [(String, u16); N], ports: &[PortProtocol]) -> Topology {
-    let serve = Serve { ports: ports.iter().copied().collect(), names: BTreeMap::new() };
+    let serve = Serve { ports: ports.iter().copied().collect(), ..Serve::default() };
     let pod = PodSpec { serve, ..PodSpec::default() };
     let namespace = |pods: u16| NamespaceSpec {
         pods: (1..=pods).map(|n| (format!("p{n}"), pod.clone())).collect(),
@@ -73,7 +73,9 @@ pub(super) fn scenario(name: &str, topology: Topology, steps: Vec<Step>) -> Scen
         summary: "measures verdikt".into(),
         clauses: Vec::new(),
         references: Vec::new(),
+        differs: Vec::new(),
         requires: Vec::new(),
+        repeat: 1,
         topology,
         steps,
         source: "verdikt bench".into(),
