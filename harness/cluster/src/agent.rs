@@ -133,6 +133,20 @@ impl Agent {
         Err(cause)
     }
 
+    /// A session, reopened if need be, for what cannot be asked again when it is lost.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, String> {
+        self.hello().await?;
+        self.current().await
+    }
+
+    /// How long an answer may take.
+    pub(crate) const fn answer_limit(&self) -> Duration {
+        self.patience.answer
+    }
+
     /// Ends the session, if there is one.
     pub async fn quit(&self) {
         if let Some(session) = self.session.lock().await.take() {

@@ -7,18 +7,19 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::{
-    api::core::v1::{Namespace, Pod, Secret, Service, ServicePort, ServiceSpec as ApiServiceSpec},
-    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    api::core::v1::{Namespace, Pod, Secret, Service},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, api::PostParams};
-use verdikt_model::{EndpointName, Family, Placement, ServiceKind, ServiceSpec, TargetPort, Topology};
+use verdikt_model::{EndpointName, Placement, PortProtocol, Topology};
 
 use crate::{
     client::Cluster,
     error::ClusterError,
+    lifecycle::{Making, deployed, probe_pod},
     nodes::Node,
-    pods::{ProbePod, ips},
     scope::{LANE_LABEL, LOGICAL_ANNOTATION, Names, RUN_LABEL, Scope},
+    services::{deployed_service, service},
     settings::{DeployOptions, PULL_SECRET, Spread},
 };
 
@@ -36,6 +37,10 @@ pub struct Deployment {
     pub pods: BTreeMap<(String, String), DeployedPod>,
     /// Its Services by (logical namespace, name).
     pub services: BTreeMap<(String, String), DeployedService>,
+    /// Which node (index) pods must run on whose place matters.
+    pub(crate) placed: BTreeMap<EndpointName, usize>,
+    /// Whether its pods send ICMP echo requests.
+    pub(crate) pings: bool,
 }
 
 /// A pod that stands.
@@ -72,8 +77,14 @@ impl Cluster {
         nodes: &[Node],
         options: &DeployOptions,
     ) -> Result<Deployment, ClusterError> {
-        let placed = place(topology, nodes, options.spread)?;
-        let names = Names::new(scope, lane, topology);
+        let mut deployment = Deployment {
+            lane: lane.to_owned(),
+            names: Names::new(scope, lane, topology),
+            placed: place(topology, nodes, options.spread)?,
+            pings: pings(topology),
+            ..Deployment::default()
+        };
+        let names = deployment.names.clone();
         let creations: Vec<_> = names
             .iter()
             .map(|(logical, real)| {
@@ -91,7 +102,7 @@ impl Cluster {
         let creations: Vec<_> = topology
             .services()
             .map(|(ns, name, spec)| {
-                let manifest = service(scope, lane, &real(ns), name, spec);
+                let manifest = service(scope, lane, &names, &options.cluster_domain, (ns, name), spec);
                 let key = (ns.to_owned(), name.to_owned());
                 async move { self.create_service(manifest).await.map(|service| (key, service)) }
             })
@@ -99,44 +110,28 @@ impl Cluster {
         let services: Vec<((String, String), DeployedService)> =
             stream::iter(creations).buffer_unordered(AT_ONCE).try_collect().await?;
 
+        deployment.services = services.into_iter().collect();
+        let making = Making { scope, nodes, options };
         let mut expected = BTreeSet::new();
         let creations: Vec<_> = topology
             .pods()
+            .filter(|(.., spec)| !spec.late)
             .map(|(ns, name, spec)| {
                 expected.insert((real(ns), name.to_owned()));
-                let mut labels = spec.labels.clone();
-                labels.extend(scope.labels());
-                labels.insert(LANE_LABEL.into(), lane.to_owned());
-                let endpoint = EndpointName::pod(ns, name);
-                let pod = ProbePod {
-                    namespace: real(ns),
-                    name: name.to_owned(),
-                    labels,
-                    annotations: BTreeMap::new(),
-                    options,
-                    serve: spec.serve.clone(),
-                    node: placed.get(&endpoint).map(|index| nodes[*index].hostname.clone()),
-                    host_network: spec.host_network,
-                };
-                self.create_pod(pod.manifest())
+                self.create_pod(probe_pod(making, &deployment, (ns, name), spec, Vec::new()).manifest())
             })
             .collect();
         stream::iter(creations).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
 
         let selector = format!("{LANE_LABEL}={lane},{RUN_LABEL}={}", scope.run);
         let ready = self.wait_ready(&selector, expected, options.ready_limit).await?;
-        let pods = topology
-            .pods()
-            .filter_map(|(ns, name, _)| {
-                let pod = ready.get(&(real(ns), name.to_owned()))?;
-                let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
-                Some((
-                    (ns.to_owned(), name.to_owned()),
-                    DeployedPod { node, ips: ips(pod), uid: pod.metadata.uid.clone().unwrap_or_default() },
-                ))
-            })
-            .collect();
-        Ok(Deployment { lane: lane.to_owned(), pods, services: services.into_iter().collect(), names })
+        let pods = topology.pods().filter_map(|(ns, name, _)| {
+            let pod = ready.get(&(real(ns), name.to_owned()))?;
+            Some(((ns.to_owned(), name.to_owned()), deployed(pod)))
+        });
+        deployment.pods = pods.collect();
+        self.create_slices(scope, topology, &deployment).await?;
+        Ok(deployment)
     }
 
     /// A namespace with what its pods need to be pulled.
@@ -231,55 +226,11 @@ pub(crate) fn namespace(
     }
 }
 
-fn service(scope: &Scope, lane: &str, namespace: &str, name: &str, spec: &ServiceSpec) -> Service {
-    let mut labels = scope.labels();
-    labels.insert(LANE_LABEL.into(), lane.to_owned());
-    let ports = spec.ports.iter().enumerate().map(|(index, port)| ServicePort {
-        name: Some(format!("p{index}")),
-        port: i32::from(port.port.port),
-        protocol: Some(port.port.protocol.kubernetes().to_owned()),
-        target_port: Some(match &port.target {
-            TargetPort::Number(number) => IntOrString::Int(i32::from(*number)),
-            TargetPort::Name(name) => IntOrString::String(name.clone()),
-        }),
-        ..ServicePort::default()
-    });
-    let local = matches!(spec.kind, ServiceKind::NodePort { local: true });
-    let node_port = matches!(spec.kind, ServiceKind::NodePort { .. });
-    Service {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: Some(namespace.to_owned()),
-            labels: Some(labels),
-            ..ObjectMeta::default()
-        },
-        spec: Some(ApiServiceSpec {
-            type_: Some(if node_port { "NodePort" } else { "ClusterIP" }.into()),
-            cluster_ip: (spec.kind == ServiceKind::Headless).then(|| "None".into()),
-            selector: (!spec.selector.is_empty()).then(|| spec.selector.clone()),
-            ports: Some(ports.collect()),
-            ip_family_policy: Some("PreferDualStack".into()),
-            external_traffic_policy: local.then(|| "Local".into()),
-            ..ApiServiceSpec::default()
-        }),
-        ..Service::default()
-    }
-}
-
-/// Addresses and node ports of a Service.
-pub(crate) fn deployed_service(service: &Service) -> DeployedService {
-    let Some(spec) = &service.spec else {
-        return DeployedService { cluster_ips: Vec::new(), node_ports: Vec::new() };
-    };
-    let mut cluster_ips: Vec<IpAddr> = Vec::new();
-    let listed = spec.cluster_ips.iter().flatten().chain(spec.cluster_ip.as_ref());
-    for ip in listed.filter_map(|ip| ip.parse::<IpAddr>().ok()) {
-        if !cluster_ips.iter().any(|have| Family::of(*have) == Family::of(ip)) {
-            cluster_ips.push(ip);
-        }
-    }
-    let port = |port: &ServicePort| port.node_port.and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
-    DeployedService { cluster_ips, node_ports: spec.ports.iter().flatten().map(port).collect() }
+/// Whether anybody is to be pinged.
+pub(crate) fn pings(topology: &Topology) -> bool {
+    let pods = topology.pods().map(|(_, _, pod)| &pod.serve);
+    let extra = topology.endpoints.values().map(|endpoint| &endpoint.serve);
+    pods.chain(extra).any(|serve| serve.ports.contains(&PortProtocol::ICMP))
 }
 
 /// Which node (index) each pod must run on, for pods whose place matters: those with a placement, and those

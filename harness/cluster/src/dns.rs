@@ -9,7 +9,7 @@ use k8s_openapi::{
 use kube::{Api, api::ListParams};
 use verdikt_model::{NamedPort, PortProtocol, Protocol, TargetPort};
 
-use crate::{client::Cluster, deploy::deployed_service, error::ClusterError, pods::ips, ready::is_ready};
+use crate::{client::Cluster, error::ClusterError, pods::ips, ready::is_ready, services::deployed_service};
 
 /// Namespace of the cluster's DNS. It is read, and never changed.
 pub const DNS_NAMESPACE: &str = "kube-system";

@@ -131,6 +131,11 @@ impl Cluster {
             serve: serve.clone(),
             node: node.map(|node| node.hostname.clone()),
             host_network: true,
+            root: false,
+            sidecar: Serve::default(),
+            linger_s: 0,
+            pings: false,
+            first: Vec::new(),
         };
         self.create_pod(pod.manifest()).await?;
         let key = (real.clone(), name.to_owned());

@@ -14,13 +14,19 @@ use k8s_openapi::{
 };
 use verdikt_model::{Family, PortProtocol, Protocol, Serve};
 
-use crate::settings::{DeployOptions, PULL_SECRET};
+use crate::{
+    lifecycle::First,
+    settings::{DeployOptions, PULL_SECRET},
+};
 
 /// The probe image, unless `--image` names another. The only place that knows it.
 pub const DEFAULT_IMAGE: &str = concat!("ghcr.io/verdikt/verdikt-probe:", env!("CARGO_PKG_VERSION"));
 
 /// Name of the container in a probe pod.
 pub const CONTAINER: &str = "probe";
+
+/// Name of its sidecar, where it has one.
+const SIDECAR: &str = "sidecar";
 
 /// Name of the agent's binary in the image.
 pub(crate) const BINARY: &str = "verdikt-probe";
@@ -52,6 +58,16 @@ pub(crate) struct ProbePod<'a> {
     pub(crate) node: Option<String>,
     /// Whether it uses its node's network.
     pub(crate) host_network: bool,
+    /// Whether its processes are root; with its node's network only.
+    pub(crate) root: bool,
+    /// What its sidecar listens on; it has one where this is not empty.
+    pub(crate) sidecar: Serve,
+    /// For how many seconds it serves on once it has been told to end.
+    pub(crate) linger_s: u16,
+    /// Whether it sends ICMP echo requests.
+    pub(crate) pings: bool,
+    /// What it tries with its first instruction.
+    pub(crate) first: Vec<First>,
 }
 
 impl ProbePod<'_> {
@@ -63,7 +79,7 @@ impl ProbePod<'_> {
     pub(crate) fn manifest(self) -> Pod {
         let identity = identity(&self.namespace, &self.name);
         let low_port = self.serve.ports.iter().any(|p| p.port < 1024);
-        let as_root = self.host_network && low_port;
+        let as_root = self.host_network && (low_port || self.root);
         let user = if as_root { 0 } else { USER };
         let text = |quantity: &str| Quantity(quantity.to_owned());
         let mut node_selector = self.options.node_selector.clone();
@@ -74,6 +90,41 @@ impl ProbePod<'_> {
             .pull_secret
             .as_ref()
             .map(|_| vec![LocalObjectReference { name: PULL_SECRET.to_owned() }]);
+        let image = self.options.image.clone();
+        let pull_policy = self.options.pull_policy.map(|policy| policy.as_str().to_owned());
+        let container = |name: &str, serve: &Serve, command: Vec<String>| Container {
+            name: name.into(),
+            image: Some(image.clone()),
+            image_pull_policy: pull_policy.clone(),
+            command: Some(command),
+            env: Some(vec![EnvVar {
+                name: verdikt_protocol::IDENTITY_VARIABLE.into(),
+                value: Some(identity.clone()),
+                ..EnvVar::default()
+            }]),
+            ports: Some(container_ports(serve)),
+            resources: Some(ResourceRequirements {
+                requests: Some([("cpu".into(), text("5m")), ("memory".into(), text("16Mi"))].into()),
+                limits: Some([("memory".into(), text("128Mi"))].into()),
+                ..ResourceRequirements::default()
+            }),
+            security_context: Some(SecurityContext {
+                allow_privilege_escalation: Some(false),
+                read_only_root_filesystem: Some(true),
+                run_as_non_root: Some(!as_root),
+                capabilities: Some(Capabilities {
+                    drop: Some(vec!["ALL".into()]),
+                    add: as_root.then(|| vec!["NET_BIND_SERVICE".into()]),
+                }),
+                ..SecurityContext::default()
+            }),
+            ..Container::default()
+        };
+        let sysctl = |name: &str, value: &str| Sysctl { name: name.into(), value: value.into() };
+        let mut sysctls = vec![sysctl("net.ipv4.ip_unprivileged_port_start", "0")];
+        if self.pings {
+            sysctls.push(sysctl("net.ipv4.ping_group_range", "0 2147483647"));
+        }
         Pod {
             metadata: ObjectMeta {
                 name: Some(self.name),
@@ -83,34 +134,15 @@ impl ProbePod<'_> {
                 ..ObjectMeta::default()
             },
             spec: Some(PodSpec {
-                containers: vec![Container {
-                    name: CONTAINER.into(),
-                    image: Some(self.options.image.clone()),
-                    image_pull_policy: self.options.pull_policy.map(|policy| policy.as_str().to_owned()),
-                    command: Some(command(&self.serve)),
-                    env: Some(vec![EnvVar {
-                        name: verdikt_protocol::IDENTITY_VARIABLE.into(),
-                        value: Some(identity),
-                        ..EnvVar::default()
-                    }]),
-                    ports: Some(container_ports(&self.serve)),
-                    resources: Some(ResourceRequirements {
-                        requests: Some([("cpu".into(), text("5m")), ("memory".into(), text("16Mi"))].into()),
-                        limits: Some([("memory".into(), text("128Mi"))].into()),
-                        ..ResourceRequirements::default()
-                    }),
-                    security_context: Some(SecurityContext {
-                        allow_privilege_escalation: Some(false),
-                        read_only_root_filesystem: Some(true),
-                        run_as_non_root: Some(!as_root),
-                        capabilities: Some(Capabilities {
-                            drop: Some(vec!["ALL".into()]),
-                            add: as_root.then(|| vec!["NET_BIND_SERVICE".into()]),
-                        }),
-                        ..SecurityContext::default()
-                    }),
-                    ..Container::default()
-                }],
+                init_containers: (self.sidecar != Serve::default()).then(|| {
+                    let sidecar = container(SIDECAR, &self.sidecar, command(&self.sidecar, 0, &[]));
+                    vec![Container { restart_policy: Some("Always".into()), ..sidecar }]
+                }),
+                containers: vec![container(
+                    CONTAINER,
+                    &self.serve,
+                    command(&self.serve, self.linger_s, &self.first),
+                )],
                 restart_policy: Some("Never".into()),
                 termination_grace_period_seconds: Some(1),
                 automount_service_account_token: Some(false),
@@ -128,9 +160,7 @@ impl ProbePod<'_> {
                         type_: "RuntimeDefault".into(),
                         ..SeccompProfile::default()
                     }),
-                    sysctls: (!self.host_network).then(|| {
-                        vec![Sysctl { name: "net.ipv4.ip_unprivileged_port_start".into(), value: "0".into() }]
-                    }),
+                    sysctls: (!self.host_network).then_some(sysctls),
                     ..PodSecurityContext::default()
                 }),
                 ..PodSpec::default()
@@ -141,16 +171,25 @@ impl ProbePod<'_> {
 }
 
 /// `verdikt-probe serve --tcp 80,81 --udp 80`
-fn command(serve: &Serve) -> Vec<String> {
+fn command(serve: &Serve, linger_s: u16, first: &[First]) -> Vec<String> {
     let mut command = vec![BINARY.to_owned(), "serve".to_owned()];
-    for protocol in Protocol::ALL {
-        let ports: Vec<String> =
-            serve.ports.iter().filter(|p| p.protocol == *protocol).map(|p| p.port.to_string()).collect();
-        if !ports.is_empty() {
-            command.push(format!("--{protocol}"));
-            command.push(ports.join(","));
+    let mut option = |name: &str, values: Vec<String>| {
+        if !values.is_empty() {
+            command.extend([format!("--{name}"), values.join(",")]);
         }
+    };
+    for protocol in Protocol::OF_POLICIES {
+        let ports = serve.ports.iter().filter(|port| port.protocol == protocol);
+        option(protocol.as_str(), ports.map(|port| port.port.to_string()).collect());
     }
+    option("http", serve.http.iter().map(u16::to_string).collect());
+    option("linger", (linger_s > 0).then(|| format!("{linger_s}s")).into_iter().collect());
+    let target = |First { identity, ip, port }: &First| {
+        let address = std::net::SocketAddr::new(*ip, port.port);
+        let identity = identity.as_ref().map(|identity| format!("{identity}=")).unwrap_or_default();
+        format!("{identity}{address}/{}", port.protocol)
+    };
+    option("first", first.iter().map(target).collect());
     command
 }
 
@@ -163,9 +202,12 @@ fn container_ports(serve: &Serve) -> Vec<ContainerPort> {
         ..ContainerPort::default()
     };
     let named: BTreeSet<&PortProtocol> = serve.names.values().collect();
+    let http = serve.http.iter().map(|port| PortProtocol { port: *port, protocol: Protocol::Tcp });
+    let all: BTreeSet<PortProtocol> =
+        serve.ports.iter().copied().filter(|port| *port != PortProtocol::ICMP).chain(http).collect();
     let mut ports: Vec<ContainerPort> =
         serve.names.iter().map(|(name, port)| declare(Some(name), port)).collect();
-    ports.extend(serve.ports.iter().filter(|port| !named.contains(port)).map(|port| declare(None, port)));
+    ports.extend(all.iter().filter(|port| !named.contains(port)).map(|port| declare(None, port)));
     ports
 }
 
@@ -206,6 +248,11 @@ mod tests {
             serve: serve(),
             node: Some("one".into()),
             host_network,
+            root: false,
+            sidecar: Serve::default(),
+            linger_s: 0,
+            pings: false,
+            first: Vec::new(),
         }
         .manifest()
     }

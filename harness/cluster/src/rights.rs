@@ -34,7 +34,7 @@ pub enum Place {
 }
 
 /// All of them. A test runs the catalogue with exactly these, and sees that each is used.
-pub const RIGHTS: [Right; 14] = [
+pub const RIGHTS: [Right; 15] = [
     need(
         "",
         "namespaces",
@@ -71,6 +71,13 @@ pub const RIGHTS: [Right; 14] = [
         &["create", "get"],
         Place::Own,
         "Services of scenarios; the address of the cluster's DNS",
+    ),
+    need(
+        "discovery.k8s.io",
+        "endpointslices",
+        &["create", "get"],
+        Place::Own,
+        "pods behind Services that have no selector",
     ),
     need(
         "networking.k8s.io",

@@ -1,7 +1,7 @@
 //! One agent session: JSON lines over a pair of streams, many batches in flight, every result counted.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::IpAddr,
     sync::{
         Arc, Mutex,
@@ -17,7 +17,7 @@ use tokio::{
     task::AbortHandle,
     time::timeout,
 };
-use verdikt_protocol::{Probe, ProbeResult, Reply, Request, VERSION};
+use verdikt_protocol::{Probe, ProbeResult, Reply, Request, Task, TaskReport, VERSION};
 
 /// How long what has come already may take to be read when the connection is over.
 const REST: Duration = Duration::from_millis(100);
@@ -56,7 +56,14 @@ struct Table {
     /// Why the session is over, once it is.
     over: Option<String>,
     batches: HashMap<u64, Batch>,
+    /// Who waits for reports of a group, in the order in which they asked.
+    groups: HashMap<u64, VecDeque<oneshot::Sender<Result<Told, String>>>>,
+    /// Who waits for the end of the servers.
+    finishing: VecDeque<oneshot::Sender<Result<(), String>>>,
 }
+
+/// What a report of a group tells: the pod's clock, and its tasks or why there is nothing to tell.
+pub(crate) type Told = (u64, Result<Vec<TaskReport>, String>);
 
 struct Batch {
     asked: usize,
@@ -177,6 +184,70 @@ impl Session {
         }
     }
 
+    /// Begins a group of tasks; gives its id.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub(crate) async fn begin(&self, tasks: Vec<Task>) -> Result<u64, String> {
+        let group = self.next.fetch_add(1, Ordering::Relaxed);
+        self.send(&Request::Begin { group, tasks }).await?;
+        Ok(group)
+    }
+
+    /// Asks how a group stands, or has it end.
+    ///
+    /// # Errors
+    /// Why the session is over, or that no answer came in time.
+    pub(crate) async fn group(&self, group: u64, request: &Request, limit: Duration) -> Result<Told, String> {
+        let (tell, told) = oneshot::channel();
+        self.pending
+            .lock()
+            .expect("no holder of the lock panics")
+            .groups
+            .entry(group)
+            .or_default()
+            .push_back(tell);
+        self.answer(request, told, limit).await?
+    }
+
+    /// Has the pod's servers end.
+    ///
+    /// # Errors
+    /// Why they could not be asked.
+    pub(crate) async fn finish(&self, limit: Duration) -> Result<(), String> {
+        let (tell, told) = oneshot::channel();
+        self.pending.lock().expect("no holder of the lock panics").finishing.push_back(tell);
+        self.answer(&Request::Finish, told, limit).await?
+    }
+
+    /// Sends a request and waits for what the reader hands on.
+    async fn answer<T>(
+        &self,
+        request: &Request,
+        told: oneshot::Receiver<T>,
+        limit: Duration,
+    ) -> Result<T, String> {
+        self.send(request).await?;
+        match timeout(limit, told).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(self.over().unwrap_or_else(|| "the session was closed".to_owned())),
+            Err(_) => {
+                let cause = format!("no answer of the agent within {} s", limit.as_secs());
+                self.pending.lock().expect("no holder of the lock panics").end(&cause);
+                Err(cause)
+            }
+        }
+    }
+
+    async fn send(&self, request: &Request) -> Result<(), String> {
+        if let Some(cause) = self.over() {
+            return Err(cause);
+        }
+        // A closed queue means that the writer is gone; the reader then tells why.
+        let _ = self.lines.send(line(request)).await;
+        Ok(())
+    }
+
     /// Asks the agent to end. The stream is not closed for it: on older exec protocols that would cut everything.
     pub async fn quit(&self) {
         let _ = timeout(Duration::from_secs(1), self.lines.send(line(&Request::Quit))).await;
@@ -196,6 +267,27 @@ impl Table {
         for (_, batch) in self.batches.drain() {
             let _ = batch.out.send(Message::Lost(cause.to_owned()));
         }
+        for waiting in self.groups.drain().flat_map(|(_, waiting)| waiting) {
+            let _ = waiting.send(Err(cause.to_owned()));
+        }
+        for waiting in self.finishing.drain(..) {
+            let _ = waiting.send(Err(cause.to_owned()));
+        }
+    }
+
+    /// Hands a group's report to who asked first.
+    fn report(&mut self, group: u64, told: Told) -> Result<(), String> {
+        let asked = self.groups.get_mut(&group).and_then(VecDeque::pop_front);
+        let asked = asked.ok_or_else(|| format!("the agent reports group {group}, and nobody has asked"))?;
+        // Who gave up waiting does not want to know any more.
+        let _ = asked.send(Ok(told));
+        Ok(())
+    }
+
+    fn finished(&mut self, done: Result<(), String>) -> Result<(), String> {
+        let asked = self.finishing.pop_front().ok_or("the agent answers a question that nobody asked")?;
+        let _ = asked.send(done);
+        Ok(())
     }
 
     /// Takes some results; if any is wrong, none of them is believed.
@@ -373,8 +465,8 @@ fn take(
         }
         Reply::Results { batch, results } => lock().results(batch, results),
         Reply::Done { batch, count } => lock().done(batch, count),
-        Reply::Finishing { .. } => Err("the agent answers a question that nobody asked".to_owned()),
-        Reply::Report { group, .. } => Err(format!("the agent reports group {group}, which nobody began")),
+        Reply::Finishing { done } => lock().finished(done),
+        Reply::Report { group, now_us, tasks } => lock().report(group, (now_us, tasks)),
         Reply::Refused { why } => Err(format!("the agent refused a request: {why}")),
     }
 }

@@ -29,6 +29,8 @@ pub struct DeployOptions {
     pub node_selector: BTreeMap<String, String>,
     /// Where pods go whose place the topology leaves open.
     pub spread: Spread,
+    /// The cluster's DNS domain, for Services that are other names.
+    pub cluster_domain: String,
     /// Longest wait for the pods to be ready.
     pub ready_limit: Duration,
 }
@@ -42,6 +44,7 @@ impl Default for DeployOptions {
             tolerations: Vec::new(),
             node_selector: BTreeMap::new(),
             spread: Spread::Scheduler,
+            cluster_domain: "cluster.local".to_owned(),
             ready_limit: Duration::from_secs(120),
         }
     }

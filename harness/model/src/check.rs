@@ -218,6 +218,8 @@ pub struct CheckRecord {
     pub outcome: Outcome,
     /// The time that belongs to what was seen, in milliseconds; otherwise null.
     pub ms: Option<f64>,
+    /// How far off that may be, since two clocks are compared, in milliseconds; otherwise null.
+    pub within_ms: Option<f64>,
     /// HTTP status; otherwise null.
     pub status: Option<u16>,
     /// Why, for every check that is not a plain pass; otherwise null.

@@ -130,7 +130,7 @@ mod tests {
             for index in which {
                 let works = cells[*index as usize].family == Family::Ipv4 || sweep >= self.ipv6_from;
                 let verdict = if works { Verdict::Allowed } else { Verdict::Dropped };
-                sink(*index, Observation { verdict, rtt_us: 50, detail: None });
+                sink(*index, Observation { verdict, rtt_us: 50, detail: None, seen_as: None });
             }
             sleep(Duration::from_millis(1)).await;
         }

@@ -2,26 +2,32 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use verdikt_cluster::{Agent, ClusterError, Deployment, HostPod, Loss, Objects, ProbePodId};
+use verdikt_cluster::{Agent, ClusterError, Deployment, First, Hello, HostPod, Loss, Objects, ProbePodId};
 use verdikt_model::{
     Action, Cell, EndpointId, EndpointKind, EndpointName, Family, ObjectRef, Topology, World, cells,
 };
+
+use verdikt_protocol::{Probe, ProbeResult, ProbeVerdict, Target, Transport};
 
 use crate::{
     facts::Facts,
     live::{Gaps, Hosts, world},
     queue::host_ports,
+    target::QUERY,
 };
 
 /// Most agent sessions that are opened at once.
 const OPENED_AT_ONCE: usize = 24;
 /// Most signs of life that are asked for at once.
 const CHECKED_AT_ONCE: usize = 256;
+/// How long a DNS server may take that a scenario requires.
+const DNS_PATIENCE: Duration = Duration::from_secs(1);
 /// Longest wait for a lane that used nodes' ports to be gone.
 const GONE: Duration = Duration::from_secs(60);
 
@@ -40,6 +46,8 @@ pub(crate) struct Lane {
     pub(crate) objects: Objects,
     pub(crate) hosts: Hosts,
     touched: Touched,
+    /// Pods that have been told to end and linger.
+    pub(crate) terminating: BTreeSet<EndpointId>,
     /// Whether it was found broken.
     broken: bool,
 }
@@ -48,8 +56,8 @@ pub(crate) struct Lane {
 #[derive(Default)]
 struct Touched {
     objects: BTreeSet<ObjectRef>,
-    /// Labels of a pod or of a namespace.
-    labels: bool,
+    /// Labels of a pod or of a namespace, or pods themselves.
+    beyond_objects: bool,
 }
 
 impl Lane {
@@ -73,7 +81,9 @@ impl Lane {
             .map(|endpoint| agent(facts, &deployment, &hosts, &endpoint.name))
             .collect();
         let mut gaps = Gaps { missing: missing(facts, &world), ..Gaps::default() };
-        gaps.no_sctp = greet(&world, &agents).await?;
+        for (id, hello) in greet(&world, &agents).await? {
+            gaps.greeted(id, &hello);
+        }
         let cells = cells(&world, &facts.families).into();
         let objects = Objects::new(&facts.cluster, &facts.kinds, &facts.scope, &deployment.names);
         Ok(Self {
@@ -87,6 +97,7 @@ impl Lane {
             objects,
             hosts,
             touched: Touched::default(),
+            terminating: BTreeSet::new(),
             broken: false,
         })
     }
@@ -122,7 +133,11 @@ impl Lane {
             checked.into_iter().filter_map(|(id, check)| Some((id, Loss::Died(check.err()?)))).collect();
         let pods: Vec<(EndpointId, ProbePodId)> = (0_u16..)
             .zip(&self.world.endpoints)
-            .filter_map(|(id, endpoint)| Some((EndpointId(id), self.pod(&endpoint.name)?)))
+            .filter(|(id, _)| self.agents[usize::from(*id)].is_some())
+            .map(|(id, endpoint)| (EndpointId(id), endpoint))
+            // The API says of those that linger that they are being deleted, which they are.
+            .filter(|(id, _)| !self.terminating.contains(id))
+            .filter_map(|(id, endpoint)| Some((id, self.pod(&endpoint.name)?)))
             .collect();
         let asked: Vec<ProbePodId> = pods.iter().map(|(_, pod)| pod.clone()).collect();
         match self.facts.cluster.lost_pods(&self.facts.scope, &asked).await {
@@ -163,8 +178,42 @@ impl Lane {
         }
     }
 
-    /// Makes a change in the cluster, and remembers it for [`Self::reset`].
-    pub(crate) async fn act(&mut self, action: &Action, world: &World) -> Result<(), ClusterError> {
+    /// Whether a DNS server answers a pod at this address.
+    ///
+    /// # Errors
+    /// What was seen instead.
+    pub(crate) async fn asks_dns(&self, server: IpAddr) -> Result<(), String> {
+        let agent = self.agents.iter().flatten().next().ok_or("there is no pod that could ask")?;
+        let probe = Probe {
+            n: 0,
+            to: Target::Ip(server),
+            port: 53,
+            transport: Transport::Udp,
+            from: None,
+            expect: Vec::new(),
+            query: Some(QUERY.to_owned()),
+            http: None,
+        };
+        let mut seen = Err("it was not asked".to_owned());
+        let mut take = |_: usize, answer: Result<ProbeResult, &str>| {
+            seen = match answer {
+                Ok(ProbeResult { verdict: ProbeVerdict::Allowed, .. }) => Ok(()),
+                Ok(result) => Err(result.detail.unwrap_or_else(|| "no answer".to_owned())),
+                Err(why) => Err(why.to_owned()),
+            };
+        };
+        agent.probe(vec![probe], DNS_PATIENCE, &mut take).await;
+        seen
+    }
+
+    /// Makes a change in the cluster, and remembers it for [`Self::reset`]. `first`: what a pod that it starts tries with its
+    /// first instruction.
+    pub(crate) async fn act(
+        &mut self,
+        action: &Action,
+        world: &mut World,
+        first: Vec<First>,
+    ) -> Result<(), ClusterError> {
         match action {
             Action::Apply(object) => {
                 self.touched.objects.insert(object.reference());
@@ -176,24 +225,27 @@ impl Lane {
                 Ok(())
             }
             Action::LabelPod { namespace, pod, labels } => {
-                self.touched.labels = true;
+                self.touched.beyond_objects = true;
                 self.objects.label_pod(namespace, pod, labels).await
             }
             Action::LabelNamespace { namespace, labels } => {
-                self.touched.labels = true;
+                self.touched.beyond_objects = true;
                 self.objects.label_namespace(namespace, labels).await
             }
-            Action::Pod { .. } => Err(ClusterError::Object("pods cannot be changed yet".into())),
+            Action::Pod { namespace, pod, change } => {
+                self.touched.beyond_objects = true;
+                self.change_pod((namespace, pod), *change, world, first).await
+            }
         }
     }
 
     /// Undoes what the last scenario did: its objects are deleted. Whether the network is back, too, the next scenario's
-    /// positive control shows. A lane with changed labels is of no use any more: without policies nothing shows when a
+    /// positive control shows. A lane with other pods is of no use any more, and neither is one with changed labels: without policies nothing shows when a
     /// dataplane has taken the old ones again (Cilium may wait for 30 s, its `identity-max-jitter`), and the next
     /// scenario's policies would meet the ones in between.
     pub(crate) async fn reset(&mut self) -> Result<(), ClusterError> {
         let touched = std::mem::take(&mut self.touched);
-        self.broken |= touched.labels;
+        self.broken |= touched.beyond_objects;
         self.delete(&touched.objects).await
     }
 
@@ -239,6 +291,9 @@ impl Lane {
 fn has_families(world: &World, families: &[Family]) -> Result<(), ClusterError> {
     for endpoint in &world.endpoints {
         let EndpointKind::Pod(pod) = &endpoint.kind else { continue };
+        if !pod.is_there() {
+            continue;
+        }
         if let Some(family) = families.iter().find(|family| pod.ip(**family).is_none()) {
             return Err(ClusterError::Failed {
                 what: format!("probe {family}"),
@@ -270,7 +325,11 @@ async fn deploy_hosts(facts: &Facts, lane: &str, topology: &Topology) -> Result<
 
 fn agent(facts: &Facts, deployment: &Deployment, hosts: &Hosts, name: &EndpointName) -> Option<Arc<Agent>> {
     let (namespace, pod) = match name {
-        EndpointName::Pod { namespace, name } => (deployment.names.real(namespace)?.to_owned(), name.clone()),
+        EndpointName::Pod { namespace, name } => {
+            // One that comes late is not there yet.
+            deployment.pods.get(&(namespace.clone(), name.clone()))?;
+            (deployment.names.real(namespace)?.to_owned(), name.clone())
+        }
         EndpointName::Node(n) => hosts.nodes.get(n).map(|host| (host.namespace.clone(), host.pod.clone()))?,
         EndpointName::External(_) => {
             hosts.external.as_ref().map(|host| (host.namespace.clone(), host.pod.clone()))?
@@ -303,24 +362,22 @@ fn missing(facts: &Facts, world: &World) -> BTreeMap<EndpointId, String> {
     missing
 }
 
-/// Opens every session; tells which endpoints have no SCTP.
+/// Opens every session; tells what the agents say of themselves.
 async fn greet(
     world: &World,
     agents: &[Option<Arc<Agent>>],
-) -> Result<BTreeMap<EndpointId, String>, ClusterError> {
+) -> Result<Vec<(EndpointId, Hello)>, ClusterError> {
     let greetings: Vec<_> = (0_u16..)
         .zip(agents)
         .filter_map(|(id, agent)| {
             let (id, agent) = (EndpointId(id), Arc::clone(agent.as_ref()?));
             Some(async move {
                 match agent.hello().await {
-                    Ok(hello) => Ok((id, hello.no_sctp)),
+                    Ok(hello) => Ok((id, hello)),
                     Err(cause) => Err(ClusterError::Session { pod: world.name(id).to_string(), cause }),
                 }
             })
         })
         .collect();
-    let greeted: Vec<(EndpointId, Option<String>)> =
-        stream::iter(greetings).buffer_unordered(OPENED_AT_ONCE).try_collect().await?;
-    Ok(greeted.into_iter().filter_map(|(id, no_sctp)| Some((id, no_sctp?))).collect())
+    stream::iter(greetings).buffer_unordered(OPENED_AT_ONCE).try_collect().await
 }

@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows what kind of cluster it talks to, and nothing sleeps where it can look.
 
+mod checks;
 mod control;
 mod crew;
 mod deadline;
@@ -19,6 +20,7 @@ mod lane;
 mod live;
 mod options;
 mod outcome;
+mod pods;
 mod prepare;
 mod queue;
 mod resume;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use verdikt_cluster::{DNS_NAMESPACE, Deployment, DnsFacts, HostPod};
+use verdikt_cluster::{DNS_NAMESPACE, Deployment, DnsFacts, Hello, HostPod};
 use verdikt_model::{
     Cell, Endpoint, EndpointId, EndpointKind, EndpointName, METADATA_NAME, PodFacts, PodPhase, PortProtocol,
     Protocol, Serve, ServiceFacts, ServiceKind, ServicePortFacts, TargetPort, Topology, Via, World,
@@ -147,6 +147,8 @@ pub(crate) struct Gaps {
     pub(crate) missing: BTreeMap<EndpointId, String>,
     /// Endpoints without SCTP, with the reason.
     pub(crate) no_sctp: BTreeMap<EndpointId, String>,
+    /// Endpoints that cannot send ICMP echo requests, with the reason.
+    pub(crate) no_icmp: BTreeMap<EndpointId, String>,
 }
 
 impl Gaps {
@@ -156,13 +158,31 @@ impl Gaps {
         if let Some(why) = ends.iter().find_map(|end| self.missing.get(end)) {
             return Some(why.clone());
         }
-        let sctp = || ends.iter().find_map(|end| self.no_sctp.get(end));
-        let why = (cell.protocol == Protocol::Sctp).then(sctp).flatten()?;
-        Some(format!("no SCTP in this kernel: {why}"))
+        match cell.protocol {
+            Protocol::Sctp => {
+                let why = ends.iter().find_map(|end| self.no_sctp.get(end))?;
+                Some(format!("no SCTP in this kernel: {why}"))
+            }
+            Protocol::Icmp => {
+                let why = self.no_icmp.get(&cell.from)?;
+                Some(format!("no ICMP echo from there: {why}"))
+            }
+            Protocol::Tcp | Protocol::Udp => None,
+        }
+    }
+
+    /// Notes what an endpoint has said of itself.
+    pub(crate) fn greeted(&mut self, id: EndpointId, hello: &Hello) {
+        if let Some(why) = &hello.no_sctp {
+            self.no_sctp.insert(id, why.clone());
+        }
+        if let Some(why) = &hello.no_icmp {
+            self.no_icmp.insert(id, why.clone());
+        }
     }
 
     /// Whether nothing is missing.
     pub(crate) fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.no_sctp.is_empty()
+        self.missing.is_empty() && self.no_sctp.is_empty() && self.no_icmp.is_empty()
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use verdikt_cluster::Loss;
 use verdikt_model::{
-    EndpointId, EndpointKind, EndpointName, Expectation, Matrix, Outcome, ScenarioOutcome, StepRecord,
-    Verdict, World,
+    CheckRecord, EndpointId, EndpointKind, EndpointName, Expectation, Matrix, Outcome, ScenarioOutcome, Seen,
+    StepRecord, Verdict, World,
 };
 use verdikt_oracle::Oracle;
 
@@ -38,12 +38,32 @@ pub(crate) fn outcome(steps: &[StepRecord]) -> (ScenarioOutcome, Option<String>)
                 }
             }
         }
+        for check in &step.checks {
+            match check.outcome {
+                Outcome::Pass | Outcome::Deviation => measured += 1,
+                Outcome::Fail | Outcome::Flaky => wrong += 1,
+                Outcome::Error => {
+                    unmeasured += 1;
+                    first_error = first_error.or_else(|| {
+                        let reason = check.reason.as_deref().unwrap_or("no answer");
+                        Some(format!("the {} check {} -> {}: {reason}", check.kind, check.from, check.to))
+                    });
+                }
+                Outcome::Skipped => {
+                    skipped += 1;
+                    first_skip = first_skip.or_else(|| check.reason.clone());
+                }
+            }
+        }
     }
     if wrong > 0 {
         (ScenarioOutcome::Failed, None)
     } else if unmeasured > 0 {
         let cause = first_error.unwrap_or_default();
-        (ScenarioOutcome::Errored, Some(format!("{unmeasured} cells could not be measured, such as {cause}")))
+        (
+            ScenarioOutcome::Errored,
+            Some(format!("{unmeasured} of its cells and checks could not be measured, such as {cause}")),
+        )
     } else if measured > 0 {
         (ScenarioOutcome::Passed, None)
     } else if skipped > 0 {
@@ -91,6 +111,18 @@ pub(crate) fn reasons(
         }
         if !parts.is_empty() {
             matrix.reasons.insert(index, parts.join("; "));
+        }
+    }
+}
+
+/// The same for checks: what was measured between endpoints of which one is lost proves nothing.
+pub(crate) fn unprove_checks(checks: &mut [CheckRecord], world: &World, lost: &BTreeMap<EndpointId, Loss>) {
+    for (id, loss) in lost {
+        let name = world.name(*id).to_string();
+        let of = checks.iter_mut().filter(|check| check.from == name || check.to == name);
+        for check in of.filter(|check| check.outcome != Outcome::Skipped) {
+            (check.seen, check.outcome) = (Some(Seen::Error), Outcome::Error);
+            check.reason = Some(format!("{name} {loss}"));
         }
     }
 }

@@ -185,6 +185,7 @@ async fn facts(
     service_cidrs: Vec<IpNet>,
 ) -> Result<Facts, RunError> {
     let mut deploy = options.deploy.clone();
+    deploy.cluster_domain.clone_from(&options.cluster_domain);
     if let Some((namespace, name)) = &options.pull_secret {
         deploy.pull_secret = Some(cluster.pull_secret(namespace, name).await?);
     }

@@ -1,23 +1,26 @@
 //! One scenario in a lane: positive control, then its steps.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use tokio::{
     sync::Semaphore,
     time::{Duration, Instant},
 };
+use verdikt_cluster::{ClusterError, First};
 use verdikt_model::{
-    Cell, CellMatcher, Expectation, Matrix, Outcome, Requirement, Row, Scenario, ScenarioOutcome,
-    ScenarioRecord, Step, StepRecord, World,
+    Action, Cell, CellMatcher, EndpointId, EndpointName, Expectation, Matrix, Outcome, PodChange,
+    Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, World,
 };
 use verdikt_oracle::{Oracle, plan};
 
 use crate::{
+    checks::Checking,
     control::control,
     deadline::{deadline, of_control},
     lane::Lane,
     options::Options,
-    outcome::{outcome, reasons, unprove},
+    outcome::{outcome, reasons, unprove, unprove_checks},
+    pods,
     settle::{Limits, Settling},
     sweep::AgentProber,
     target::Targets,
@@ -41,7 +44,7 @@ impl Setting<'_> {
         let started = Instant::now();
         let mut record = unmeasured(scenario, ScenarioOutcome::Passed, String::new());
         record.reason = None;
-        if let Some(why) = unmet(lane, scenario) {
+        if let Some(why) = unmet(lane, scenario).await {
             (record.outcome, record.reason) = (ScenarioOutcome::Skipped, Some(why));
         } else {
             match self.steps(lane, scenario, &mut record.steps).await {
@@ -68,7 +71,7 @@ impl Setting<'_> {
         let mut world = lane.world.clone();
         let names =
             Arc::new(world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>());
-        let cells = self.relevant(lane, scenario);
+        let mut cells = self.relevant(scenario, &lane.world, &lane.cells);
         let mut control = {
             let measurable: Cow<'_, [Cell]> = if lane.gaps.is_empty() {
                 Cow::Borrowed(&cells)
@@ -82,17 +85,30 @@ impl Setting<'_> {
         }
         .inspect_err(|_| lane.give_up())?;
         let deadline = deadline(self.options.deadline, &mut control.rtts_us);
-        for step in &scenario.steps {
+        let passes: Vec<(u16, &Step)> =
+            (1..=scenario.repeat).flat_map(|pass| std::iter::repeat(pass).zip(&scenario.steps)).collect();
+        for (pass, step) in passes {
+            let begun = self.checking(lane, scenario, &world, deadline).begin(step).await;
+            let firsts = self.firsts(lane, scenario, step, &world, deadline);
             let mut accepted = Instant::now();
             let before = world.clone();
             for action in &step.actions {
-                if let Err(error) = lane.act(action, &world).await {
+                let first = firsts.as_ref().map(|firsts| of_pod(firsts, action, &world).to_vec());
+                let acted = match first {
+                    Ok(first) => lane.act(action, &mut world, first).await,
+                    Err(why) => Err(ClusterError::Object(why.clone())),
+                };
+                if let Err(error) = acted {
                     // Perhaps it was done all the same, or will be: too late for this scenario, and amid the next.
                     lane.give_up();
                     return Err(format!("step {}: {error}", step.name));
                 }
                 accepted = Instant::now();
                 world.apply(action).map_err(|e| format!("step {}: {e}", step.name))?;
+            }
+            if step.actions.iter().any(|action| matches!(action, Action::Pod { .. })) {
+                let there = verdikt_model::cells(&world, &lane.facts.families);
+                cells = self.relevant(scenario, &world, &there.into());
             }
             let mut record = self
                 .step(
@@ -107,8 +123,16 @@ impl Setting<'_> {
                     accepted,
                 )
                 .await;
+            record.pass = pass;
+            if !step.checks.is_empty() {
+                self.tell
+                    .progress(&scenario.name, format!("step {}: {} checks", step.name, step.checks.len()));
+                let checking = self.checking(lane, scenario, &world, deadline);
+                record.checks = checking.finish(step, begun, accepted, Instant::now()).await;
+            }
             let lost = lane.lost().await;
             unprove(&mut record.cells, &world, &lost);
+            unprove_checks(&mut record.checks, &world, &lost);
             records.push(record);
             if let Some((id, loss)) = lost.iter().next() {
                 lane.give_up();
@@ -195,6 +219,44 @@ impl Setting<'_> {
         }
     }
 
+    fn checking<'a>(
+        &'a self,
+        lane: &'a Lane,
+        scenario: &Scenario,
+        world: &'a World,
+        deadline: Duration,
+    ) -> Checking<'a> {
+        Checking {
+            level: scenario.level,
+            world,
+            agents: &lane.agents,
+            targets: Targets::new(world, &lane.deployment.names, &lane.hosts, &self.options.cluster_domain),
+            families: &lane.facts.families,
+            gaps: &lane.gaps,
+            only: &self.options.cells,
+            deadline,
+            limit: Instant::now() + self.options.settle,
+        }
+    }
+
+    /// What the pods that a step starts try with their first instruction.
+    fn firsts(
+        &self,
+        lane: &Lane,
+        scenario: &Scenario,
+        step: &Step,
+        world: &World,
+        deadline: Duration,
+    ) -> Result<BTreeMap<EndpointId, Vec<First>>, String> {
+        let foreseen = pods::foreseen(world, &step.actions, &lane.facts.families);
+        let checking = self.checking(lane, scenario, &foreseen, deadline);
+        let of_pod = |(pod, cells): (EndpointId, Vec<(usize, Cell)>)| {
+            let first = |(_, cell): &(usize, Cell)| pods::first(cell, checking.targets.probe(0, cell)?);
+            Ok((pod, cells.iter().map(first).collect::<Result<Vec<First>, String>>()?))
+        };
+        checking.first_cells(step).into_iter().map(of_pod).collect()
+    }
+
     fn prober<'a>(&'a self, lane: &'a Lane, name: &'a str, world: &'a World) -> Timed<'a, AgentProber<'a>> {
         let prober = AgentProber {
             agents: &lane.agents,
@@ -205,25 +267,36 @@ impl Setting<'_> {
     }
 
     /// The cells that the scenario's steps or the user's patterns ask for.
-    fn relevant(&self, lane: &Lane, scenario: &Scenario) -> Arc<[Cell]> {
+    fn relevant(&self, scenario: &Scenario, world: &World, cells: &Arc<[Cell]>) -> Arc<[Cell]> {
         let all_steps = scenario.steps.iter().any(|step| step.expect.derived);
         if all_steps && self.options.cells.is_empty() {
-            return Arc::clone(&lane.cells);
+            return Arc::clone(cells);
         }
         let named: Vec<CellMatcher<'_>> = if all_steps {
             Vec::new()
         } else {
             let rules = scenario.steps.iter().flat_map(|step| &step.expect.rules);
-            rules.map(|rule| CellMatcher::new(&rule.pattern, &lane.world)).collect()
+            rules.map(|rule| CellMatcher::new(&rule.pattern, world)).collect()
         };
         let chosen: Vec<CellMatcher<'_>> =
-            self.options.cells.iter().map(|pattern| CellMatcher::new(pattern, &lane.world)).collect();
-        lane.cells
+            self.options.cells.iter().map(|pattern| CellMatcher::new(pattern, world)).collect();
+        cells
             .iter()
             .filter(|cell| all_steps || named.iter().any(|filter| filter.matches(cell)))
             .filter(|cell| chosen.is_empty() || chosen.iter().any(|filter| filter.matches(cell)))
             .copied()
             .collect()
+    }
+}
+
+/// What the pod of an action tries first.
+fn of_pod<'a>(firsts: &'a BTreeMap<EndpointId, Vec<First>>, action: &Action, world: &World) -> &'a [First] {
+    match action {
+        Action::Pod { namespace, pod, change: PodChange::Start } => {
+            let id = world.find(&EndpointName::pod(namespace, pod));
+            id.and_then(|id| firsts.get(&id)).map(Vec::as_slice).unwrap_or_default()
+        }
+        _ => &[],
     }
 }
 
@@ -241,8 +314,23 @@ fn is_telling(before: &World, rows: &[Row]) -> bool {
 }
 
 /// Why a scenario is skipped in this lane; what can be known without one is checked before.
-fn unmet(lane: &Lane, scenario: &Scenario) -> Option<String> {
-    let needs_sctp = scenario.requires.contains(&Requirement::Sctp);
-    let why = lane.gaps.no_sctp.values().next().filter(|_| needs_sctp)?;
-    Some(format!("needs SCTP: {why}"))
+async fn unmet(lane: &Lane, scenario: &Scenario) -> Option<String> {
+    for requirement in &scenario.requires {
+        match requirement {
+            Requirement::Sctp => {
+                if let Some(why) = lane.gaps.no_sctp.values().next() {
+                    return Some(format!("needs SCTP: {why}"));
+                }
+            }
+            Requirement::Dns(address) => {
+                let answers = lane.asks_dns(*address).await;
+                if let Err(why) = answers {
+                    return Some(format!("needs a DNS server at {address}: {why}"));
+                }
+            }
+            // Looked at before there was a lane.
+            Requirement::Crd(_) | Requirement::DualStack | Requirement::Nodes(_) | Requirement::External => {}
+        }
+    }
+    None
 }

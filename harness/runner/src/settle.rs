@@ -227,10 +227,12 @@ impl<P: Prober + Sync> Settling<'_, P> {
 
     fn observe(&mut self, index: u32, observation: Observation, notes: &mut BTreeMap<u32, Note>, hold: bool) {
         let row = &mut self.rows[index as usize];
-        let Observation { verdict, rtt_us, detail } = silence_of_dns(row, observation, self.resolved_before);
+        let Observation { verdict, rtt_us, detail, seen_as } =
+            silence_of_dns(row, observation, self.resolved_before);
         let before = row.observed.replace(verdict);
         row.attempts = row.attempts.saturating_add(1);
         row.rtt_us = rtt_us;
+        row.seen_as = seen_as;
         if detail.is_some() && !is_right(row) {
             notes.entry(index).or_default().detail = detail;
         } else if let Some(note) = notes.get_mut(&index) {
@@ -298,7 +300,7 @@ fn silence_of_dns(
         return observation;
     };
     let text = detail.strip_prefix("resolution: ").unwrap_or(detail);
-    Observation { verdict, rtt_us: 0, detail: Some(text.into()) }
+    Observation { verdict, rtt_us: 0, detail: Some(text.into()), seen_as: None }
 }
 
 #[cfg(test)]

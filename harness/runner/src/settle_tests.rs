@@ -52,7 +52,7 @@ impl Prober for Fake {
 }
 
 fn saw(verdict: Verdict) -> Observation {
-    Observation { verdict, rtt_us: u32::from(verdict == Verdict::Allowed) * 100, detail: None }
+    Observation { verdict, rtt_us: u32::from(verdict == Verdict::Allowed) * 100, detail: None, seen_as: None }
 }
 
 fn steady(verdict: Verdict) -> Behaviour {

@@ -8,7 +8,7 @@ use tokio::{
     time::Duration,
 };
 use verdikt_cluster::Agent;
-use verdikt_model::{Cell, Verdict};
+use verdikt_model::{Cell, SeenAs, Verdict};
 use verdikt_protocol::{Probe, ProbeResult, ProbeVerdict};
 
 use crate::target::Targets;
@@ -29,11 +29,13 @@ pub(crate) struct Observation {
     pub(crate) rtt_us: u32,
     /// Cause of a refusal or an error.
     pub(crate) detail: Option<Box<str>>,
+    /// The source address that the server saw, where it was not the client's own.
+    pub(crate) seen_as: Option<SeenAs>,
 }
 
 impl Observation {
     pub(crate) fn error(why: impl Into<Box<str>>) -> Self {
-        Self { verdict: Verdict::Error, rtt_us: 0, detail: Some(why.into()) }
+        Self { verdict: Verdict::Error, rtt_us: 0, detail: Some(why.into()), seen_as: None }
     }
 }
 
@@ -118,7 +120,10 @@ impl AgentProber<'_> {
             return;
         };
         let mut take = |n: usize, answer: Result<ProbeResult, &str>| match answer {
-            Ok(result) => tell(asked[n], observe(result)),
+            Ok(result) => {
+                let source = result.source.map(|ip| self.targets.seen_as(ip));
+                tell(asked[n], Observation { seen_as: source, ..observe(result) });
+            }
             Err(why) => tell(asked[n], Observation::error(why)),
         };
         agent.probe(probes, deadline, &mut take).await;
@@ -132,5 +137,10 @@ fn observe(result: ProbeResult) -> Observation {
         ProbeVerdict::Rejected => Verdict::Rejected,
         ProbeVerdict::Error => Verdict::Error,
     };
-    Observation { verdict, rtt_us: result.rtt_us, detail: result.detail.map(String::into_boxed_str) }
+    Observation {
+        verdict,
+        rtt_us: result.rtt_us,
+        detail: result.detail.map(String::into_boxed_str),
+        seen_as: None,
+    }
 }

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use verdikt_cluster::{Names, identity};
-use verdikt_model::{Cell, EndpointKind, EndpointName, Protocol, ServiceFacts, Via, World};
+use verdikt_model::{Cell, EndpointKind, EndpointName, Protocol, SeenAs, ServiceFacts, Via, World};
 use verdikt_protocol::{Probe, Target, Transport};
 
 use crate::live::Hosts;
 
 /// A name that every cluster's DNS knows; an answer of any kind is the proof, so the domain does not matter.
-const QUERY: &str = "kubernetes.default.svc.cluster.local.";
+pub(crate) const QUERY: &str = "kubernetes.default.svc.cluster.local.";
 
 /// Makes probes for the cells of one world.
 pub(crate) struct Targets<'w> {
@@ -71,6 +71,11 @@ impl<'w> Targets<'w> {
             query,
             http: None,
         })
+    }
+
+    /// Whose an address is that a server saw instead of the client's own.
+    pub(crate) fn seen_as(&self, ip: IpAddr) -> SeenAs {
+        if self.world.nodes.iter().flatten().any(|node| *node == ip) { SeenAs::Node } else { SeenAs::Other }
     }
 
     /// An external host has several addresses; a probe from it must leave from the right one.

@@ -1,0 +1,195 @@
+//! First moments, transfers and HTTP: looked at once the step is in force.
+
+use std::collections::BTreeMap;
+
+use tokio::time::{Duration, Instant, sleep};
+use verdikt_cluster::GroupReport;
+use verdikt_model::{Cell, Check, CheckExpect, CheckKind, EndpointId, Outcome, Seen, Step};
+use verdikt_oracle::Oracle;
+use verdikt_protocol::{HttpRequest, Probe, ProbeResult, ProbeVerdict, Task, Work};
+
+use super::{
+    Checking,
+    read::{self, Reading, judge},
+};
+
+/// How long a pod must not have got through any more before its first moments are over.
+const QUIET_US: u64 = 1_000_000;
+/// From one look to the next.
+const LOOK: Duration = Duration::from_millis(50);
+/// A transfer without progress for so long has stalled, and longest time for one.
+const STALLED: Duration = Duration::from_secs(3);
+const TRANSFER: Duration = Duration::from_secs(60);
+
+type Seens = Vec<(Cell, Reading)>;
+
+impl Checking<'_> {
+    /// What pods that were started in this step got through from their first instruction on.
+    pub(super) async fn firsts(&self, step: &Step, oracle: &Oracle<'_>) -> Vec<(usize, Cell, Reading)> {
+        let mut seen = Vec::new();
+        for (pod, cells) in self.first_cells(step) {
+            match self.first_of(pod, &cells, step, oracle).await {
+                Ok(readings) => {
+                    let all = cells.into_iter().zip(readings);
+                    seen.extend(all.map(|((check, cell), reading)| (check, cell, reading)));
+                }
+                Err(why) => {
+                    let all = cells.into_iter();
+                    seen.extend(all.map(|(check, cell)| (check, cell, Reading::error(why.clone()))));
+                }
+            }
+        }
+        seen
+    }
+
+    /// The cells of a step's first moments by pod, in the order in which each pod tries them, with their checks.
+    pub(crate) fn first_cells(&self, step: &Step) -> BTreeMap<EndpointId, Vec<(usize, Cell)>> {
+        let mut all: BTreeMap<EndpointId, Vec<(usize, Cell)>> = BTreeMap::new();
+        for (index, check) in
+            step.checks.iter().enumerate().filter(|(_, check)| check.kind == CheckKind::First)
+        {
+            for cell in self.cells(check) {
+                all.entry(cell.from).or_default().push((index, cell));
+            }
+        }
+        all
+    }
+
+    async fn first_of(
+        &self,
+        pod: EndpointId,
+        cells: &[(usize, Cell)],
+        step: &Step,
+        oracle: &Oracle<'_>,
+    ) -> Result<Vec<Reading>, String> {
+        let watch = self.agent(pod)?.first().await?;
+        let opening = |(check, cell): &(usize, Cell)| {
+            self.expected(&step.checks[*check], cell, oracle) == CheckExpect::Allow
+        };
+        let is_over = |report: &GroupReport| {
+            cells.iter().zip(&report.tasks).all(|(cell, task)| {
+                let last = task.runs.iter().rev().find(|run| run.verdict == ProbeVerdict::Allowed);
+                let is_open = task.runs.last().is_some_and(|run| run.verdict == ProbeVerdict::Allowed);
+                let quiet = |since: u64| report.now_us().saturating_sub(since) >= QUIET_US;
+                match last {
+                    Some(_) if is_open && opening(cell) => true,
+                    Some(run) => quiet(run.last_us),
+                    None => !opening(cell) && quiet(task.began_us),
+                }
+            })
+        };
+        loop {
+            let report = watch.look().await?;
+            if is_over(&report) || Instant::now() >= self.limit {
+                break;
+            }
+            sleep(LOOK).await;
+        }
+        let report = watch.end().await?;
+        if report.tasks.len() != cells.len() {
+            return Err(format!("the pod tried {} addresses, not {}", report.tasks.len(), cells.len()));
+        }
+        Ok(report.tasks.iter().map(read::first).collect())
+    }
+
+    /// Bytes there and back.
+    pub(super) async fn transfer(&self, check: &Check, bytes: u64) -> Seens {
+        let (sources, mut seen) = self.by_source(check);
+        for (from, cells) in sources {
+            match self.transfer_of(from, &cells, bytes).await {
+                Ok(readings) => seen.extend(cells.into_iter().zip(readings)),
+                Err(why) => seen.extend(failed(cells, &why)),
+            }
+        }
+        seen
+    }
+
+    async fn transfer_of(
+        &self,
+        from: EndpointId,
+        cells: &[Cell],
+        bytes: u64,
+    ) -> Result<Vec<Reading>, String> {
+        let patience_ms = u32::try_from(STALLED.max(self.deadline).as_millis()).unwrap_or(u32::MAX);
+        let task = |(n, cell): (u32, &Cell)| {
+            Ok(Task { probe: self.targets.probe(n, cell)?, work: Work::Transfer { bytes, patience_ms } })
+        };
+        let tasks = (0..).zip(cells).map(task).collect::<Result<Vec<Task>, String>>()?;
+        let watch = self.agent(from)?.begin(tasks).await?;
+        let until = Instant::now() + TRANSFER;
+        loop {
+            let report = watch.look().await?;
+            if report.tasks.iter().all(|task| !task.runs.is_empty()) || Instant::now() >= until {
+                break;
+            }
+            sleep(LOOK).await;
+        }
+        let report = watch.end().await?;
+        let by_n: BTreeMap<u32, _> = report.tasks.iter().map(|task| (task.n, task)).collect();
+        let reading = |n: u32| by_n.get(&n).and_then(|task| read::transfer(task));
+        let late = || Reading::error(format!("it was not over after {} s", TRANSFER.as_secs()));
+        Ok((0..).zip(cells).map(|(n, _)| reading(n).unwrap_or_else(late)).collect())
+    }
+
+    /// HTTP requests, again and again until they are answered as expected or the limit passes.
+    pub(super) async fn http(&self, check: &Check, oracle: &Oracle<'_>) -> Seens {
+        let CheckKind::Http { method, path } = &check.kind else { return Vec::new() };
+        let (sources, mut seen) = self.by_source(check);
+        for (from, cells) in sources {
+            let agent = match self.agent(from) {
+                Ok(agent) => agent,
+                Err(why) => {
+                    seen.extend(failed(cells, &why));
+                    continue;
+                }
+            };
+            let mut pause = LOOK;
+            loop {
+                let mut readings = vec![Reading::error("it was not asked"); cells.len()];
+                let mut probes = Vec::with_capacity(cells.len());
+                let mut asked = Vec::with_capacity(cells.len());
+                for (index, cell) in cells.iter().enumerate() {
+                    match self.targets.probe(u32::try_from(probes.len()).unwrap_or(u32::MAX), cell) {
+                        Ok(probe) => {
+                            let host = self.world.name(cell.to).to_string().replace('/', ".");
+                            let http = HttpRequest { method: method.clone(), path: path.clone(), host };
+                            probes.push(Probe { http: Some(http), ..probe });
+                            asked.push(index);
+                        }
+                        Err(why) => readings[index] = Reading::error(why),
+                    }
+                }
+                let mut take = |n: usize, answer: Result<ProbeResult, &str>| {
+                    readings[asked[n]] = answer.map_or_else(Reading::error, answered);
+                };
+                agent.probe(probes, self.deadline, &mut take).await;
+                let right = |(cell, reading): (&Cell, &Reading)| {
+                    judge(self.expected(check, cell, oracle), reading) == Outcome::Pass
+                };
+                if cells.iter().zip(&readings).all(right) || Instant::now() >= self.limit {
+                    seen.extend(cells.into_iter().zip(readings));
+                    break;
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(500));
+            }
+        }
+        seen
+    }
+}
+
+fn failed(cells: Vec<Cell>, why: &str) -> Seens {
+    cells.into_iter().map(|cell| (cell, Reading::error(why))).collect()
+}
+
+fn answered(result: ProbeResult) -> Reading {
+    let ProbeResult { verdict, detail, status, rtt_us, .. } = result;
+    let seen = match verdict {
+        ProbeVerdict::Allowed => Seen::Answered,
+        ProbeVerdict::Dropped => Seen::Dropped,
+        ProbeVerdict::Rejected => Seen::Rejected,
+        ProbeVerdict::Error => Seen::Error,
+    };
+    let ms = (seen == Seen::Answered).then(|| f64::from(rtt_us / 100) / 10.0);
+    Reading { seen: Some(seen), ms, status, detail }
+}

@@ -1,0 +1,174 @@
+//! What a step measures besides cells.
+//!
+//! ```text
+//! hold, sample   begun before the step's changes ──► changes, settling ──► ended and read
+//! first          begun by the pod with its first instruction ──────────► looked at until quiet, read
+//! transfer, http                                     settled ──► asked ──► read
+//! ```
+
+mod after;
+mod read;
+mod watched;
+
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+use verdikt_cluster::Agent;
+use verdikt_model::{
+    Cell, CellMatcher, CellPattern, Check, CheckExpect, CheckKind, CheckRecord, CheckWord, EndpointId,
+    Family, Level, Outcome, Step, World, check_cells,
+};
+use verdikt_oracle::Oracle;
+
+use self::read::{Reading, judge};
+pub(crate) use self::watched::Watched;
+use crate::{live::Gaps, target::Targets};
+
+/// What checks need of a lane at one moment.
+pub(crate) struct Checking<'a> {
+    pub(crate) level: Level,
+    pub(crate) world: &'a World,
+    pub(crate) agents: &'a [Option<Arc<Agent>>],
+    pub(crate) targets: Targets<'a>,
+    pub(crate) families: &'a [Family],
+    pub(crate) gaps: &'a Gaps,
+    /// Only cells that match one of these; empty for all.
+    pub(crate) only: &'a [CellPattern],
+    /// After which silence means dropped.
+    pub(crate) deadline: Duration,
+    /// Until when what is not as expected is asked again.
+    pub(crate) limit: Instant,
+}
+
+impl<'a> Checking<'a> {
+    /// The cells of a check.
+    pub(crate) fn cells(&self, check: &Check) -> Vec<Cell> {
+        let matcher = CellMatcher::new(&check.pattern, self.world);
+        let only: Vec<CellMatcher<'_>> =
+            self.only.iter().map(|pattern| CellMatcher::new(pattern, self.world)).collect();
+        let mut cells = check_cells(self.world, self.families, &check.kind);
+        cells.retain(|cell| {
+            matcher.matches(cell) && (only.is_empty() || only.iter().any(|only| only.matches(cell)))
+        });
+        cells
+    }
+
+    /// Begins what must be under way before the step's changes.
+    pub(crate) async fn begin(&self, step: &Step) -> Vec<Watched> {
+        let mut begun = Vec::new();
+        for (index, check) in step.checks.iter().enumerate() {
+            if matches!(check.kind, CheckKind::Hold { .. } | CheckKind::Sample) {
+                begun.extend(self.watch(index, check).await);
+            }
+        }
+        begun
+    }
+
+    /// Ends what was begun, does the rest, and reads everything. `accepted`: the API's answer to the last change.
+    pub(crate) async fn finish(
+        &self,
+        step: &Step,
+        begun: Vec<Watched>,
+        accepted: Instant,
+        settled: Instant,
+    ) -> Vec<CheckRecord> {
+        let oracle = Oracle::new(self.world);
+        let mut read: Vec<(usize, Cell, Reading, Option<f64>)> = Vec::new();
+        for watched in begun {
+            let check = &step.checks[watched.check];
+            read.extend(self.end(watched, check, &oracle, accepted, settled).await);
+        }
+        let firsts = self.firsts(step, &oracle).await;
+        read.extend(firsts.into_iter().map(|(check, cell, reading)| (check, cell, reading, None)));
+        for (index, check) in step.checks.iter().enumerate() {
+            let seen = match check.kind {
+                CheckKind::Hold { .. } | CheckKind::Sample | CheckKind::First => Vec::new(),
+                CheckKind::Transfer { bytes } => self.transfer(check, bytes).await,
+                CheckKind::Http { .. } => self.http(check, &oracle).await,
+            };
+            read.extend(seen.into_iter().map(|(cell, reading)| (index, cell, reading, None)));
+        }
+        read.sort_by_key(|(index, cell, ..)| (*index, *cell));
+        read.into_iter()
+            .map(|(index, cell, reading, within_ms)| {
+                let check = &step.checks[index];
+                CheckRecord {
+                    within_ms,
+                    ..self.record(check, &cell, self.expected(check, &cell, &oracle), reading)
+                }
+            })
+            .collect()
+    }
+
+    /// What a check expects of a cell.
+    fn expected(&self, check: &Check, cell: &Cell, oracle: &Oracle<'_>) -> CheckExpect {
+        // HTTP has no cells of which the oracle could know.
+        let word = check.kind.word();
+        if self.level == Level::ImplementationDefined && check.expect != CheckExpect::Derived {
+            return CheckExpect::Either;
+        }
+        if check.expect != CheckExpect::Derived || word == CheckWord::Http {
+            return check.expect;
+        }
+        check.expect.resolve(word, oracle.expect(cell))
+    }
+
+    fn record(&self, check: &Check, cell: &Cell, expected: CheckExpect, reading: Reading) -> CheckRecord {
+        let mut outcome = judge(expected, &reading);
+        let mut reason = reading.detail.clone();
+        if let Some(gap) = self.gaps.reason(cell) {
+            (outcome, reason) = (Outcome::Skipped, Some(gap));
+        }
+        let written = check.expect;
+        let recorded = self.level == Level::ImplementationDefined
+            && !matches!(written, CheckExpect::Derived | CheckExpect::Either);
+        if recorded && judge(written, &reading) == Outcome::Fail {
+            let note =
+                format!("recorded, not judged: this is implementation-defined; written down was {written}");
+            reason = Some(reason.map_or(note.clone(), |reason| format!("{note}; {reason}")));
+        }
+        let what = match &check.kind {
+            CheckKind::Http { method, path } => Some(format!("{method} {path}")),
+            CheckKind::Transfer { bytes } => Some(format!("{bytes} bytes")),
+            CheckKind::Hold { .. } | CheckKind::First | CheckKind::Sample => None,
+        };
+        CheckRecord {
+            kind: check.kind.word(),
+            from: self.world.name(cell.from).to_string(),
+            to: self.world.name(cell.to).to_string(),
+            via: cell.via,
+            port: cell.port,
+            protocol: cell.protocol,
+            family: cell.family,
+            what,
+            expected: expected.to_string(),
+            seen: reading.seen.filter(|_| outcome != Outcome::Skipped),
+            outcome,
+            ms: reading.ms,
+            within_ms: None,
+            status: reading.status,
+            reason,
+        }
+    }
+
+    fn agent(&self, id: EndpointId) -> Result<&Arc<Agent>, String> {
+        let agent = self.agents.get(usize::from(id.0)).and_then(Option::as_ref);
+        agent.ok_or_else(|| format!("{} has no agent", self.world.name(id)))
+    }
+
+    /// The cells of a check by source, without those that cannot be measured here; and the readings of those.
+    fn by_source(&self, check: &Check) -> (Vec<(EndpointId, Vec<Cell>)>, Vec<(Cell, Reading)>) {
+        let (mut sources, mut gaps): (Vec<(EndpointId, Vec<Cell>)>, _) = (Vec::new(), Vec::new());
+        for cell in self.cells(check) {
+            if self.gaps.reason(&cell).is_some() {
+                gaps.push((cell, Reading::default()));
+                continue;
+            }
+            match sources.last_mut() {
+                Some((from, cells)) if *from == cell.from => cells.push(cell),
+                _ => sources.push((cell.from, vec![cell])),
+            }
+        }
+        (sources, gaps)
+    }
+}

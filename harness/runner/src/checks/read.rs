@@ -1,0 +1,216 @@
+//! From a task's runs to what a check has seen. Pure; times are told by `at`, in microseconds from the API's answer on.
+
+use verdikt_model::{CheckExpect, Outcome, Seen};
+use verdikt_protocol::{ProbeVerdict, Run, TaskReport};
+
+/// Silence on a held connection for so long, until the end, means that it is cut.
+pub(super) const CUT_US: u64 = 500_000;
+
+/// What a check has seen.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Reading {
+    pub(super) seen: Option<Seen>,
+    pub(super) ms: Option<f64>,
+    pub(super) status: Option<u16>,
+    pub(super) detail: Option<String>,
+}
+
+impl Reading {
+    fn new(seen: Seen, us: Option<i64>) -> Self {
+        Self { seen: Some(seen), ms: us.map(millis), ..Self::default() }
+    }
+
+    pub(super) fn error(why: impl Into<String>) -> Self {
+        Self { seen: Some(Seen::Error), detail: Some(why.into()), ..Self::default() }
+    }
+
+    fn because(self, detail: Option<String>) -> Self {
+        Self { detail, ..self }
+    }
+}
+
+/// Microseconds as milliseconds with one decimal; nothing takes force before the API's answer that can be told apart
+/// from the answer's own way.
+fn millis(us: i64) -> f64 {
+    (us.max(0) as f64 / 100.0).round() / 10.0
+}
+
+const fn allowed(run: &Run) -> bool {
+    matches!(run.verdict, ProbeVerdict::Allowed)
+}
+
+/// A held connection.
+pub(super) fn hold(report: &TaskReport, now_us: u64, at: impl Fn(u64) -> i64) -> Reading {
+    let (Some(last), Some(answered)) =
+        (report.runs.last(), report.runs.iter().rev().find(|run| allowed(run)))
+    else {
+        return Reading::error("the connection was never answered");
+    };
+    match last.verdict {
+        ProbeVerdict::Allowed => {
+            let gaps = report.runs.windows(3).filter(|runs| !allowed(&runs[1]) && allowed(&runs[0]));
+            let longest = gaps.map(|runs| runs[2].first_us - runs[0].last_us).max();
+            let detail = longest.map(|us| format!("it was silent for {} ms in between", us / 1000));
+            Reading::new(Seen::Survived, None).because(detail)
+        }
+        ProbeVerdict::Rejected => {
+            Reading::new(Seen::Cut, Some(at(answered.last_us))).because(last.detail.clone())
+        }
+        ProbeVerdict::Dropped if now_us.saturating_sub(answered.last_us) >= CUT_US => {
+            Reading::new(Seen::Cut, Some(at(answered.last_us)))
+        }
+        ProbeVerdict::Dropped => Reading::error("it was silent for too short a time to tell"),
+        ProbeVerdict::Error => Reading::error(last.detail.clone().unwrap_or_default()),
+    }
+}
+
+/// From when on a cell was as wanted for good.
+pub(super) fn sample(report: &TaskReport, want_allowed: bool, at: impl Fn(u64) -> i64) -> Reading {
+    let right = |run: &&Run| match run.verdict {
+        ProbeVerdict::Allowed => want_allowed,
+        ProbeVerdict::Dropped | ProbeVerdict::Rejected => !want_allowed,
+        ProbeVerdict::Error => false,
+    };
+    let good = report.runs.iter().rev().take_while(right).count();
+    match report.runs.len() - good {
+        _ if good == 0 => {
+            let last = report.runs.last().and_then(|run| run.detail.clone());
+            Reading::error(last.unwrap_or_else(|| "it was not as expected at the end".to_owned()))
+        }
+        0 => Reading { detail: Some("it was so before the change".into()), ..Reading::default() },
+        since => Reading::new(Seen::Changed, Some(at(report.runs[since].first_us))),
+    }
+}
+
+/// A pod's first moments, in its own clock.
+pub(super) fn first(report: &TaskReport) -> Reading {
+    let since = |us: u64| i64::try_from(us.saturating_sub(report.began_us)).ok();
+    let mut open = report.runs.iter().filter(|run| allowed(run));
+    let Some(opened) = open.next() else {
+        return match report.runs.last() {
+            None => Reading::error("nothing was tried"),
+            Some(Run { verdict: ProbeVerdict::Error, detail, .. }) => {
+                Reading::error(detail.clone().unwrap_or_default())
+            }
+            Some(_) => Reading::new(Seen::Closed, None),
+        };
+    };
+    let last = open.next_back().unwrap_or(opened);
+    if report.runs.last().is_some_and(allowed) {
+        Reading::new(Seen::Opened, since(opened.first_us))
+    } else {
+        let count: u32 = report.runs.iter().filter(|run| allowed(run)).map(|run| run.count).sum();
+        let from = since(opened.first_us).map(millis).unwrap_or_default();
+        let detail =
+            format!("{count} attempts got through, the first {from} ms after the pod's first instruction");
+        Reading::new(Seen::Window, since(last.last_us)).because(Some(detail))
+    }
+}
+
+/// A transfer that is over; `None` while it is not.
+pub(super) fn transfer(report: &TaskReport) -> Option<Reading> {
+    let run = report.runs.first()?;
+    let took = run.last_us.checked_sub(report.began_us).and_then(|us| i64::try_from(us).ok());
+    let so_far = || Some(format!("{} bytes came back", report.bytes));
+    Some(match run.verdict {
+        ProbeVerdict::Allowed => Reading::new(Seen::Complete, took),
+        ProbeVerdict::Dropped => Reading::new(Seen::Dropped, None).because(so_far()),
+        ProbeVerdict::Rejected => {
+            Reading::new(Seen::Rejected, None).because(run.detail.clone().or_else(so_far))
+        }
+        ProbeVerdict::Error => Reading::error(run.detail.clone().unwrap_or_default()),
+    })
+}
+
+/// How what was seen compares with what should be.
+pub(super) fn judge(expect: CheckExpect, reading: &Reading) -> Outcome {
+    let status = reading.status.unwrap_or_default();
+    let right = match (expect, reading.seen) {
+        (_, Some(Seen::Error)) => return Outcome::Error,
+        (_, None) => return Outcome::Skipped,
+        (CheckExpect::Either | CheckExpect::Derived, _) | (_, Some(Seen::Changed)) => true,
+        (CheckExpect::Survives, Some(seen)) => seen == Seen::Survived,
+        (CheckExpect::Cut, Some(seen)) => seen == Seen::Cut,
+        (CheckExpect::Closed, Some(seen)) => seen == Seen::Closed,
+        (CheckExpect::Allow, Some(Seen::Answered)) => status < 400,
+        (CheckExpect::Allow, Some(seen)) => matches!(seen, Seen::Opened | Seen::Complete),
+        (CheckExpect::Deny, Some(Seen::Answered)) => status == 403,
+        (CheckExpect::Deny, Some(seen)) => matches!(seen, Seen::Dropped | Seen::Rejected),
+        (CheckExpect::Status(expected), Some(seen)) => seen == Seen::Answered && status == expected,
+    };
+    if right { Outcome::Pass } else { Outcome::Fail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ProbeVerdict::{Allowed, Dropped, Rejected};
+
+    /// Runs of 100 ms each, an attempt every millisecond, from 1 s on.
+    fn report(verdicts: &[ProbeVerdict]) -> TaskReport {
+        let runs = verdicts.iter().zip(10_u64..).map(|(verdict, n)| Run {
+            first_us: n * 100_000,
+            last_us: n * 100_000 + 99_000,
+            count: 100,
+            verdict: *verdict,
+            detail: None,
+        });
+        TaskReport { n: 0, began_us: 1_000_000, runs: runs.collect(), bytes: 0, source_port: None }
+    }
+
+    /// The API answered at 1.05 s.
+    fn at(us: u64) -> i64 {
+        us as i64 - 1_050_000
+    }
+
+    #[test]
+    fn a_held_connection_is_cut_only_after_a_long_silence_or_a_reset() {
+        let of = |verdicts: &[ProbeVerdict], now| hold(&report(verdicts), now, at);
+        assert_eq!(of(&[Allowed], 2_000_000).seen, Some(Seen::Survived));
+        let silent = of(&[Allowed, Dropped], 1_700_000);
+        assert_eq!((silent.seen, silent.ms), (Some(Seen::Cut), Some(49.0)));
+        assert_eq!(of(&[Allowed, Dropped], 1_300_000).seen, Some(Seen::Error));
+        assert_eq!(of(&[Allowed, Rejected], 1_201_000).seen, Some(Seen::Cut));
+        assert_eq!(of(&[Dropped], 9_000_000).seen, Some(Seen::Error));
+        let again = of(&[Allowed, Dropped, Allowed], 1_400_000);
+        assert_eq!(again.seen, Some(Seen::Survived));
+        assert!(again.detail.unwrap().contains("101 ms"));
+    }
+
+    #[test]
+    fn a_change_is_timed_by_the_first_attempt_of_the_last_turn() {
+        let denied = sample(&report(&[Allowed, Dropped, Allowed, Dropped]), false, at);
+        assert_eq!((denied.seen, denied.ms), (Some(Seen::Changed), Some(250.0)));
+        let opened = sample(&report(&[Dropped, Allowed]), true, at);
+        assert_eq!(opened.ms, Some(50.0));
+        assert_eq!(sample(&report(&[Dropped]), true, at).seen, Some(Seen::Error));
+        assert_eq!(sample(&report(&[Allowed]), true, at).seen, None);
+        // A refusal is a denial, too.
+        assert_eq!(sample(&report(&[Allowed, Rejected]), false, at).seen, Some(Seen::Changed));
+    }
+
+    #[test]
+    fn first_moments_are_closed_open_or_a_window() {
+        assert_eq!(first(&report(&[Dropped])).seen, Some(Seen::Closed));
+        let window = first(&report(&[Allowed, Dropped]));
+        assert_eq!((window.seen, window.ms), (Some(Seen::Window), Some(99.0)));
+        let opened = first(&report(&[Dropped, Allowed]));
+        assert_eq!((opened.seen, opened.ms), (Some(Seen::Opened), Some(100.0)));
+        assert_eq!(first(&report(&[])).seen, Some(Seen::Error));
+    }
+
+    #[test]
+    fn an_error_is_never_a_denial_and_open_questions_never_fail() {
+        let seen = |seen| Reading { seen: Some(seen), ..Reading::default() };
+        assert_eq!(judge(CheckExpect::Deny, &seen(Seen::Error)), Outcome::Error);
+        assert_eq!(judge(CheckExpect::Deny, &seen(Seen::Dropped)), Outcome::Pass);
+        assert_eq!(judge(CheckExpect::Closed, &seen(Seen::Window)), Outcome::Fail);
+        assert_eq!(judge(CheckExpect::Allow, &seen(Seen::Window)), Outcome::Fail);
+        assert_eq!(judge(CheckExpect::Either, &seen(Seen::Cut)), Outcome::Pass);
+        let answered = |status| Reading { status: Some(status), ..seen(Seen::Answered) };
+        assert_eq!(judge(CheckExpect::Status(403), &answered(403)), Outcome::Pass);
+        assert_eq!(judge(CheckExpect::Status(403), &seen(Seen::Dropped)), Outcome::Fail);
+        assert_eq!(judge(CheckExpect::Allow, &answered(503)), Outcome::Fail);
+        assert_eq!(judge(CheckExpect::Deny, &answered(200)), Outcome::Fail);
+    }
+}

@@ -1,0 +1,163 @@
+//! Held connections and samples: under way before the step's changes, read after them.
+
+use tokio::time::{Duration, Instant, sleep, sleep_until};
+use verdikt_cluster::{Clock, GroupReport, Watch};
+use verdikt_model::{Cell, Check, CheckKind, Expectation};
+use verdikt_oracle::Oracle;
+use verdikt_protocol::{MAX_TASKS, Probe, ProbeVerdict, Task, Work};
+
+use super::{
+    Checking,
+    read::{self, Reading},
+};
+
+/// From one question on a held connection to the next.
+const QUESTION: Duration = Duration::from_millis(10);
+/// From one attempt of a sample to the next, for few cells; each further cell of a pod takes as long again as half of it.
+const ATTEMPT: Duration = Duration::from_millis(1);
+/// How long an attempt waits: a sample wants to know when, and the matrix tells whether.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Looks by which the clocks are compared.
+const LOOKS: usize = 5;
+/// Longest wait until held connections are answered for the first time.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// What was begun for one check in one pod, or why it could not be.
+pub(crate) struct Watched {
+    pub(super) check: usize,
+    cells: Vec<Cell>,
+    begun: Result<Going, String>,
+}
+
+struct Going {
+    watch: Watch,
+    /// By which the pod's clock is known.
+    early: Vec<GroupReport>,
+}
+
+impl Checking<'_> {
+    /// Begins a check, pod by pod.
+    pub(super) async fn watch(&self, index: usize, check: &Check) -> Vec<Watched> {
+        let (sources, gaps) = self.by_source(check);
+        let mut all = Vec::new();
+        for (from, cells) in sources {
+            for cells in cells.chunks(MAX_TASKS) {
+                let begun = async {
+                    let tasks = self.tasks(check, cells)?;
+                    let watch = self.agent(from)?.begin(tasks).await?;
+                    let early = opened(&watch, &check.kind).await?;
+                    Ok(Going { watch, early })
+                };
+                all.push(Watched { check: index, cells: cells.to_vec(), begun: begun.await });
+            }
+        }
+        if !gaps.is_empty() {
+            let cells = gaps.into_iter().map(|(cell, _)| cell).collect();
+            all.push(Watched { check: index, cells, begun: Err(String::new()) });
+        }
+        all
+    }
+
+    fn tasks(&self, check: &Check, cells: &[Cell]) -> Result<Vec<Task>, String> {
+        let patience = match check.kind {
+            CheckKind::Hold { .. } => self.deadline,
+            _ => PATIENCE,
+        };
+        let patience_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        let micros = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+        let attempt = ATTEMPT.max(ATTEMPT / 2 * u32::try_from(cells.len()).unwrap_or(u32::MAX));
+        let work = match check.kind {
+            CheckKind::Hold { .. } => Work::Hold { interval_us: micros(QUESTION), patience_ms },
+            _ => Work::Sample { interval_us: micros(attempt), patience_ms },
+        };
+        let probe = |(n, cell): (u32, &Cell)| self.targets.probe(n, cell);
+        (0..)
+            .zip(cells)
+            .map(probe)
+            .map(|probe: Result<Probe, String>| Ok(Task { probe: probe?, work }))
+            .collect()
+    }
+
+    /// Ends a check in a pod and reads it.
+    pub(super) async fn end(
+        &self,
+        watched: Watched,
+        check: &Check,
+        oracle: &Oracle<'_>,
+        accepted: Instant,
+        settled: Instant,
+    ) -> Vec<(usize, Cell, Reading, Option<f64>)> {
+        let Watched { check: index, cells, begun } = watched;
+        let going = match begun {
+            Ok(going) => going,
+            Err(why) => {
+                return cells
+                    .into_iter()
+                    .map(|cell| (index, cell, Reading::error(why.clone()), None))
+                    .collect();
+            }
+        };
+        match check.kind {
+            CheckKind::Hold { for_ms } => {
+                sleep_until(settled + Duration::from_millis(for_ms.into())).await;
+            }
+            _ => sleep_until(settled.max(accepted) + PATIENCE * 2).await,
+        }
+        let Going { watch, mut early } = going;
+        let last = match watch.end().await {
+            Ok(last) => last,
+            Err(why) => {
+                return cells
+                    .into_iter()
+                    .map(|cell| (index, cell, Reading::error(why.clone()), None))
+                    .collect();
+            }
+        };
+        early.push(last.clone());
+        let clock = Clock::of(&early);
+        let mut all = Vec::new();
+        for (n, cell) in (0..).zip(cells) {
+            let report = last.tasks.iter().find(|task| task.n == n);
+            let (Some(report), Some(clock)) = (report, clock) else {
+                all.push((index, cell, Reading::error("the agent does not report on it"), None));
+                continue;
+            };
+            let at = |us: u64| clock.since(accepted, us);
+            let reading = match check.kind {
+                CheckKind::Hold { .. } => read::hold(report, last.now_us(), at),
+                _ => match oracle.expect(&cell) {
+                    Expectation::Either => Reading {
+                        detail: Some("the specification leaves open what becomes of it".into()),
+                        ..Reading::default()
+                    },
+                    expected => read::sample(report, !expected.is_denial(), at),
+                },
+            };
+            let within = reading.ms.map(|_| (clock.error.as_secs_f64() * 10_000.0).ceil() / 10.0);
+            all.push((index, cell, reading, within));
+        }
+        all
+    }
+}
+
+/// Waits until every held connection has been answered, and compares clocks on the way.
+async fn opened(watch: &Watch, kind: &CheckKind) -> Result<Vec<GroupReport>, String> {
+    let until = Instant::now() + OPENING;
+    let mut reports = Vec::new();
+    loop {
+        let report = watch.look().await?;
+        let hold = matches!(kind, CheckKind::Hold { .. });
+        let answered = |task: &verdikt_protocol::TaskReport| {
+            task.runs.iter().any(|run| run.verdict == ProbeVerdict::Allowed)
+        };
+        let open = !hold || report.tasks.iter().all(answered);
+        let tried = report.tasks.iter().all(|task| !task.runs.is_empty());
+        reports.push(report);
+        if open && reports.len() >= LOOKS && (hold || tried) || Instant::now() >= until {
+            reports.sort_by_key(GroupReport::round_trip);
+            reports.truncate(LOOKS);
+            return Ok(reports);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}

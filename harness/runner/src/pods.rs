@@ -1,0 +1,145 @@
+//! Pods that a step starts or ends.
+
+use std::{net::IpAddr, sync::Arc};
+
+use verdikt_cluster::{ClusterError, First, Making};
+use verdikt_model::{
+    Action, Cell, EndpointId, EndpointKind, EndpointName, Family, PodChange, PodFacts, World,
+};
+use verdikt_protocol::{Probe, Target};
+
+use crate::lane::Lane;
+
+impl Lane {
+    /// Starts or ends a pod, and lets `world` know its node and addresses. `first`: what it tries with its first
+    /// instruction.
+    pub(crate) async fn change_pod(
+        &mut self,
+        (namespace, pod): (&str, &str),
+        change: PodChange,
+        world: &mut World,
+        first: Vec<First>,
+    ) -> Result<(), ClusterError> {
+        let name = EndpointName::pod(namespace, pod);
+        let Some(id) = world.find(&name) else {
+            return Err(ClusterError::Object(format!("there is no pod {name} in the scenario's topology")));
+        };
+        let facts = Arc::clone(&self.facts);
+        match change {
+            PodChange::Start => self.start(id, (namespace, pod), world, first).await,
+            PodChange::Remove => {
+                self.leave(id).await;
+                facts.cluster.remove_pod(&self.deployment, (namespace, pod), None).await?;
+                self.terminating.remove(&id);
+                Ok(())
+            }
+            PodChange::Terminate => {
+                let linger = self.topology.namespaces[namespace].pods[pod].linger_s;
+                self.terminating.insert(id);
+                facts.cluster.terminate_pod(&self.deployment, (namespace, pod), linger).await
+            }
+            PodChange::Complete => {
+                let agent = self.agents[usize::from(id.0)].clone();
+                let agent = agent.ok_or_else(|| ClusterError::Object(format!("{name} is not there")))?;
+                agent
+                    .finish()
+                    .await
+                    .map_err(|cause| ClusterError::Session { pod: name.to_string(), cause })?;
+                self.leave(id).await;
+                facts.cluster.wait_completed(&self.deployment, (namespace, pod)).await
+            }
+        }
+    }
+
+    /// Ends the session with a pod that goes.
+    async fn leave(&mut self, id: EndpointId) {
+        if let Some(agent) = self.agents[usize::from(id.0)].take() {
+            agent.quit().await;
+        }
+    }
+
+    async fn start(
+        &mut self,
+        id: EndpointId,
+        (namespace, pod): (&str, &str),
+        world: &mut World,
+        first: Vec<First>,
+    ) -> Result<(), ClusterError> {
+        let spec = &self.topology.namespaces[namespace].pods[pod];
+        let wanted: Option<Vec<IpAddr>> = spec.address_of.as_ref().map(|of| match of {
+            EndpointName::Pod { namespace, name } => {
+                let pod = self.deployment.pods.get(&(namespace.clone(), name.clone()));
+                pod.map(|pod| pod.ips.clone()).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        });
+        let facts = Arc::clone(&self.facts);
+        let making = Making { scope: &facts.scope, nodes: &facts.nodes, options: &facts.deploy };
+        let made = facts
+            .cluster
+            .start_pod(making, &self.deployment, (namespace, pod), spec, first, wanted.as_deref())
+            .await?;
+        let Some(made) = made else {
+            let of = spec.address_of.as_ref().map(ToString::to_string).unwrap_or_default();
+            let why = format!("no new pod was given the address that {of} had");
+            self.gaps.missing.insert(id, why);
+            // Its cells exist, and are skipped with the reason.
+            placeholder(world, id, &facts.families);
+            return Ok(());
+        };
+        if let EndpointKind::Pod(PodFacts { ips, node, .. }) = &mut world.endpoints[usize::from(id.0)].kind {
+            ips.clone_from(&made.ips);
+            *node = facts.node_index(&made.node);
+        }
+        self.deployment.pods.insert((namespace.to_owned(), pod.to_owned()), made);
+        let real = self.deployment.names.real(namespace).unwrap_or(namespace);
+        let agent = Arc::new(facts.cluster.agent(real, pod));
+        let hello = agent.hello().await;
+        let hello =
+            hello.map_err(|cause| ClusterError::Session { pod: world.name(id).to_string(), cause })?;
+        self.gaps.greeted(id, &hello);
+        self.agents[usize::from(id.0)] = Some(agent);
+        Ok(())
+    }
+}
+
+/// The world as it will be once a step has started its pods: their addresses are not known yet.
+pub(crate) fn foreseen(world: &World, actions: &[Action], families: &[Family]) -> World {
+    let mut foreseen = world.clone();
+    for action in actions {
+        if let Action::Pod { namespace, pod, change: PodChange::Start } = action
+            && let Some(id) = foreseen.find(&EndpointName::pod(namespace, pod))
+            && foreseen.apply(action).is_ok()
+        {
+            placeholder(&mut foreseen, id, families);
+        }
+    }
+    foreseen
+}
+
+/// Gives a pod addresses that stand for unknown ones.
+fn placeholder(world: &mut World, id: EndpointId, families: &[Family]) {
+    let unknown = |family: &Family| -> IpAddr {
+        match family {
+            Family::Ipv4 => [0, 0, 0, 0].into(),
+            Family::Ipv6 => [0; 16].into(),
+        }
+    };
+    if let EndpointKind::Pod(facts) = &mut world.endpoints[usize::from(id.0)].kind {
+        facts.ips = families.iter().map(unknown).collect();
+    }
+}
+
+/// What a pod tries first, from the probe of a cell.
+pub(crate) fn first(cell: &Cell, probe: Probe) -> Result<First, String> {
+    let Target::Ip(ip) = probe.to else {
+        return Err(
+            "a first moment is tried by address, not by name: the name would be resolved first".into()
+        );
+    };
+    let identity = match probe.expect.as_slice() {
+        [only] => Some(only.clone()),
+        _ => None,
+    };
+    Ok(First { identity, ip, port: verdikt_model::PortProtocol { port: probe.port, ..cell.port_protocol() } })
+}
