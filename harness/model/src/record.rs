@@ -324,6 +324,13 @@ impl Summary {
 }
 
 impl ScenarioRecord {
+    /// Checks of this scenario by outcome.
+    pub fn check_counts(&self) -> CellCounts {
+        let mut counts = CellCounts::default();
+        self.steps.iter().flat_map(|s| &s.checks).for_each(|check| counts.add(check.outcome));
+        counts
+    }
+
     /// Cells of this scenario by outcome.
     pub fn counts(&self) -> CellCounts {
         let mut counts = CellCounts::default();

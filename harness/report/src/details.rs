@@ -5,6 +5,7 @@ use std::fmt::Write;
 use verdikt_model::{Outcome, Row, ScenarioOutcome, ScenarioRecord, StepRecord};
 
 use crate::{
+    checks,
     escape::{NAME, SENTENCE, cut},
     grid::{Glyph, grids},
     matrix::{self, Canvas},
@@ -47,8 +48,11 @@ pub(crate) fn details(scenario: &ScenarioRecord, show: Details<'_>) -> String {
     {
         let _ = writeln!(out, "    {}", cut(reason, SENTENCE));
     }
+    for figure in checks::figures(scenario) {
+        let _ = writeln!(out, "    {figure}");
+    }
     for step in &scenario.steps {
-        let notable = step.cells.rows.iter().any(|row| KINDS.contains(&row.outcome));
+        let notable = is_notable(step);
         if show.wide || (notable && unclean) {
             step_details(&mut out, scenario, step, show);
         }
@@ -60,17 +64,27 @@ pub(crate) fn details(scenario: &ScenarioRecord, show: Details<'_>) -> String {
 pub(crate) fn plain_sentences(scenario: &ScenarioRecord, target: &[String]) -> String {
     let mut out = String::new();
     for step in &scenario.steps {
-        if step.cells.rows.iter().any(|row| KINDS.contains(&row.outcome)) {
-            let _ = writeln!(out, "step {}", cut(&step.name, NAME));
+        if is_notable(step) {
+            let _ = writeln!(out, "step {}", step_name(step));
             words(&mut out, scenario, step, "  ", target, Paint { color: false });
         }
     }
     out
 }
 
+fn is_notable(step: &StepRecord) -> bool {
+    step.cells.rows.iter().any(|row| KINDS.contains(&row.outcome))
+        || step.checks.iter().any(checks::is_finding)
+}
+
+/// A step's name, with the pass where it is not the first.
+fn step_name(step: &StepRecord) -> String {
+    let pass = if step.pass > 1 { format!(" (pass {})", step.pass) } else { String::new() };
+    format!("{}{pass}", cut(&step.name, NAME))
+}
+
 fn step_details(out: &mut String, scenario: &ScenarioRecord, step: &StepRecord, show: Details<'_>) {
-    let _ =
-        write!(out, "    {}", show.paint.paint(style::HEAD, format_args!("step {}", cut(&step.name, NAME))));
+    let _ = write!(out, "    {}", show.paint.paint(style::HEAD, format_args!("step {}", step_name(step))));
     match step.settle_ms {
         Some(ms) if show.wide => {
             let _ = write!(out, ": settled in {ms} ms");
@@ -111,6 +125,9 @@ fn step_details(out: &mut String, scenario: &ScenarioRecord, step: &StepRecord, 
     }
     words(out, scenario, step, "      ", show.target, show.paint);
     if show.wide {
+        for check in step.checks.iter().filter(|check| !checks::is_finding(check)) {
+            let _ = writeln!(out, "      {}", checks::sentence(check));
+        }
         for (outcome, what) in
             [(Outcome::Deviation, "known deviation"), (Outcome::Skipped, "skipped"), (Outcome::Pass, "noted")]
         {
@@ -142,6 +159,7 @@ fn words(
             let _ = writeln!(out, "{indent}{more}");
         }
     }
+    checks::findings(out, step, indent);
 }
 
 /// The distinct reasons of cells with an outcome that is no finding, with the number of cells.

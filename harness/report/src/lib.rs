@@ -11,6 +11,7 @@
 //! Text that comes from scenarios, clusters or records is escaped before a terminal sees it ([`escape()`]). A reader
 //! that closes the pipe ends the output and is no error.
 
+mod checks;
 mod common;
 mod details;
 mod escape;

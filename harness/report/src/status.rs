@@ -89,12 +89,20 @@ pub(crate) fn scenario(record: &ScenarioRecord, index: usize, total: usize, pain
 /// What a scenario's line says after its name.
 pub(crate) fn outcome_text(record: &ScenarioRecord) -> String {
     let mut cells = record.counts();
+    let checks = record.check_counts();
     let reason = || record.reason.as_deref().map(|reason| cut(reason, SENTENCE).into_owned());
     let head = match record.outcome {
+        ScenarioOutcome::Passed if checks.total() > 0 => {
+            format!("{}, {}", count(cells.total(), "cell"), count(checks.total(), "check"))
+        }
         ScenarioOutcome::Passed => count(cells.total(), "cell"),
         ScenarioOutcome::Failed if cells.fail > 0 => {
             let verb = if cells.fail == 1 { "differs" } else { "differ" };
             format!("{} of {} {verb}", thousands(cells.fail), count(cells.total(), "cell"))
+        }
+        ScenarioOutcome::Failed if checks.fail > 0 => {
+            let verb = if checks.fail == 1 { "differs" } else { "differ" };
+            format!("{} of {} {verb}", thousands(checks.fail), count(checks.total(), "check"))
         }
         ScenarioOutcome::Failed => reason().unwrap_or_else(|| count(cells.total(), "cell")),
         // The head says it; no need to count it again.
@@ -109,7 +117,7 @@ pub(crate) fn outcome_text(record: &ScenarioRecord) -> String {
 
 /// `     Summary [  19.80s] 42 scenarios: 40 passed, 1 failed, 1 skipped; 3,400 of 3,402 cells as expected`
 pub(crate) fn summary(run: &RunInfo, planned: usize, summary: &Summary, paint: Paint) -> String {
-    let Summary { scenarios, cells, checks: _ } = summary;
+    let Summary { scenarios, cells, checks } = summary;
     let style = if scenarios.failed > 0 {
         style::FAIL
     } else if scenarios.errored > 0 || (scenarios.total() as usize) < planned {
@@ -130,6 +138,10 @@ pub(crate) fn summary(run: &RunInfo, planned: usize, summary: &Summary, paint: P
     }
     let measured = cells.total() - cells.skipped;
     let mut tail = vec![format!("{} of {} as expected", thousands(cells.pass), count(measured, "cell"))];
+    if checks.total() > checks.skipped {
+        let measured = count(checks.total() - checks.skipped, "check");
+        tail.push(format!("{} of {measured}", thousands(checks.pass)));
+    }
     tail.extend(remarks(cells));
     format!(
         "{}\n{} [{:>8}] {}: {}; {}\n",
