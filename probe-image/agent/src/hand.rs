@@ -10,8 +10,9 @@ use verdikt_protocol::{Probe, ProbeVerdict, Target, Transport};
 use crate::{
     Failure,
     arguments::{Arguments, duration, unknown, usage},
-    engine::{Answer, Engine, Job, Outcome},
+    engine::{Engine, Job, Outcome},
     resolv, say, system,
+    talk::Answer,
 };
 
 /// Options that both verbs have.
@@ -35,7 +36,10 @@ impl Options {
                     "tcp" => Transport::Tcp,
                     "udp" => Transport::Udp,
                     "sctp" => Transport::Sctp,
-                    other => return Err(usage(format!("--protocol: `{other}` is none of tcp, udp, sctp"))),
+                    "icmp" => Transport::Icmp,
+                    other => {
+                        return Err(usage(format!("--protocol: `{other}` is none of tcp, udp, sctp, icmp")));
+                    }
                 }
             }
             "--deadline" => self.deadline = duration(arg, &args.value(arg)?)?,
@@ -69,7 +73,10 @@ pub(crate) fn connect(mut args: Arguments) -> Result<u8, Failure> {
         }
     }
     let to = to.ok_or_else(|| usage("connect needs HOST:PORT"))?;
-    let (to, port) = destination(&to, family)?;
+    let (to, port) = match options.transport {
+        Transport::Icmp => (host(&to, family)?, 0),
+        _ => destination(&to, family)?,
+    };
     let probe = Probe {
         n: 0,
         to,
@@ -81,7 +88,9 @@ pub(crate) fn connect(mut args: Arguments) -> Result<u8, Failure> {
         http: None,
     };
     run(probe, &options, |outcome| {
-        let Some(greeting) = &outcome.greeting else { return String::new() };
+        let Some(greeting) = &outcome.greeting else {
+            return format!("echoed in {}", milliseconds(outcome.rtt));
+        };
         format!("answered by {} in {} (saw {})", greeting.id, milliseconds(outcome.rtt), greeting.client)
     })
 }
@@ -101,7 +110,7 @@ pub(crate) fn query(mut args: Arguments) -> Result<u8, Failure> {
         }
     }
     let name = name.ok_or_else(|| usage("query needs NAME"))?;
-    if options.transport == Transport::Sctp {
+    if !matches!(options.transport, Transport::Udp | Transport::Tcp) {
         return Err(usage("--protocol: DNS is asked over udp or tcp"));
     }
     let server = match server {
@@ -200,6 +209,22 @@ fn destination(text: &str, family: Option<u8>) -> Result<(Target, u16), Failure>
         return Err(wrong());
     }
     Ok((Target::Name { name: host.into(), family: family.unwrap_or(4) }, port))
+}
+
+/// `1.2.3.4`, `fd00::1`, `[fd00::1]` or `name`: ICMP has no ports.
+fn host(text: &str, family: Option<u8>) -> Result<Target, Failure> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        let own = if ip.is_ipv4() { 4 } else { 6 };
+        if family.is_some_and(|family| family != own) {
+            return Err(usage(format!("`{text}` is not of the family that -4 or -6 ask for")));
+        }
+        return Ok(Target::Ip(ip));
+    }
+    if text.is_empty() || text.contains([':', '[', ']', '/']) {
+        return Err(usage(format!("`{text}` is no HOST; with --protocol icmp there is no port")));
+    }
+    Ok(Target::Name { name: text.into(), family: family.unwrap_or(4) })
 }
 
 /// `10.96.0.10`, `fd00::a`, `10.96.0.10:5353` or `[fd00::a]:5353`.

@@ -17,6 +17,7 @@ mod resolv;
 mod serve;
 mod session;
 mod system;
+mod talk;
 
 use std::{ffi::OsString, io::Write};
 

@@ -4,16 +4,15 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::op::ResponseCode;
 use nix::sys::epoll::EpollEvent;
-use verdikt_protocol::{Greeting, ProbeVerdict};
+use verdikt_protocol::ProbeVerdict;
 
 use super::{
-    Engine,
-    dns::Answer,
+    Engine, Talk,
     outcome::{Finished, Outcome},
     probe::Phase,
     slab::Key,
-    talk::Heard,
 };
+use crate::talk::{Answer, Heard, identified, source_seen};
 
 /// Silence is believed only when it was concluded within this part of the deadline after its end.
 const LATE: u32 = 8;
@@ -36,8 +35,16 @@ impl Engine {
                 }
             }
             Heard::Greeting(greeting) => {
-                let outcome = identified(greeting, &active.job.probe.expect);
+                let mut outcome = Outcome::of(identified(&greeting.id, &active.job.probe.expect));
+                outcome.greeting = Some(greeting);
                 self.finish(key, talk, outcome);
+            }
+            Heard::Echo => self.finish(key, talk, Outcome::bare(ProbeVerdict::Allowed, None)),
+            // Any answer in HTTP is an answer; only another verdikt server than those meant is none.
+            Heard::Http(answer) => {
+                let expect = &active.job.probe.expect;
+                let outcome = Outcome::of(answer.id.as_ref().map_or(Ok(()), |id| identified(id, expect)));
+                self.finish(key, talk, Outcome { http: Some(answer), ..outcome });
             }
             Heard::Answers(answers) if resolving => self.resolved(key, talk, answers),
             Heard::Answers(answers) => {
@@ -108,7 +115,7 @@ impl Engine {
         let Some(conversation) = self.talks.get_mut(talk) else { return };
         let (server, stream) = (conversation.to, conversation.is_stream());
         if answer.truncated && !stream {
-            let questions = self.talks.remove(talk).map(super::Talk::into_questions).unwrap_or_default();
+            let questions = self.talks.remove(talk).map(Talk::into_questions).unwrap_or_default();
             active.talks[at] = None;
             if let Err(cause) = self.ask_over_tcp(key, at, server, questions) {
                 self.decide(key, None, cause.into());
@@ -165,6 +172,7 @@ impl Engine {
         let mut answered = None;
         if let Some(talk) = talk.and_then(|talk| self.talks.get_mut(talk)) {
             let rtt = talk.started.elapsed();
+            outcome.source = outcome.client().and_then(|client| source_seen(client, &talk.socket));
             answered = Some(rtt);
             outcome.rtt = active.resolution + rtt;
         }
@@ -177,16 +185,6 @@ impl Engine {
         }
         self.finished.push(Finished { batch: active.job.batch, n: active.job.probe.n, outcome });
     }
-}
-
-/// Allowed when the answer comes from one of those that are meant.
-fn identified(greeting: Greeting, expect: &[String]) -> Outcome {
-    let (verdict, detail) = if expect.is_empty() || expect.contains(&greeting.id) {
-        (ProbeVerdict::Allowed, None)
-    } else {
-        (ProbeVerdict::Error, Some(format!("answered by {}, not {}", greeting.id, expect.join(" or "))))
-    };
-    Outcome { greeting: Some(greeting), ..Outcome::bare(verdict, detail) }
 }
 
 /// The codes of answers, unless all is well.

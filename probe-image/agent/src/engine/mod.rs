@@ -9,16 +9,11 @@
 //! first socket is opened, and silence is concluded only after the sockets have been looked at *later* than the
 //! deadline: an agent that the scheduler has left waiting finds the answers that came meanwhile.
 
-mod cause;
 mod decide;
-mod dns;
 mod outcome;
 mod pace;
 mod probe;
 mod slab;
-mod socket;
-mod source_ports;
-mod talk;
 
 use std::{
     cmp::Reverse,
@@ -35,20 +30,17 @@ use nix::{
 };
 use verdikt_protocol::{ProbeVerdict, Target, Transport};
 
+pub(crate) use self::outcome::{Finished, Job, Outcome};
 use self::{
-    cause::Cause,
-    dns::Question,
     pace::Pace,
     probe::{Active, Phase, Step},
     slab::{Key, Slab},
-    source_ports::SourcePorts,
-    talk::{Speech, Talk},
 };
-pub(crate) use self::{
-    dns::Answer,
-    outcome::{Finished, Job, Outcome},
+use crate::{
+    resolv,
+    system::Random,
+    talk::{self, Cause, PROBES, Question, SourcePorts, Speech, Talk},
 };
-use crate::{resolv, system::Random};
 
 /// Keys from here on belong to descriptors of who embeds the engine.
 pub(crate) const EXTERNAL: u64 = 1 << 63;
@@ -95,7 +87,7 @@ impl Engine {
             timers: BinaryHeap::new(),
             most_active: (descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2).clamp(1, MOST_ACTIVE),
             pace: Pace::new(),
-            ports: SourcePorts::new(random.next()),
+            ports: SourcePorts::new(PROBES, random.next()),
             random,
             finished: Vec::new(),
         })
@@ -227,29 +219,18 @@ impl Engine {
     fn converse(&mut self, key: Key, at: usize, now: Instant) -> Result<(), Cause> {
         let Some(active) = self.probes.get_mut(key) else { return Ok(()) };
         let probe = &active.job.probe;
-        let (to, from, transport) = match &active.phase {
-            Phase::Resolving { servers, .. } => (servers[at % servers.len()], None, Transport::Udp),
-            Phase::Probing(to) => (*to, probe.from, probe.transport),
-        };
-        let stream = transport != Transport::Udp;
-        let questions = match (&active.phase, &probe.to, &probe.query) {
-            (Phase::Resolving { .. }, Target::Name { name, family }, _) => {
-                Some(dns::of_family(name, *family, &mut self.random))
+        let (ports, random) = (&mut self.ports, &mut self.random);
+        let talk = match (&active.phase, &probe.to) {
+            (Phase::Resolving { servers, .. }, Target::Name { name, family }) => {
+                let to = servers[at % servers.len()];
+                let questions = talk::of_family(name, *family, random).map_err(Cause::Failed)?;
+                let socket = talk::datagram(to, None, ports, now)?;
+                Talk::begin(key, to, socket, now, Speech::dns(questions, false))?
             }
-            (_, _, Some(name)) => Some(dns::both(name, &mut self.random)),
-            _ => None,
+            (Phase::Resolving { .. }, Target::Ip(_)) => return Ok(()),
+            (Phase::Probing(to), _) => Talk::open(key, probe, *to, ports, random)?,
         };
-        let speech = match questions {
-            Some(questions) => Speech::dns(questions.map_err(Cause::Failed)?, stream),
-            None if stream => Speech::Greeting(Vec::new()),
-            None => Speech::Nonce(self.random.next()),
-        };
-        let socket = if stream {
-            socket::stream(transport, to, from)?
-        } else {
-            socket::datagram(to, from, &mut self.ports, now)?
-        };
-        self.join(at, Talk::begin(key, to, socket, now, speech)?)
+        self.join(at, talk)
     }
 
     /// Asks a name server again over TCP, because its answer did not fit a datagram.
@@ -260,18 +241,18 @@ impl Engine {
         to: SocketAddr,
         questions: Vec<Question>,
     ) -> Result<(), Cause> {
-        let socket = socket::stream(Transport::Tcp, to, None)?;
+        let socket = talk::stream(Transport::Tcp, to, None)?;
         let speech = Speech::dns(questions, true);
         self.join(at, Talk::begin(key, to, socket, Instant::now(), speech)?)
     }
 
     fn join(&mut self, at: usize, talk: Talk) -> Result<(), Cause> {
-        let (probe, interest) = (talk.probe, talk.interest());
+        let (probe, interest) = (talk.owner, talk.interest());
         let key = self.talks.insert(talk);
         if let (Some(active), Some(talk)) = (self.probes.get_mut(probe), self.talks.get_mut(key)) {
             active.talks[at] = Some(key);
             let added = self.epoll.add(&talk.socket, EpollEvent::new(interest, key));
-            return added.map_err(|e| cause::local("epoll_ctl", &e.into()));
+            return added.map_err(|e| talk::local("epoll_ctl", &e.into()));
         }
         self.talks.remove(key);
         Ok(())
@@ -279,7 +260,7 @@ impl Engine {
 
     fn listen(&mut self, key: Key, events: EpollFlags) {
         if let Some(talk) = self.talks.get_mut(key) {
-            let (probe, heard) = (talk.probe, talk.listen(events));
+            let (probe, heard) = (talk.owner, talk.listen(events));
             self.decide(probe, Some(key), heard);
         }
     }
@@ -320,7 +301,7 @@ impl Engine {
         use socket2::{Domain, Protocol, Socket, Type};
         match Socket::new(Domain::IPV4, Type::STREAM.cloexec(), Some(Protocol::SCTP)) {
             Ok(_) => Ok(()),
-            Err(e) => match cause::local("socket", &e) {
+            Err(e) => match talk::local("socket", &e) {
                 Cause::Failed(why) | Cause::Rejected(why) => Err(why),
                 Cause::Nothing | Cause::GaveUp => Err(e.to_string()),
             },

@@ -1,10 +1,10 @@
 //! What goes into the engine and what comes out.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use verdikt_protocol::{Greeting, Probe, ProbeResult, ProbeVerdict};
 
-use super::dns::Answer;
+use crate::talk::{Answer, HttpAnswer};
 
 /// A probe to be made.
 pub(crate) struct Job {
@@ -41,12 +41,39 @@ pub(crate) struct Outcome {
     pub(crate) greeting: Option<Greeting>,
     /// What a name server has answered.
     pub(crate) answers: Vec<Answer>,
+    /// What was answered in HTTP.
+    pub(crate) http: Option<HttpAnswer>,
+    /// Our address as the server saw it, where it is another.
+    pub(crate) source: Option<IpAddr>,
 }
 
 impl Outcome {
     /// An outcome with nothing but a verdict and its cause.
     pub(super) const fn bare(verdict: ProbeVerdict, detail: Option<String>) -> Self {
-        Self { verdict, rtt: Duration::ZERO, sockets: 0, detail, greeting: None, answers: Vec::new() }
+        Self {
+            verdict,
+            rtt: Duration::ZERO,
+            sockets: 0,
+            detail,
+            greeting: None,
+            answers: Vec::new(),
+            http: None,
+            source: None,
+        }
+    }
+
+    /// Allowed, or an error because somebody else has answered.
+    pub(super) fn of(identified: Result<(), String>) -> Self {
+        match identified {
+            Ok(()) => Self::bare(ProbeVerdict::Allowed, None),
+            Err(why) => Self::bare(ProbeVerdict::Error, Some(why)),
+        }
+    }
+
+    /// The client's address and port as the server told them.
+    pub(super) fn client(&self) -> Option<&str> {
+        let http = || self.http.as_ref().and_then(|answer| answer.client.as_deref());
+        self.greeting.as_ref().map(|greeting| greeting.client.as_str()).or_else(http)
     }
 
     /// As it goes over the wire.
@@ -58,8 +85,8 @@ impl Outcome {
             rtt_us,
             sockets: self.sockets,
             detail: self.detail,
-            source: None,
-            status: None,
+            source: self.source,
+            status: self.http.map(|answer| answer.status),
         }
     }
 }

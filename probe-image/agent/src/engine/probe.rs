@@ -3,7 +3,7 @@
 //! ```text
 //! 0        D/3       D/2       2D/3        D
 //! ├─ first socket ─────┬─ again ────────────┤   silence on both until D: dropped
-//!          ├─ second socket ─────┬─ again ──┤   (again: UDP only, the same datagram)
+//!          ├─ second socket ─────┬─ again ──┤   (again: UDP and ICMP, the same datagram)
 //! ```
 //!
 //! Two sockets, because Linux sends the first SYN again only after a second: with one socket, one lost packet
@@ -136,7 +136,7 @@ impl Active {
 
     fn plan(&self) -> Plan {
         match (&self.phase, self.job.probe.transport) {
-            (Phase::Resolving { .. }, _) | (_, Transport::Udp) => DATAGRAM,
+            (Phase::Resolving { .. }, _) | (_, Transport::Udp | Transport::Icmp) => DATAGRAM,
             _ => STREAM,
         }
     }

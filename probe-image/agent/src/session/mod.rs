@@ -25,7 +25,7 @@ use crate::{
     Failure,
     arguments::{Arguments, unknown},
     engine::{EXTERNAL, Engine, Job},
-    serve, system,
+    serve, system, talk,
 };
 
 /// Keys of the session's own descriptors.
@@ -149,7 +149,7 @@ impl Session {
                 version: VERSION,
                 identity: serve::own_identity(),
                 sctp: Engine::sctp(),
-                icmp: Err("not known".into()),
+                icmp: talk::icmp_available(),
                 nameservers: Engine::resolver_addresses(),
             }),
             Request::Quit => return Ok(false),

@@ -19,7 +19,7 @@ use socket2::Socket;
 
 /// What an error proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// The network has refused: with these words.
     Rejected(String),
     /// Something failed that says nothing about policies.
@@ -40,7 +40,7 @@ struct Icmp {
 }
 
 /// What an error means that a system call returned before anything was sent, or while sending.
-pub(super) fn local(doing: &str, error: &io::Error) -> Cause {
+pub(crate) fn local(doing: &str, error: &io::Error) -> Cause {
     match errno(error) {
         // Only filters at the sender's own socket answer so: netfilter's OUTPUT, or a cgroup program (Cilium).
         Errno::EPERM => Cause::Rejected("operation not permitted (local filter)".into()),
@@ -63,7 +63,7 @@ pub(super) fn local(doing: &str, error: &io::Error) -> Cause {
 }
 
 /// What an error means that arrived on a socket after sending. `datagram`: UDP, on which only ICMP brings errors.
-pub(super) fn arrived(socket: &Socket, error: &io::Error, datagram: bool) -> Cause {
+pub(crate) fn arrived(socket: &Socket, error: &io::Error, datagram: bool) -> Cause {
     if let Some(cause) = queued(socket) {
         return cause;
     }
@@ -79,7 +79,7 @@ pub(super) fn arrived(socket: &Socket, error: &io::Error, datagram: bool) -> Cau
 }
 
 /// What the socket's error queue holds; `None` when it is empty.
-pub(super) fn queued(socket: &Socket) -> Option<Cause> {
+pub(crate) fn queued(socket: &Socket) -> Option<Cause> {
     let mut cause = None;
     // A later message does not take back an earlier rejection.
     while let Some(icmp) = next_queued(socket) {

@@ -11,12 +11,12 @@ use crate::system::Random;
 
 /// A question that has been encoded.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
+pub(crate) struct Question {
     id: u16,
     /// A or AAAA.
-    pub(super) kind: RecordType,
+    pub(crate) kind: RecordType,
     /// The message, without a length prefix.
-    pub(super) message: Vec<u8>,
+    pub(crate) message: Vec<u8>,
 }
 
 /// An answer, decoded as far as anybody asks.
@@ -27,18 +27,18 @@ pub(crate) struct Answer {
     /// What the server said.
     pub(crate) code: ResponseCode,
     /// Whether it was cut off.
-    pub(super) truncated: bool,
+    pub(crate) truncated: bool,
     /// Addresses of the asked kind, in the server's order.
     pub(crate) addresses: Vec<IpAddr>,
 }
 
 /// The questions for both families.
-pub(super) fn both(name: &str, random: &mut Random) -> Result<Vec<Question>, String> {
+pub(crate) fn both(name: &str, random: &mut Random) -> Result<Vec<Question>, String> {
     [RecordType::A, RecordType::AAAA].into_iter().map(|kind| Question::new(name, kind, random)).collect()
 }
 
 /// The question for the addresses of one family, 4 or 6.
-pub(super) fn of_family(name: &str, family: u8, random: &mut Random) -> Result<Vec<Question>, String> {
+pub(crate) fn of_family(name: &str, family: u8, random: &mut Random) -> Result<Vec<Question>, String> {
     let kind = match family {
         4 => RecordType::A,
         6 => RecordType::AAAA,
@@ -64,7 +64,7 @@ impl Question {
     }
 
     /// Reads a message as the answer to this question; `None` when it is not.
-    pub(super) fn answer(&self, message: &[u8]) -> Option<Answer> {
+    pub(crate) fn answer(&self, message: &[u8]) -> Option<Answer> {
         // The header alone decides whether it answers: a reply with an error code may carry nothing else.
         let header: &[u8; 12] = message.first_chunk()?;
         let (id, response) = (u16::from_be_bytes([header[0], header[1]]), header[2] & 0x80 != 0);
@@ -90,13 +90,13 @@ impl Question {
 }
 
 /// A message as it is sent over a stream.
-pub(super) fn prefixed(message: &[u8]) -> Vec<u8> {
+pub(crate) fn prefixed(message: &[u8]) -> Vec<u8> {
     let length = message.len() as u16;
     [&length.to_be_bytes(), message].concat()
 }
 
 /// Takes the first whole message off a stream's bytes.
-pub(super) fn take_prefixed(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
+pub(crate) fn take_prefixed(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
     let length = usize::from(u16::from_be_bytes(*bytes.first_chunk()?));
     let message = bytes.get(2..2 + length)?.to_vec();
     bytes.drain(..2 + length);

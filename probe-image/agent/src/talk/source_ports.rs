@@ -5,6 +5,8 @@
 //! "allowed". So ports come from a cursor that walks through the ephemeral range, and a port is never used twice
 //! towards one destination within [`REST`].
 //!
+//! Tasks that go on, which take a port every millisecond, have a range of their own: they must not use up the probes'.
+//!
 //! TCP needs none of this: the kernel's choice is fine, because connection tracking takes a SYN on a closed
 //! entry as a new flow, and every probe closes its connection with RST (see [`super::socket`]).
 
@@ -12,19 +14,23 @@ use std::{
     collections::VecDeque,
     hash::{BuildHasher, RandomState},
     net::SocketAddr,
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
-/// The range: Linux' default ephemeral ports.
-const FIRST: u16 = 32_768;
-/// How many there are, up to 60999.
-const COUNT: usize = 28_232;
+/// Ports of probes: Linux' default ephemeral ports.
+pub(crate) const PROBES: RangeInclusive<u16> = 32_768..=60_999;
+
+/// Ports of tasks: above what usually listens, below Kubernetes' node ports.
+pub(crate) const TASKS: RangeInclusive<u16> = 10_240..=29_999;
 
 /// Longer than any dataplane keeps a UDP flow.
 const REST: Duration = Duration::from_secs(600);
 
 /// The cursor, and what it has given out lately.
-pub(super) struct SourcePorts {
+pub(crate) struct SourcePorts {
+    first: u16,
+    count: usize,
     /// Offset of the port that is next.
     next: usize,
     /// What was given out within [`REST`], oldest first: (hash of the destination, when). The last entry used
@@ -35,26 +41,31 @@ pub(super) struct SourcePorts {
 
 impl SourcePorts {
     /// Starts anywhere in the range: sessions that follow one another in a pod shall not begin alike.
-    pub(super) fn new(seed: u64) -> Self {
-        Self { next: (seed % COUNT as u64) as usize, given: VecDeque::new(), hasher: RandomState::new() }
+    pub(crate) fn new(range: RangeInclusive<u16>, seed: u64) -> Self {
+        let (first, count) = (*range.start(), range.len());
+        let next = (seed % count as u64) as usize;
+        Self { first, count, next, given: VecDeque::new(), hasher: RandomState::new() }
     }
 
     /// A port that has not been used towards this destination lately; `None` when there is none.
-    pub(super) fn take(&mut self, to: SocketAddr, now: Instant) -> Option<u16> {
+    pub(crate) fn take(&mut self, to: SocketAddr, now: Instant) -> Option<u16> {
         while self.given.front().is_some_and(|(_, when)| *when + REST < now) {
             self.given.pop_front();
         }
         let destination = self.hasher.hash_one(to) as u32;
-        for _ in 0..COUNT {
-            let port = FIRST + self.next as u16;
-            let rounds = (1..=self.given.len() / COUNT).map(|round| self.given.len() - round * COUNT);
+        let (count, known) = (self.count, self.given.len());
+        for _ in 0..count {
+            let port = self.first + self.next as u16;
+            let rounds = (1..=self.given.len() / count).map(|round| self.given.len() - round * count);
             let used = rounds.into_iter().any(|at| self.given[at].0 == destination);
-            self.next = (self.next + 1) % COUNT;
+            self.next = (self.next + 1) % count;
             self.given.push_back((destination, now));
             if !used {
                 return Some(port);
             }
         }
+        // The cursor is back where it was, and nothing was given out.
+        self.given.truncate(known);
         None
     }
 }
@@ -71,23 +82,26 @@ mod tests {
 
     #[test]
     fn no_port_comes_twice_until_all_are_used_up() {
-        let (mut ports, now) = (SourcePorts::new(60_000), Instant::now());
-        let taken: HashSet<u16> = (0..COUNT).filter_map(|_| ports.take(to(1), now)).collect();
-        assert_eq!(taken.len(), COUNT);
+        let (mut ports, now) = (SourcePorts::new(PROBES, 60_000), Instant::now());
+        let taken: HashSet<u16> = (0..PROBES.len()).filter_map(|_| ports.take(to(1), now)).collect();
+        assert_eq!(taken.len(), PROBES.len());
         assert!(taken.iter().all(|port| (32_768..=60_999).contains(port)));
-        assert_eq!(ports.take(to(1), now + REST), None, "all have been used towards this destination");
+        for _ in 0..3 {
+            assert_eq!(ports.take(to(1), now + REST), None, "all have been used towards this destination");
+        }
+        assert_eq!(ports.given.len(), PROBES.len(), "asking in vain costs no memory");
         assert!(ports.take(to(2), now + REST).is_some());
     }
 
     #[test]
     fn a_port_comes_back_for_another_destination_and_after_its_rest() {
-        let (mut ports, now) = (SourcePorts::new(0), Instant::now());
+        let (mut ports, now) = (SourcePorts::new(PROBES, 0), Instant::now());
         let first = ports.take(to(1), now).unwrap();
-        for _ in 1..COUNT {
+        for _ in 1..PROBES.len() {
             ports.take(to(2), now).unwrap();
         }
         assert_eq!(ports.take(to(3), now), Some(first));
-        for _ in 1..COUNT {
+        for _ in 1..PROBES.len() {
             ports.take(to(4), now).unwrap();
         }
         assert_ne!(ports.take(to(1), now), Some(first), "two rounds later it is still known");

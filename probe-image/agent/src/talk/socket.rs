@@ -15,11 +15,12 @@ use verdikt_protocol::Transport;
 
 use super::{
     cause::{self, Cause},
+    echo,
     source_ports::SourcePorts,
 };
 
 /// A TCP or SCTP socket that has begun to connect.
-pub(super) fn stream(transport: Transport, to: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Cause> {
+pub(crate) fn stream(transport: Transport, to: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Cause> {
     let protocol = if transport == Transport::Sctp { Protocol::SCTP } else { Protocol::TCP };
     let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), Some(protocol))
         .map_err(|e| cause::local("socket", &e))?;
@@ -40,7 +41,7 @@ pub(super) fn stream(transport: Transport, to: SocketAddr, from: Option<IpAddr>)
 }
 
 /// A UDP socket that is connected and has a source port of its own.
-pub(super) fn datagram(
+pub(crate) fn datagram(
     to: SocketAddr,
     from: Option<IpAddr>,
     ports: &mut SourcePorts,
@@ -68,9 +69,20 @@ pub(super) fn datagram(
     Ok(socket)
 }
 
+/// A ping socket that is connected; the kernel gives it an identifier of its own.
+pub(super) fn echo(to: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Cause> {
+    let socket = echo::socket(Domain::for_address(to))?;
+    report_icmp(&socket, to)?;
+    if let Some(from) = from {
+        bind(&socket, to, from, 0)?;
+    }
+    socket.connect(&to.into()).map_err(|e| cause::local(&format!("connect to {to}"), &e))?;
+    Ok(socket)
+}
+
 /// Sends one message: a datagram, or bytes that fit an empty buffer. An ICMP error that an earlier datagram has
 /// brought about shows here, too.
-pub(super) fn send(socket: &Socket, bytes: &[u8]) -> Result<(), Cause> {
+pub(crate) fn send(socket: &Socket, bytes: &[u8]) -> Result<(), Cause> {
     match (&mut &*socket).write(bytes) {
         Ok(sent) if sent == bytes.len() => Ok(()),
         Ok(_) => Err(Cause::Failed("the send buffer took only a part of the request".into())),

@@ -8,14 +8,17 @@ use std::{
 
 use nix::sys::epoll::EpollFlags;
 use socket2::Socket;
-use verdikt_protocol::{Greeting, nonce_text, udp_request};
+use verdikt_protocol::{Greeting, Probe, Transport, nonce_text, udp_request};
 
 use super::{
     cause::{self, Cause},
     dns::{self, Answer, Question},
-    slab::Key,
+    echo,
+    http::{Exchange, HttpAnswer},
     socket,
+    source_ports::SourcePorts,
 };
+use crate::system::Random;
 
 /// Most bytes of a greeting line.
 const LONGEST_GREETING: usize = 2048;
@@ -24,33 +27,37 @@ const LONGEST_GREETING: usize = 2048;
 const DATAGRAMS: usize = 32;
 
 /// An answer that is none of ours.
-const NOT_OURS: &str = "answered by something that is no verdikt server";
+pub(crate) const NOT_OURS: &str = "answered by something that is no verdikt server";
 
 /// One socket of one probe.
-pub(super) struct Talk {
-    /// The probe.
-    pub(super) probe: Key,
+pub(crate) struct Talk {
+    /// Whose it is; chosen by who opens it.
+    pub(crate) owner: u64,
     /// Where it goes.
-    pub(super) to: SocketAddr,
+    pub(crate) to: SocketAddr,
     /// When its first packet was sent.
-    pub(super) started: Instant,
+    pub(crate) started: Instant,
     /// The socket.
-    pub(super) socket: Socket,
+    pub(crate) socket: Socket,
     speech: Speech,
 }
 
 /// What is said on a socket.
-pub(super) enum Speech {
+pub(crate) enum Speech {
     /// A stream on which the server speaks first. What has come of the greeting so far.
     Greeting(Vec<u8>),
     /// A datagram with this nonce.
     Nonce(u64),
+    /// An ICMP echo request with this nonce.
+    Echo(u64),
+    /// An HTTP request.
+    Http(Exchange),
     /// DNS questions.
     Dns(Dns),
 }
 
 /// DNS questions on a socket, and the answers so far.
-pub(super) struct Dns {
+pub(crate) struct Dns {
     stream: bool,
     asked: bool,
     questions: Vec<Question>,
@@ -59,11 +66,15 @@ pub(super) struct Dns {
 }
 
 /// What was heard on a socket.
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// Nothing that counts.
     Nothing,
     /// A greeting, on UDP with our nonce.
     Greeting(Greeting),
+    /// Our nonce, echoed.
+    Echo,
+    /// An answer in HTTP.
+    Http(HttpAnswer),
     /// Answers to all questions.
     Answers(Vec<Answer>),
     /// The connection stands and the questions have been sent on it.
@@ -88,62 +99,90 @@ impl From<Cause> for Heard {
 
 impl Speech {
     /// These questions.
-    pub(super) fn dns(questions: Vec<Question>, stream: bool) -> Self {
+    pub(crate) fn dns(questions: Vec<Question>, stream: bool) -> Self {
         let answers = vec![None; questions.len()];
         Self::Dns(Dns { stream, asked: false, questions, answers, buffer: Vec::new() })
     }
 }
 
 impl Talk {
-    /// A conversation on a socket that has begun to connect; on UDP, says the first word.
-    pub(super) fn begin(
-        probe: Key,
+    /// Opens a socket for what a probe asks, and begins to talk on it.
+    pub(crate) fn open(
+        owner: u64,
+        probe: &Probe,
+        to: SocketAddr,
+        ports: &mut SourcePorts,
+        random: &mut Random,
+    ) -> Result<Self, Cause> {
+        let started = Instant::now();
+        let stream = matches!(probe.transport, Transport::Tcp | Transport::Sctp);
+        let speech = match (&probe.query, &probe.http, probe.transport) {
+            (Some(_), _, Transport::Icmp) => return Err(Cause::Failed("DNS is not asked over ICMP".into())),
+            (Some(name), _, _) => Speech::dns(dns::both(name, random).map_err(Cause::Failed)?, stream),
+            (_, Some(request), Transport::Tcp) => {
+                Speech::Http(Exchange::new(request).map_err(Cause::Failed)?)
+            }
+            (_, Some(_), _) => return Err(Cause::Failed("HTTP is asked over TCP".into())),
+            (_, _, Transport::Tcp | Transport::Sctp) => Speech::Greeting(Vec::new()),
+            (_, _, Transport::Udp) => Speech::Nonce(random.next()),
+            (_, _, Transport::Icmp) => Speech::Echo(random.next()),
+        };
+        let socket = match probe.transport {
+            Transport::Tcp | Transport::Sctp => socket::stream(probe.transport, to, probe.from)?,
+            Transport::Udp => socket::datagram(to, probe.from, ports, started)?,
+            Transport::Icmp => socket::echo(to, probe.from)?,
+        };
+        Self::begin(owner, to, socket, started, speech)
+    }
+
+    /// A conversation on a socket that has begun to connect; without a connection, says the first word.
+    pub(crate) fn begin(
+        owner: u64,
         to: SocketAddr,
         socket: Socket,
         started: Instant,
         speech: Speech,
     ) -> Result<Self, Cause> {
-        let talk = Self { probe, to, started, socket, speech };
-        match &talk.speech {
-            Speech::Nonce(nonce) => socket::send(&talk.socket, &udp_request(*nonce))?,
-            Speech::Dns(dns) if !dns.stream => {
-                for question in &dns.questions {
-                    socket::send(&talk.socket, &question.message)?;
-                }
-            }
-            Speech::Greeting(_) | Speech::Dns(_) => {}
-        }
+        let talk = Self { owner, to, started, socket, speech };
+        talk.say()?;
         Ok(talk)
     }
 
     /// The events to wait for. A greeting comes by itself: nobody needs to know when the connection stands.
-    pub(super) fn interest(&self) -> EpollFlags {
+    pub(crate) fn interest(&self) -> EpollFlags {
         match &self.speech {
-            Speech::Dns(dns) if dns.stream && !dns.asked => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
+            Speech::Dns(Dns { stream: true, asked: false, .. }) | Speech::Http(Exchange { asked: false, .. }) => {
+                EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT
+            }
             _ => EpollFlags::EPOLLIN,
         }
     }
 
-    /// Says again what has not been answered; only on UDP.
-    pub(super) fn again(&self) -> Heard {
-        let sent = match &self.speech {
+    /// Says again what has not been answered; not on a stream.
+    pub(crate) fn again(&self) -> Heard {
+        self.say().map_or_else(Heard::from, |()| Heard::Nothing)
+    }
+
+    /// Says, without a connection, what has not been answered.
+    fn say(&self) -> Result<(), Cause> {
+        match &self.speech {
             Speech::Nonce(nonce) => socket::send(&self.socket, &udp_request(*nonce)),
+            Speech::Echo(nonce) => socket::send(&self.socket, &echo::request(self.to.is_ipv6(), *nonce)),
             Speech::Dns(dns) if !dns.stream => {
                 let mut open = dns.questions.iter().zip(&dns.answers).filter(|(_, answer)| answer.is_none());
                 open.try_for_each(|(question, _)| socket::send(&self.socket, &question.message))
             }
-            Speech::Greeting(_) | Speech::Dns(_) => Ok(()),
-        };
-        sent.map_or_else(Heard::from, |()| Heard::Nothing)
+            Speech::Greeting(_) | Speech::Http(_) | Speech::Dns(_) => Ok(()),
+        }
     }
 
     /// Whether this is a stream whose connection stands: then the path is open, whatever else happens.
-    pub(super) fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.is_stream() && self.socket.peer_addr().is_ok()
     }
 
     /// The questions that are not answered, when others are.
-    pub(super) fn half_answered(&self) -> Option<String> {
+    pub(crate) fn half_answered(&self) -> Option<String> {
         let Speech::Dns(dns) = &self.speech else { return None };
         let open = || dns.questions.iter().zip(&dns.answers).filter(|(_, answer)| answer.is_none());
         (open().count() < dns.questions.len()).then(|| {
@@ -153,35 +192,32 @@ impl Talk {
     }
 
     /// The questions, to ask them again elsewhere.
-    pub(super) fn into_questions(self) -> Vec<Question> {
+    pub(crate) fn into_questions(self) -> Vec<Question> {
         match self.speech {
             Speech::Dns(dns) => dns.questions,
-            Speech::Greeting(_) | Speech::Nonce(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
-    /// Whether this is no UDP socket.
-    pub(super) fn is_stream(&self) -> bool {
+    /// Whether this is a connection.
+    pub(crate) fn is_stream(&self) -> bool {
         match &self.speech {
-            Speech::Greeting(_) => true,
-            Speech::Nonce(_) => false,
+            Speech::Greeting(_) | Speech::Http(_) => true,
+            Speech::Nonce(_) | Speech::Echo(_) => false,
             Speech::Dns(dns) => dns.stream,
         }
     }
 
     /// Looks at what has come.
-    pub(super) fn listen(&mut self, events: EpollFlags) -> Heard {
+    pub(crate) fn listen(&mut self, events: EpollFlags) -> Heard {
         if !self.is_stream() {
             return self.listen_datagrams();
         }
-        if let Speech::Dns(dns) = &mut self.speech
-            && !dns.asked
-            && events.contains(EpollFlags::EPOLLOUT)
+        if events.contains(EpollFlags::EPOLLOUT)
             && !events.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP)
+            && let Some(asked) = self.ask()
         {
-            let questions: Vec<u8> = dns.questions.iter().flat_map(|q| dns::prefixed(&q.message)).collect();
-            dns.asked = true;
-            return socket::send(&self.socket, &questions).map_or_else(Heard::from, |()| Heard::Asked);
+            return asked.map_or_else(Heard::from, |()| Heard::Asked);
         }
         if events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP) {
             return self.listen_stream();
@@ -194,6 +230,23 @@ impl Talk {
             },
             Heard::from,
         )
+    }
+
+    /// Says what is to be said on a connection that stands; `None` when there is nothing.
+    fn ask(&mut self) -> Option<Result<(), Cause>> {
+        match &mut self.speech {
+            Speech::Dns(dns) if dns.stream && !dns.asked => {
+                dns.asked = true;
+                let questions: Vec<u8> =
+                    dns.questions.iter().flat_map(|q| dns::prefixed(&q.message)).collect();
+                Some(socket::send(&self.socket, &questions))
+            }
+            Speech::Http(http) if !http.asked => {
+                http.asked = true;
+                Some(socket::send(&self.socket, &http.request))
+            }
+            _ => None,
+        }
     }
 
     fn listen_stream(&mut self) -> Heard {
@@ -222,7 +275,12 @@ impl Talk {
                 }
                 heard
             }
-            Speech::Nonce(_) => Heard::Nothing,
+            Speech::Http(http) => match http.take(&bytes[..count]) {
+                None => Heard::Nothing,
+                Some(Ok(answer)) => Heard::Http(answer),
+                Some(Err(why)) => Heard::Failed(why),
+            },
+            Speech::Nonce(_) | Speech::Echo(_) => Heard::Nothing,
         }
     }
 
@@ -263,8 +321,12 @@ impl Talk {
                 Ok(_) => Heard::Odd("an answer came, but to another request (wrong nonce)".into()),
                 Err(_) => Heard::Odd(NOT_OURS.into()),
             },
+            Speech::Echo(nonce) => match echo::nonce(self.to.is_ipv6(), message) {
+                Some(echoed) if echoed == nonce_text(*nonce) => Heard::Echo,
+                _ => Heard::Odd("an echo reply came, but not to our request".into()),
+            },
             Speech::Dns(dns) => dns.take(message),
-            Speech::Greeting(_) => Heard::Nothing,
+            Speech::Greeting(_) | Speech::Http(_) => Heard::Nothing,
         }
     }
 }
