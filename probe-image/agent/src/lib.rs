@@ -3,14 +3,18 @@
 //! ```text
 //! serve    listeners ──► greeting with this pod's identity            (a probe pod's entry point)
 //! agent    stdin: requests ──► session ──► engine ──► results: stdout  (exec'd once in each source pod)
+//!                                      ├─► watch: tasks that go on
+//!                                      └─► control ──► the pod's `serve`
 //! connect  one probe by hand ──► engine ──► one sentence
 //! query    one DNS query by hand ──► engine ──► one sentence
 //! ```
 //!
-//! One thread and one epoll instance a process: hundreds of agents share a machine with what they measure.
+//! One thread a process that waits at one place: hundreds of agents share a machine with what they measure. Only
+//! what a server tries from its first instruction on has a thread of its own.
 //! There is no libc name resolution anywhere: in a static binary it would need NSS at run time.
 
 mod arguments;
+mod control;
 mod engine;
 mod hand;
 mod resolv;
@@ -18,6 +22,7 @@ mod serve;
 mod session;
 mod system;
 mod talk;
+mod watch;
 
 use std::{ffi::OsString, io::Write};
 
@@ -35,14 +40,18 @@ const USAGE: &str = "\
 verdikt-probe: servers and probes of verdikt
 
 usage:
-  verdikt-probe serve [--tcp PORTS] [--udp PORTS] [--sctp PORTS] [--identity NAME]
+  verdikt-probe serve [--tcp PORTS] [--udp PORTS] [--sctp PORTS] [--http PORTS] [--identity NAME]
+                      [--first TARGETS] [--linger 20s]
       answer on these ports (comma-separated) with this pod's identity;
       the identity is by default $VERDIKT_IDENTITY, else the host name
+      --first: before anything else, begin to try these every millisecond, for at most a minute;
+      a target is [IDENTITY=]10.0.0.1:80/tcp or [fd00::1]:80/udp, several are separated by commas
+      --linger: go on for so long after SIGTERM, then end
   verdikt-probe agent
       probe what requests on stdin ask for (JSON lines), results on stdout
-  verdikt-probe connect HOST:PORT [--protocol tcp|udp|sctp] [--deadline 1s] [--expect NAME]
+  verdikt-probe connect HOST:PORT [--protocol tcp|udp|sctp|icmp] [--deadline 1s] [--expect NAME]
                         [-4|-6] [--from ADDRESS] [-o json]
-      one probe; HOST is an address, [IPv6] in brackets, or a name
+      one probe; HOST is an address, [IPv6] in brackets, or a name; with icmp there is no :PORT
   verdikt-probe query NAME [--server ADDRESS[:PORT]] [--protocol udp|tcp] [--deadline 1s]
                       [--from ADDRESS] [-o json]
       ask a name server for the A and AAAA records of NAME
@@ -61,11 +70,12 @@ pub fn sctp_available() -> Result<(), String> {
 
 /// Runs a verb. `args` are the arguments without the program's name. Returns the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let began = system::now_us();
     let mut args = args.into_iter();
     let verb = args.next();
     let arguments = Arguments::new(args);
     let done = match verb.as_deref().and_then(|v| v.to_str()) {
-        Some("serve") => serve::run(arguments),
+        Some("serve") => serve::run(arguments, began),
         Some("agent") => session::run(arguments),
         Some("connect") => hand::connect(arguments),
         Some("query") => hand::query(arguments),

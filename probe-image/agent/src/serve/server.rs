@@ -11,7 +11,11 @@ use nix::{
 };
 use socket2::Socket;
 
-use super::{datagram::Datagrams, streams::Streams};
+use super::{
+    control::Control,
+    datagram::Datagrams,
+    streams::{Listener, Streams},
+};
 use crate::Failure;
 
 /// Descriptors that are kept for everything that is no connection.
@@ -23,9 +27,10 @@ const EVENTS: usize = 256;
 /// All servers of a process.
 pub(super) struct Server {
     epoll: Epoll,
-    listeners: Vec<Socket>,
+    listeners: Vec<Listener>,
     datagrams: Vec<Datagrams>,
     streams: Streams,
+    control: Option<Control>,
     /// Whether the listeners are out of the epoll set, because no more connections fit.
     paused: bool,
 }
@@ -36,13 +41,21 @@ impl Server {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| fatal("epoll_create1", e))?;
         let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1);
         let streams = Streams::new(identity, room);
-        Ok(Self { epoll, listeners: Vec::new(), datagrams: Vec::new(), streams, paused: false })
+        let (listeners, datagrams) = (Vec::new(), Vec::new());
+        Ok(Self { epoll, listeners, datagrams, streams, control: None, paused: false })
     }
 
     /// Serves a listening socket.
-    pub(super) fn add_streams(&mut self, socket: Socket) -> Result<(), Failure> {
+    pub(super) fn add_streams(&mut self, socket: Socket, http: bool) -> Result<(), Failure> {
         self.watch(&socket)?;
-        self.listeners.push(socket);
+        self.listeners.push(Listener { socket, http });
+        Ok(())
+    }
+
+    /// Obeys the agents of this pod.
+    pub(super) fn add_control(&mut self, control: Control) -> Result<(), Failure> {
+        control.wait_for(&self.epoll).map_err(|e| fatal("epoll_ctl", e))?;
+        self.control = Some(control);
         Ok(())
     }
 
@@ -53,7 +66,7 @@ impl Server {
         Ok(())
     }
 
-    /// Serves until a signal ends the process.
+    /// Serves until a signal ends the process, or an agent asks for the end.
     pub(super) fn run(mut self) -> Result<u8, Failure> {
         let mut events = vec![EpollEvent::empty(); EVENTS];
         loop {
@@ -65,18 +78,23 @@ impl Server {
             for event in &events[..count] {
                 self.serve(event.data() as RawFd);
             }
+            if self.control.as_ref().is_some_and(Control::is_finished) {
+                return Ok(0);
+            }
             self.streams.close_idle(Instant::now());
             self.pause_or_resume()?;
         }
     }
 
     fn serve(&mut self, fd: RawFd) {
-        if let Some(listener) = self.listeners.iter().find(|l| l.as_raw_fd() == fd) {
+        if let Some(listener) = self.listeners.iter().find(|l| l.socket.as_raw_fd() == fd) {
             self.streams.accept(listener, &self.epoll);
         } else if let Some(datagrams) = self.datagrams.iter_mut().find(|d| d.fd() == fd) {
             datagrams.answer();
+        } else if let Some(control) = self.control.as_mut().filter(|control| control.owns(fd)) {
+            control.serve(fd, &self.epoll);
         } else {
-            self.streams.serve(fd);
+            self.streams.serve(fd, &self.epoll);
         }
     }
 
@@ -88,9 +106,9 @@ impl Server {
         self.paused = !self.paused;
         for listener in &self.listeners {
             if self.paused {
-                self.epoll.delete(listener).map_err(|e| fatal("epoll_ctl", e))?;
+                self.epoll.delete(&listener.socket).map_err(|e| fatal("epoll_ctl", e))?;
             } else {
-                self.watch(listener)?;
+                self.watch(&listener.socket)?;
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
-//! TCP and SCTP connections: a greeting on accept, then every line comes back until the client closes.
+//! Connections: on TCP and SCTP a greeting on accept, then every line comes back until the client closes; on HTTP an
+//! answer to each request.
 
 use std::{
     collections::VecDeque,
-    io::{Read, Write},
     net::SocketAddr,
     os::fd::{AsRawFd, RawFd},
     time::{Duration, Instant},
@@ -11,22 +11,36 @@ use std::{
 use nix::{
     errno::Errno,
     libc::{SOCK_CLOEXEC, SOCK_NONBLOCK},
-    sys::epoll::{Epoll, EpollEvent, EpollFlags},
+    sys::epoll::Epoll,
 };
 use socket2::Socket;
 use verdikt_protocol::Greeting;
 
-/// A connection on which nothing comes for so long is closed.
+use super::{
+    connection::{Connection, Service},
+    echo::Echo,
+    http::Http,
+};
+
+/// A connection on which nothing comes for so long is closed,
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Longest line that is echoed.
-const LONGEST_LINE: usize = 4096;
+/// later when it is held by questions: it may be cut off for a while, and then go on.
+const IDLE_HELD: Duration = Duration::from_secs(3600);
 
 /// Connections that are accepted before others get their turn.
 const ACCEPTS: usize = 128;
 
 /// How long nothing is accepted after the system had no descriptor or memory left.
 const RECOVERY: Duration = Duration::from_millis(20);
+
+/// A socket on which connections come in.
+pub(super) struct Listener {
+    /// It listens.
+    pub(super) socket: Socket,
+    /// Whether HTTP is served on it.
+    pub(super) http: bool,
+}
 
 /// The open connections.
 pub(super) struct Streams {
@@ -40,14 +54,6 @@ pub(super) struct Streams {
     idle: VecDeque<(Instant, RawFd)>,
     /// Until when nothing is accepted.
     exhausted: Option<Instant>,
-}
-
-struct Connection {
-    socket: Socket,
-    active: Instant,
-    due: Instant,
-    /// Start of a line whose end has not come yet.
-    line: Vec<u8>,
 }
 
 impl Streams {
@@ -73,15 +79,15 @@ impl Streams {
     }
 
     /// Takes waiting connections and greets them.
-    pub(super) fn accept(&mut self, listener: &Socket, epoll: &Epoll) {
+    pub(super) fn accept(&mut self, listener: &Listener, epoll: &Epoll) {
         for _ in 0..ACCEPTS {
             if self.is_full() {
                 return;
             }
-            match listener.accept4(SOCK_NONBLOCK | SOCK_CLOEXEC) {
+            match listener.socket.accept4(SOCK_NONBLOCK | SOCK_CLOEXEC) {
                 Ok((socket, client)) => {
                     if let Some(client) = client.as_socket() {
-                        self.greet(socket, client, epoll);
+                        self.begin(socket, client, listener.http, epoll);
                     }
                 }
                 Err(e) => match e.raw_os_error().map(Errno::from_raw) {
@@ -97,30 +103,33 @@ impl Streams {
         }
     }
 
-    fn greet(&mut self, socket: Socket, client: SocketAddr, epoll: &Epoll) {
-        let mut greeting = greeting(&self.identity, client, "");
-        greeting.push(b'\n');
-        let fd = socket.as_raw_fd();
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, fd as u64);
-        // A new connection's buffer takes a greeting whole; a client that is gone already needs none.
-        if (&socket).write(&greeting).is_err() || epoll.add(&socket, event).is_err() {
+    fn begin(&mut self, socket: Socket, client: SocketAddr, http: bool, epoll: &Epoll) {
+        let (service, first) = if http {
+            (Service::Http(Http::new(client)), Vec::new())
+        } else {
+            let mut greeting = greeting(&self.identity, client, "");
+            greeting.push(b'\n');
+            (Service::Echo(Echo::default()), greeting)
+        };
+        let (fd, active) = (socket.as_raw_fd(), Instant::now());
+        let times = (active, active + IDLE);
+        let Some(connection) = Connection::begin(socket, service, &first, fd as u64, epoll, times) else {
             return;
-        }
+        };
         let index = fd as usize;
         if self.open.len() <= index {
             self.open.resize_with(index + 1, || None);
         }
-        let active = Instant::now();
-        self.open[index] = Some(Connection { socket, active, due: active + IDLE, line: Vec::new() });
+        self.open[index] = Some(connection);
         self.count += 1;
         self.idle.push_back((active + IDLE, fd));
     }
 
-    /// Reads from a connection; ends it when the client has.
-    pub(super) fn serve(&mut self, fd: RawFd) {
+    /// Reads from a connection, or writes to it; ends it when the client has.
+    pub(super) fn serve(&mut self, fd: RawFd, epoll: &Epoll) {
         let Some(slot) = self.open.get_mut(fd as usize) else { return };
         if let Some(connection) = slot
-            && !connection.echo()
+            && !connection.serve(fd as u64, epoll, &self.identity)
         {
             *slot = None;
             self.count -= 1;
@@ -141,8 +150,9 @@ impl Streams {
                 if when > now {
                     return;
                 }
-                connection.due = connection.active + IDLE;
-                if connection.due > now {
+                let patience = if connection.held { IDLE_HELD } else { IDLE };
+                if connection.active + patience > now {
+                    connection.due = now + IDLE;
                     self.idle.push_back((connection.due, fd));
                 } else {
                     *slot = None;
@@ -150,28 +160,6 @@ impl Streams {
                 }
             }
             self.idle.pop_front();
-        }
-    }
-}
-
-impl Connection {
-    /// Sends back the lines that have come. `false` when the connection has ended.
-    fn echo(&mut self) -> bool {
-        let mut buffer = [0; LONGEST_LINE];
-        match (&self.socket).read(&mut buffer) {
-            Ok(0) => false,
-            Ok(count) => {
-                self.active = Instant::now();
-                self.line.extend_from_slice(&buffer[..count]);
-                let Some(end) = self.line.iter().rposition(|b| *b == b'\n') else {
-                    return self.line.len() <= LONGEST_LINE;
-                };
-                // A client that does not read its echo is not waited for.
-                let whole = (&self.socket).write(&self.line[..=end]).is_ok_and(|sent| sent == end + 1);
-                self.line.drain(..=end);
-                whole
-            }
-            Err(e) => matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted),
         }
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! stdin ──► input: lines ──► Request ──► engine ──► batches: coalesced ──► output ──► stdout
+//!                               ├──────► watch: tasks that go on ────────────►
+//!                               └──────► servers: those of the pod ──────────►
 //! ```
 
 mod batches;
 mod input;
 mod output;
+mod servers;
 
 use std::{
     io,
@@ -14,23 +17,30 @@ use std::{
 };
 
 use nix::sys::epoll::EpollFlags;
-use verdikt_protocol::{MAX_BATCH, Reply, Request, VERSION};
+use verdikt_protocol::{FIRST_GROUP, MAX_BATCH, Reply, Request, VERSION};
 
 use self::{
     batches::Batches,
     input::{Input, Line},
     output::Output,
+    servers::Servers,
 };
 use crate::{
     Failure,
     arguments::{Arguments, unknown},
     engine::{EXTERNAL, Engine, Job},
     serve, system, talk,
+    watch::Watch,
 };
 
 /// Keys of the session's own descriptors.
 const STDIN: u64 = EXTERNAL;
 const STDOUT: u64 = EXTERNAL + 1;
+const WATCH: u64 = EXTERNAL + 2;
+const SERVERS: u64 = EXTERNAL + 3;
+
+/// Descriptors that are kept for everything that is neither a probe nor a task.
+const RESERVED_DESCRIPTORS: usize = 64;
 
 /// Nothing more is read while so many bytes wait to be written,
 const OUTPUT_BOUND: usize = 1 << 20;
@@ -46,9 +56,16 @@ pub(crate) fn run(mut args: Arguments) -> Result<u8, Failure> {
     if let Some(arg) = args.next()? {
         return Err(unknown("agent", &arg));
     }
-    let engine = Engine::new(system::raise_descriptor_limit()).map_err(|e| fatal("cannot begin", &e))?;
+    let descriptors = system::raise_descriptor_limit();
+    let tasks = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
+    let broken = |e| fatal("cannot begin", &e);
+    let watch = Watch::new(tasks).map_err(broken)?;
+    let engine = Engine::new(descriptors - tasks).map_err(broken)?;
+    engine.watch(&watch, EpollFlags::EPOLLIN, WATCH).map_err(|e| broken(e.into()))?;
     let mut session = Session {
         engine,
+        watch,
+        servers: None,
         input: Input::new(),
         output: Output::new(),
         batches: Batches::new(),
@@ -62,6 +79,8 @@ pub(crate) fn run(mut args: Arguments) -> Result<u8, Failure> {
 
 struct Session {
     engine: Engine,
+    watch: Watch,
+    servers: Option<Servers>,
     input: Input,
     output: Output,
     batches: Batches,
@@ -83,6 +102,12 @@ impl Session {
                 self.batches.flush_at().into_iter().chain(self.end).min()
             };
             let ready = self.engine.turn(limit)?;
+            if ready.iter().any(|(key, _)| *key == WATCH) {
+                self.watch.turn();
+            }
+            if ready.iter().any(|(key, _)| *key == SERVERS) {
+                self.hear_servers();
+            }
             let readable = ready.iter().any(|(key, _)| *key == STDIN) || self.input.is_always_ready();
             if readable && self.end.is_none() && self.has_room() && !self.read()? {
                 self.write()?;
@@ -94,11 +119,18 @@ impl Session {
             self.batches.flush(&mut self.output);
             self.write()?;
             if let Some(end) = self.end
-                && (self.batches.is_empty() && self.output.is_empty() || Instant::now() >= end)
+                && (self.is_done() || Instant::now() >= end)
             {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether all that was asked is answered.
+    fn is_done(&self) -> bool {
+        self.batches.is_empty()
+            && self.output.is_empty()
+            && self.servers.as_ref().is_none_or(Servers::is_idle)
     }
 
     fn has_room(&self) -> bool {
@@ -153,8 +185,22 @@ impl Session {
                 nameservers: Engine::resolver_addresses(),
             }),
             Request::Quit => return Ok(false),
-            Request::Begin { .. } | Request::Look { .. } | Request::End { .. } | Request::Finish => {
-                return Err("not known".into());
+            Request::Begin { group: FIRST_GROUP, .. } => {
+                return Err(format!("group {FIRST_GROUP} is that of the pod's servers"));
+            }
+            Request::Look { group: FIRST_GROUP } | Request::End { group: FIRST_GROUP } | Request::Finish => {
+                if let Err(why) = self.ask_servers(&request) {
+                    self.output.say(&servers::failure(&request, why));
+                }
+            }
+            Request::Begin { group, tasks } => self.watch.begin(group, tasks)?,
+            Request::Look { group } => {
+                let report = self.watch.look(group);
+                self.output.say(&report);
+            }
+            Request::End { group } => {
+                let report = self.watch.end(group);
+                self.output.say(&report);
             }
             Request::Probe { batch, deadline_ms, probes } => {
                 if probes.len() > MAX_BATCH {
@@ -174,6 +220,33 @@ impl Session {
             }
         }
         Ok(true)
+    }
+
+    fn ask_servers(&mut self, request: &Request) -> Result<(), String> {
+        let servers = match &mut self.servers {
+            Some(servers) => servers,
+            none => {
+                let servers = Servers::connect()?;
+                let watched = self.engine.watch(&servers, EpollFlags::EPOLLIN, SERVERS);
+                watched.map_err(|e| format!("the servers cannot be waited for: {e}"))?;
+                none.insert(servers)
+            }
+        };
+        servers.ask(request.clone())
+    }
+
+    /// Passes on what the pod's servers have answered; those that have gone can be looked for again.
+    fn hear_servers(&mut self) {
+        let Some(servers) = &mut self.servers else { return };
+        let mut replies = Vec::new();
+        if !servers.read(&mut replies)
+            && let Some(servers) = self.servers.take()
+        {
+            replies.extend(servers.failures());
+        }
+        for reply in &replies {
+            self.output.say(reply);
+        }
     }
 
     /// Writes what stdout takes now, and has it waited for when it does not take all.

@@ -78,6 +78,14 @@ pub(crate) fn arrived(socket: &Socket, error: &io::Error, datagram: bool) -> Cau
     }
 }
 
+/// What an error on a connection means that epoll has told of: from the queue of ICMP messages, or on the socket.
+pub(crate) fn pending(socket: &Socket) -> Cause {
+    queued(socket).unwrap_or_else(|| match socket.take_error() {
+        Ok(Some(e)) => arrived(socket, &e, false),
+        _ => Cause::Nothing,
+    })
+}
+
 /// What the socket's error queue holds; `None` when it is empty.
 pub(crate) fn queued(socket: &Socket) -> Option<Cause> {
     let mut cause = None;

@@ -151,9 +151,8 @@ impl Talk {
     /// The events to wait for. A greeting comes by itself: nobody needs to know when the connection stands.
     pub(crate) fn interest(&self) -> EpollFlags {
         match &self.speech {
-            Speech::Dns(Dns { stream: true, asked: false, .. }) | Speech::Http(Exchange { asked: false, .. }) => {
-                EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT
-            }
+            Speech::Dns(Dns { stream: true, asked: false, .. })
+            | Speech::Http(Exchange { asked: false, .. }) => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
             _ => EpollFlags::EPOLLIN,
         }
     }
@@ -222,14 +221,8 @@ impl Talk {
         if events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP) {
             return self.listen_stream();
         }
-        // Only an error: in the queue of ICMP messages, or on the socket.
-        cause::queued(&self.socket).map_or_else(
-            || match self.socket.take_error() {
-                Ok(Some(e)) => cause::arrived(&self.socket, &e, false).into(),
-                _ => Heard::Nothing,
-            },
-            Heard::from,
-        )
+        // Only an error.
+        cause::pending(&self.socket).into()
     }
 
     /// Says what is to be said on a connection that stands; `None` when there is nothing.

@@ -48,13 +48,13 @@ fn refusal(error: &io::Error) -> Cause {
 }
 
 /// An echo request that carries a nonce.
-pub(super) fn request(v6: bool, nonce: u64) -> Vec<u8> {
+pub(crate) fn request(v6: bool, nonce: u64) -> Vec<u8> {
     let kind = if v6 { REQUEST.1 } else { REQUEST.0 };
     [&[kind, 0, 0, 0, 0, 0, 0, 1][..], MAGIC, nonce_text(nonce).as_bytes()].concat()
 }
 
 /// The nonce of a reply; `None` when it is none of ours.
-pub(super) fn nonce(v6: bool, message: &[u8]) -> Option<&str> {
+pub(crate) fn nonce(v6: bool, message: &[u8]) -> Option<&str> {
     let kind = if v6 { REPLY.1 } else { REPLY.0 };
     let payload = message.get(HEADER..)?.strip_prefix(MAGIC)?;
     (message[0] == kind).then(|| std::str::from_utf8(payload).ok())?

@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_request_cannot_smuggle_another() {
-        let bad = [("GET /", "/", "h"), ("GET", "/ HTTP/1.1\r\nx: y", "h"), ("GET", "/", "h\n"), ("", "/", "h")];
+        let bad =
+            [("GET /", "/", "h"), ("GET", "/ HTTP/1.1\r\nx: y", "h"), ("GET", "/", "h\n"), ("", "/", "h")];
         for (method, path, host) in bad {
             let request = HttpRequest { method: method.into(), path: path.into(), host: host.into() };
             assert!(Exchange::new(&request).is_err(), "{request:?}");

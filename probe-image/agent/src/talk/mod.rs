@@ -14,12 +14,12 @@ mod socket;
 mod source_ports;
 
 pub(crate) use self::{
-    cause::{Cause, arrived, local, queued},
+    cause::{Cause, arrived, local, pending, queued},
     conversation::{Heard, NOT_OURS, Speech, Talk},
     dns::{Answer, Question, of_family},
-    echo::available as icmp_available,
+    echo::{available as icmp_available, nonce as echo_nonce, request as echo_request},
     http::HttpAnswer,
     identity::{identified, source_seen},
-    socket::{datagram, send, stream},
+    socket::{datagram, echo as echo_socket, send, stream},
     source_ports::{PROBES, SourcePorts, TASKS},
 };

@@ -70,7 +70,7 @@ pub(crate) fn datagram(
 }
 
 /// A ping socket that is connected; the kernel gives it an identifier of its own.
-pub(super) fn echo(to: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Cause> {
+pub(crate) fn echo(to: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Cause> {
     let socket = echo::socket(Domain::for_address(to))?;
     report_icmp(&socket, to)?;
     if let Some(from) = from {
