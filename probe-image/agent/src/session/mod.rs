@@ -232,7 +232,12 @@ impl Session {
                 none.insert(servers)
             }
         };
-        servers.ask(request.clone())
+        let asked = servers.ask(request.clone());
+        if asked.is_err() {
+            // They have gone, perhaps not without having answered what was asked before.
+            self.hear_servers();
+        }
+        asked
     }
 
     /// Passes on what the pod's servers have answered; those that have gone can be looked for again.

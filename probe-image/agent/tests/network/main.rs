@@ -10,6 +10,9 @@
 
 mod by_hand;
 mod dns;
+mod first;
+mod http;
+mod icmp;
 mod lab;
 mod netlink;
 mod peers;
@@ -17,6 +20,7 @@ mod probe;
 mod serve;
 mod session;
 mod verdicts;
+mod watch;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -32,7 +36,18 @@ pub(crate) use tests;
 fn main() {
     let arguments = Arguments::from_args();
     let entered = lab::enter();
-    let trials = [verdicts::TESTS, serve::TESTS, session::TESTS, dns::TESTS, by_hand::TESTS].concat();
+    let trials = [
+        verdicts::TESTS,
+        serve::TESTS,
+        session::TESTS,
+        dns::TESTS,
+        by_hand::TESTS,
+        http::TESTS,
+        icmp::TESTS,
+        watch::TESTS,
+        first::TESTS,
+    ]
+    .concat();
     let trial = |(name, test): Test| {
         let entered = entered.clone();
         Trial::ignorable_test(name.trim_start_matches("network::"), move || match entered {

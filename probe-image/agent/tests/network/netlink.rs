@@ -54,22 +54,58 @@ pub(crate) fn add_route(to: IpAddr, bits: u8, kind: Route, gateway: Option<IpAdd
     route(message(24, CREATE, &header, &attributes))
 }
 
+/// Netfilter's families.
+const INET: u8 = 1;
+const IPV4: u8 = 2;
+
 /// Has netfilter drop everything that is sent from this namespace.
 pub(crate) fn drop_output() -> io::Result<()> {
-    const INET: u8 = 1;
-    let batch = |kind| message(kind, 0, &[0, 0, 0, 10], &[]);
-    let nft =
-        |kind: u16, attributes: &[Vec<u8>]| message(10 << 8 | kind, CREATE, &[INET, 0, 0, 0], attributes);
-    let hook = [attribute(1, &3u32.to_be_bytes()), attribute(2, &0u32.to_be_bytes())].concat();
-    let chain = [
+    const HOOK_OUTPUT: u32 = 3;
+    let chain = chain(HOOK_OUTPUT, 0, 0, b"filter\0");
+    netfilter(&[nft(INET, 0, &[attribute(1, b"t\0")]), nft(INET, 3, &chain)])
+}
+
+/// Takes that back.
+pub(crate) fn allow_output() -> io::Result<()> {
+    netfilter(&[nft(INET, 2, &[attribute(1, b"t\0")])])
+}
+
+/// Has netfilter give everything that leaves this namespace over IPv4 the main address of its link.
+pub(crate) fn masquerade() -> io::Result<()> {
+    const HOOK_POSTROUTING: u32 = 4;
+    let chain = chain(HOOK_POSTROUTING, 100, 1, b"nat\0");
+    let expression = attribute(1 | NESTED, &attribute(1, b"masq\0"));
+    let rule = [attribute(1, b"n\0"), attribute(2, b"c\0"), attribute(4 | NESTED, &expression)];
+    let named = |mut attributes: Vec<Vec<u8>>| {
+        attributes[0] = attribute(1, b"n\0");
+        attributes
+    };
+    let table = nft(IPV4, 0, &[attribute(1, b"n\0")]);
+    netfilter(&[table, nft(IPV4, 3, &named(chain)), nft(IPV4, 6, &rule)])
+}
+
+const NESTED: u16 = 0x8000;
+
+/// The chain `c` of the table `t`.
+fn chain(hook: u32, priority: u32, policy: u32, kind: &[u8]) -> Vec<Vec<u8>> {
+    let hook = [attribute(1, &hook.to_be_bytes()), attribute(2, &priority.to_be_bytes())].concat();
+    vec![
         attribute(1, b"t\0"),
         attribute(3, b"c\0"),
-        attribute(4 | 0x8000, &hook),
-        attribute(5, &0u32.to_be_bytes()),
-        attribute(7, b"filter\0"),
-    ];
-    let messages = [batch(16), nft(0, &[attribute(1, b"t\0")]), nft(3, &chain), batch(17)].concat();
-    exchange(SockProtocol::NetlinkNetFilter, &messages, 2)
+        attribute(4 | NESTED, &hook),
+        attribute(5, &policy.to_be_bytes()),
+        attribute(7, kind),
+    ]
+}
+
+fn nft(family: u8, kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
+    message(10 << 8 | kind, CREATE, &[family, 0, 0, 0], attributes)
+}
+
+fn netfilter(messages: &[Vec<u8>]) -> io::Result<()> {
+    let batch = |kind| message(kind, 0, &[0, 0, 0, 10], &[]);
+    let all = [batch(16), messages.concat(), batch(17)].concat();
+    exchange(SockProtocol::NetlinkNetFilter, &all, messages.len())
 }
 
 fn route(message: Vec<u8>) -> io::Result<()> {

@@ -4,13 +4,17 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use nix::{
     sys::signal::{Signal, kill},
+    time::ClockId,
     unistd::Pid,
 };
-use verdikt_protocol::{Probe, ProbeResult, Reply, Request, Target, Transport};
+use verdikt_protocol::{
+    HttpRequest, Probe, ProbeResult, Reply, Request, Target, Task, TaskReport, Transport, Work,
+};
 
 use crate::lab::address;
 
@@ -140,6 +144,56 @@ impl Agent {
         self.probe(deadline_ms, vec![probe]).remove(0)
     }
 
+    /// Begins a group of tasks.
+    pub(crate) fn begin(&mut self, group: u64, tasks: Vec<Task>) {
+        self.request(&Request::Begin { group, tasks });
+    }
+
+    /// Asks for something.
+    pub(crate) fn request(&mut self, request: &Request) {
+        self.say(&serde_json::to_string(request).expect("JSON"));
+    }
+
+    /// How a group stands, when nothing else is awaited.
+    pub(crate) fn look(&mut self, group: u64) -> Vec<TaskReport> {
+        self.request(&Request::Look { group });
+        self.report(group).expect("a report")
+    }
+
+    /// Ends a group.
+    pub(crate) fn finish(&mut self, group: u64) -> Vec<TaskReport> {
+        self.request(&Request::End { group });
+        self.report(group).expect("a report")
+    }
+
+    /// The next report.
+    pub(crate) fn report(&mut self, group: u64) -> Result<Vec<TaskReport>, String> {
+        match self.hear() {
+            Some(Reply::Report { group: of, now_us, tasks }) if of == group => {
+                assert!(now_us <= crate::probe::now_us());
+                tasks
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Looks at a group until it is as wanted.
+    pub(crate) fn look_until(
+        &mut self,
+        group: u64,
+        wanted: impl Fn(&[TaskReport]) -> bool,
+    ) -> Vec<TaskReport> {
+        let end = Instant::now() + Duration::from_secs(15);
+        loop {
+            let reports = self.look(group);
+            if wanted(&reports) {
+                return reports;
+            }
+            assert!(Instant::now() < end, "{reports:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Stops the process; it has stopped when this returns.
     pub(crate) fn stop(&self) {
         self.signal(Signal::SIGSTOP);
@@ -172,6 +226,17 @@ impl Drop for Agent {
     }
 }
 
+/// `CLOCK_MONOTONIC` in microseconds.
+pub(crate) fn now_us() -> u64 {
+    let now = Duration::from(ClockId::CLOCK_MONOTONIC.now().expect("a clock"));
+    now.as_micros() as u64
+}
+
+/// A sample of this.
+pub(crate) fn sample(probe: Probe, interval_us: u32, patience_ms: u32) -> Task {
+    Task { probe, work: Work::Sample { interval_us, patience_ms } }
+}
+
 /// A TCP probe of this address.
 pub(crate) fn tcp(to: &str, port: u16) -> Probe {
     Probe {
@@ -194,6 +259,17 @@ pub(crate) fn udp(to: &str, port: u16) -> Probe {
 /// A TCP probe of a name.
 pub(crate) fn named(name: &str, family: u8, port: u16) -> Probe {
     Probe { to: Target::Name { name: name.into(), family }, ..tcp("::", port) }
+}
+
+/// A ping.
+pub(crate) fn icmp(to: &str) -> Probe {
+    Probe { transport: Transport::Icmp, ..tcp(to, 0) }
+}
+
+/// An HTTP probe.
+pub(crate) fn http(to: &str, port: u16, path: &str) -> Probe {
+    let request = HttpRequest { method: "GET".into(), path: path.into(), host: "web.test".into() };
+    Probe { http: Some(request), ..tcp(to, port) }
 }
 
 /// A DNS probe over UDP.

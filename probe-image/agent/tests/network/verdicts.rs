@@ -8,7 +8,7 @@ use std::{
 
 use socket2::SockRef;
 use verdikt_protocol::{
-    Greeting, Probe, ProbeResult,
+    Greeting, HttpRequest, Probe, ProbeResult,
     ProbeVerdict::{Allowed, Dropped, Error, Rejected},
     Transport, udp_nonce,
 };
@@ -38,6 +38,7 @@ pub(crate) const TESTS: &[Test] = tests![
     failures_on_this_host_are_errors,
     a_filter_on_this_host_rejects_or_drops,
     a_source_address_is_kept,
+    a_source_that_was_rewritten_is_told,
     sctp_is_served_or_explained,
 ];
 
@@ -311,6 +312,38 @@ fn a_source_address_is_kept(_: &Lab) {
     let results = Agent::start().probe(2000, numbered(probes));
     assert!(results.iter().all(|result| result.verdict == Allowed), "{results:?}");
     assert_eq!(*seen.lock().unwrap(), [address("10.0.0.22"); 2]);
+}
+
+fn a_source_that_was_rewritten_is_told(lab: &Lab) {
+    let _server =
+        lab.in_router(|| Ok(Server::start(&["--tcp", "80", "--udp", "80", "--http", "81"]))).unwrap();
+    let web = HttpRequest { method: "GET".into(), path: "/".into(), host: "web".into() };
+    let from = Some(address("10.0.0.22"));
+    let all = [tcp("10.0.0.1", 80), udp("10.0.0.1", 80), Probe { http: Some(web), ..tcp("10.0.0.1", 81) }];
+    let probes = numbered(all.map(|probe| Probe { from, ..probe }));
+    let mut agent = Agent::start();
+    let results = agent.probe(2000, probes.clone());
+    assert!(results.iter().all(|r| r.verdict == Allowed && r.source.is_none()), "{results:?}");
+    // Kernels without NAT: a server that says so will do.
+    match netlink::masquerade() {
+        Ok(()) => {
+            for result in agent.probe(2000, probes) {
+                assert_eq!(
+                    (result.verdict, result.source),
+                    (Allowed, Some(address("10.0.0.2"))),
+                    "{result:?}"
+                );
+            }
+        }
+        Err(_) => {
+            tcp_peer(80, |mut stream| {
+                stream.write_all(&[greeting("x/a", ""), b"\n".to_vec()].concat()).unwrap();
+                hold(stream);
+            });
+            let result = agent.one(2000, tcp("127.0.0.1", 80));
+            assert_eq!((result.verdict, result.source), (Allowed, Some(address("192.0.2.1"))), "{result:?}");
+        }
+    }
 }
 
 fn sctp_is_served_or_explained(_: &Lab) {
