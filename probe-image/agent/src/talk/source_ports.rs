@@ -11,7 +11,7 @@
 //! entry as a new flow, and every probe closes its connection with RST (see [`super::socket`]).
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     net::SocketAddr,
     ops::RangeInclusive,
@@ -36,6 +36,8 @@ pub(crate) struct SourcePorts {
     /// What was given out within [`REST`], oldest first: (hash of the destination, when). The last entry used
     /// the port before `next`, the one before it the port before that, and so on.
     given: VecDeque<(u32, Instant)>,
+    /// Destinations towards which every port has been used, and until when: looking for one takes long.
+    used_up: HashMap<u32, Instant>,
     hasher: RandomState,
 }
 
@@ -44,7 +46,8 @@ impl SourcePorts {
     pub(crate) fn new(range: RangeInclusive<u16>, seed: u64) -> Self {
         let (first, count) = (*range.start(), range.len());
         let next = (seed % count as u64) as usize;
-        Self { first, count, next, given: VecDeque::new(), hasher: RandomState::new() }
+        let (given, used_up) = (VecDeque::new(), HashMap::new());
+        Self { first, count, next, given, used_up, hasher: RandomState::new() }
     }
 
     /// A port that has not been used towards this destination lately; `None` when there is none.
@@ -53,6 +56,9 @@ impl SourcePorts {
             self.given.pop_front();
         }
         let destination = self.hasher.hash_one(to) as u32;
+        if self.used_up.get(&destination).is_some_and(|until| now <= *until) {
+            return None;
+        }
         let (count, known) = (self.count, self.given.len());
         for _ in 0..count {
             let port = self.first + self.next as u16;
@@ -66,6 +72,9 @@ impl SourcePorts {
         }
         // The cursor is back where it was, and nothing was given out.
         self.given.truncate(known);
+        if let Some((_, oldest)) = self.given.front() {
+            self.used_up.insert(destination, *oldest + REST);
+        }
         None
     }
 }
@@ -91,6 +100,7 @@ mod tests {
         }
         assert_eq!(ports.given.len(), PROBES.len(), "asking in vain costs no memory");
         assert!(ports.take(to(2), now + REST).is_some());
+        assert!(ports.take(to(1), now + REST + Duration::from_millis(1)).is_some(), "they have rested");
     }
 
     #[test]

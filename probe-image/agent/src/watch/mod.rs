@@ -46,6 +46,9 @@ use crate::system::now_us;
 /// Events that are taken at once.
 const EVENTS: usize = 256;
 
+/// How often that is done before others get their turn.
+const ROUNDS: usize = 8;
+
 /// Key of the timer: no task has it.
 const TIMER: u64 = u64::MAX;
 
@@ -180,7 +183,7 @@ impl Watch {
     /// Gets on with everything, without waiting.
     pub(crate) fn turn(&mut self) {
         let mut events = [EpollEvent::empty(); EVENTS];
-        loop {
+        for _ in 0..ROUNDS {
             // Whatever arrived before this moment is among the events, once there are no more than fit.
             let looked = now_us();
             let count = match self.tools.epoll.wait(&mut events, EpollTimeout::ZERO) {
@@ -196,13 +199,18 @@ impl Watch {
                 }
             }
             if count < EVENTS {
-                for task in self.tasks.values_mut() {
-                    if task.running.due().is_some_and(|due| due <= looked) {
-                        task.running.keep_time(looked, &mut self.tools);
-                    }
-                }
-                self.arm();
-                return;
+                self.keep_time(looked);
+                break;
+            }
+        }
+        // What is still due sets it off at once.
+        self.arm();
+    }
+
+    fn keep_time(&mut self, looked: u64) {
+        for task in self.tasks.values_mut() {
+            if task.running.due().is_some_and(|due| due <= looked) {
+                task.running.keep_time(looked, &mut self.tools);
             }
         }
     }

@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     it_says_what_it_serves,
     a_greeting_names_pod_and_client,
     lines_come_back,
+    what_a_client_does_not_read_yet_waits,
     udp_never_amplifies,
     a_port_in_use_is_named,
     it_ends_at_once_on_sigterm,
@@ -70,6 +71,26 @@ fn lines_come_back(_: &Lab) {
     // A line without an end is not gathered for ever.
     let _ = stream.write_all(&[b'x'; 20_000]);
     assert!(lines.next().is_none_or(|line| line.is_err()), "the connection is closed");
+}
+
+fn what_a_client_does_not_read_yet_waits(_: &Lab) {
+    // More than all buffers in between take.
+    const LINES: usize = 16 << 10;
+    let _server = Server::start(&["--tcp", "80"]);
+    let mut stream = TcpStream::connect(("127.0.0.1", 80)).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let writer = std::thread::spawn(move || {
+        for n in 0..LINES {
+            stream.write_all(format!("{n:01023}\n").as_bytes()).unwrap();
+        }
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!writer.is_finished(), "the server does not read on for ever");
+    let mut lines = reader.by_ref().lines().skip(1);
+    for n in 0..LINES {
+        assert_eq!(lines.next().unwrap().unwrap().parse::<usize>().unwrap(), n);
+    }
+    writer.join().unwrap();
 }
 
 fn udp_never_amplifies(_: &Lab) {

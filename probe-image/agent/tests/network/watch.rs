@@ -200,7 +200,7 @@ fn a_connection_is_held(lab: &Lab) {
     ];
     agent.begin(2, tasks);
     let reports = agent.look_until(2, |reports| reports.iter().all(|report| !report.runs.is_empty()));
-    let firsts: Vec<_> = reports.iter().map(|report| verdicts(report)).collect();
+    let firsts: Vec<_> = reports.iter().map(verdicts).collect();
     assert_eq!(firsts, [[Rejected], [Dropped], [Rejected], [Error], [Error]], "{reports:?}");
 }
 
