@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     channel::{AsyncReceiver, AsyncSender},
     spawn::Process,
-    wire::{FromNode, Place, State, ToNode},
+    wire::{Container, Exit, FromNode, Place, State, ToNode},
 };
 
 /// How long [`NodeHandle::stop`] waits before it kills.
@@ -49,13 +49,24 @@ pub(crate) struct LoopResult {
     pub(crate) time: Duration,
 }
 
-/// A pod whose command ended by itself.
+/// What became of a container that was to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PodExit {
+pub(crate) enum Begun {
+    /// It runs and has said that it is ready.
+    Ready,
+    /// It has ended before it said so.
+    Ended(Exit),
+}
+
+/// A container whose command has ended after it was ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContainerExit {
     /// The pod's uid.
     pub(crate) uid: String,
-    /// Exit code, or 128 + signal.
-    pub(crate) code: i32,
+    /// The container's name.
+    pub(crate) container: String,
+    /// How.
+    pub(crate) exit: Exit,
 }
 
 struct Shared {
@@ -72,14 +83,15 @@ type LoopAnswer = Result<LoopResult, String>;
 /// Who waits for what.
 #[derive(Default)]
 struct Waiting {
-    started: HashMap<String, oneshot::Sender<Result<(), String>>>,
+    /// By pod and container.
+    started: HashMap<(String, String), oneshot::Sender<Result<Begun, String>>>,
     gone: HashMap<String, Vec<oneshot::Sender<Result<(), String>>>>,
     execs: HashMap<u64, oneshot::Sender<Result<i32, String>>>,
     syncs: HashMap<u64, oneshot::Sender<Result<(), String>>>,
     loops: Vec<oneshot::Sender<LoopAnswer>>,
-    exits: Option<mpsc::UnboundedSender<PodExit>>,
+    exits: Option<mpsc::UnboundedSender<ContainerExit>>,
     /// Exits that came before anybody listened.
-    early_exits: Vec<PodExit>,
+    early_exits: Vec<ContainerExit>,
     /// Set once the node has ended: why.
     dead: Option<String>,
 }
@@ -136,23 +148,39 @@ impl NodeHandle {
         self.shared.send(message, fds)
     }
 
-    /// Makes a pod and waits until its command is ready. `ips` is empty unless the place is [`Place::Pod`].
+    /// Makes a pod and waits until its first container is ready, or has ended. `ips` is empty unless the place is
+    /// [`Place::Pod`].
     pub(crate) async fn add_pod(
         &self,
         uid: &str,
         place: Place,
         ips: Vec<IpAddr>,
-        argv: Vec<String>,
-        env: BTreeMap<String, String>,
-    ) -> Result<(), String> {
-        let uid = uid.to_owned();
-        let (answer, wait) = oneshot::channel();
-        self.shared.lock().started.insert(uid.clone(), answer);
-        self.send(ToNode::AddPod { uid, place, ips, argv, env }, vec![])?;
+        container: Container,
+    ) -> Result<Begun, String> {
+        let wait = self.expect(uid, &container);
+        self.send(ToNode::AddPod { uid: uid.to_owned(), place, ips, container }, vec![])?;
         self.shared.answer(wait).await
     }
 
-    /// Ends a pod and waits until it is gone. A pod that does not exist is gone already.
+    /// Starts another container in a pod and waits until it is ready, or has ended.
+    pub(crate) async fn add_container(&self, uid: &str, container: Container) -> Result<Begun, String> {
+        let wait = self.expect(uid, &container);
+        self.send(ToNode::AddContainer { uid: uid.to_owned(), container }, vec![])?;
+        self.shared.answer(wait).await
+    }
+
+    fn expect(&self, uid: &str, container: &Container) -> oneshot::Receiver<Result<Begun, String>> {
+        let (answer, wait) = oneshot::channel();
+        self.shared.lock().started.insert((uid.to_owned(), container.name.clone()), answer);
+        wait
+    }
+
+    /// Asks a container's command to end; the stream of exits tells when it has.
+    pub(crate) fn terminate(&self, uid: &str, container: &str) -> Result<(), String> {
+        self.send(ToNode::Terminate { uid: uid.to_owned(), container: container.to_owned() }, vec![])
+    }
+
+    /// Kills a pod and waits until it is gone. A pod that does not exist is gone already.
     pub(crate) async fn delete_pod(&self, uid: &str) -> Result<(), String> {
         let (answer, wait) = oneshot::channel();
         self.shared.lock().gone.entry(uid.to_owned()).or_default().push(answer);
@@ -160,10 +188,10 @@ impl NodeHandle {
         self.shared.answer(wait).await
     }
 
-    /// Starts a command in a pod; `stdio` are the ends that the command gets as stdin, stdout and stderr.
+    /// Starts a command in a container of a pod; `stdio` are the ends that the command gets as stdin, stdout and stderr.
     pub(crate) fn exec(
         &self,
-        uid: &str,
+        (uid, container): (&str, &str),
         argv: Vec<String>,
         env: BTreeMap<String, String>,
         stdio: [OwnedFd; 3],
@@ -171,7 +199,8 @@ impl NodeHandle {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.shared.lock().execs.insert(id, sender);
-        self.send(ToNode::Exec { id, uid: uid.to_owned(), argv, env }, stdio.into())?;
+        let (uid, container) = (uid.to_owned(), container.to_owned());
+        self.send(ToNode::Exec { id, uid, container, argv, env }, stdio.into())?;
         Ok(ExecHandle { id, shared: Arc::clone(&self.shared), answer, ended: false })
     }
 
@@ -196,8 +225,8 @@ impl NodeHandle {
         self.shared.answer(wait).await
     }
 
-    /// The stream of pods whose command ended by itself. A second call takes the stream over.
-    pub(crate) fn on_pod_exited(&self) -> mpsc::UnboundedReceiver<PodExit> {
+    /// The stream of containers whose command has ended. A second call takes the stream over.
+    pub(crate) fn on_exit(&self) -> mpsc::UnboundedReceiver<ContainerExit> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut waiting = self.shared.lock();
         for exit in waiting.early_exits.drain(..) {
@@ -270,16 +299,16 @@ impl Waiting {
     /// Hands an answer to whoever waits. An answer for which nobody waits any more is dropped.
     fn dispatch(&mut self, message: FromNode) {
         match message {
-            FromNode::PodStarted { uid } => {
-                self.started.remove(&uid).map(|answer| answer.send(Ok(())));
+            FromNode::ContainerReady { uid, container } => {
+                self.started.remove(&(uid, container)).map(|answer| answer.send(Ok(Begun::Ready)));
             }
-            FromNode::PodFailed { uid, why } => {
-                self.started.remove(&uid).map(|answer| answer.send(Err(why)));
+            FromNode::ContainerFailed { uid, container, why } => {
+                self.started.remove(&(uid, container)).map(|answer| answer.send(Err(why)));
             }
             FromNode::PodGone { uid } => {
-                self.started
-                    .remove(&uid)
-                    .map(|answer| answer.send(Err("deleted while it was starting".into())));
+                for (_, answer) in self.started.extract_if(|(pod, _), _| *pod == uid) {
+                    let _ = answer.send(Err("deleted while it was starting".into()));
+                }
                 for answer in self.gone.remove(&uid).unwrap_or_default() {
                     let _ = answer.send(Ok(()));
                 }
@@ -296,8 +325,14 @@ impl Waiting {
                     let _ = self.loops.remove(0).send(error.map_or(Ok(result), Err));
                 }
             }
-            FromNode::PodExited { uid, code } => {
-                let exit = PodExit { uid, code };
+            FromNode::ContainerExited { uid, container, exit } => {
+                let key = (uid, container);
+                if let Some(answer) = self.started.remove(&key) {
+                    let _ = answer.send(Ok(Begun::Ended(exit)));
+                    return;
+                }
+                let (uid, container) = key;
+                let exit = ContainerExit { uid, container, exit };
                 match &self.exits {
                     Some(exits) => {
                         let _ = exits.send(exit);

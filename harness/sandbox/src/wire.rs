@@ -24,8 +24,7 @@ pub(crate) enum Place {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub(crate) enum ToNode {
-    /// Makes a pod's network, starts its command, and answers [`FromNode::PodStarted`] once the command has
-    /// printed a line that begins with `ready`, or [`FromNode::PodFailed`].
+    /// Makes a pod's network and starts its first container, as [`ToNode::AddContainer`] does.
     AddPod {
         /// The pod's uid.
         uid: String,
@@ -33,12 +32,26 @@ pub(crate) enum ToNode {
         place: Place,
         /// Addresses; empty unless the place is [`Place::Pod`].
         ips: Vec<IpAddr>,
-        /// The container's command; only `verdikt-probe …` exists in the sandbox.
-        argv: Vec<String>,
-        /// Its environment.
-        env: BTreeMap<String, String>,
+        /// Its first container.
+        container: Container,
     },
-    /// Ends a pod's processes and removes its network; answered by [`FromNode::PodGone`].
+    /// Starts another container in a pod's network. Answered by [`FromNode::ContainerReady`] once its command has
+    /// printed a line that begins with `ready`, by [`FromNode::ContainerExited`] when it has ended before, or by
+    /// [`FromNode::ContainerFailed`].
+    AddContainer {
+        /// The pod's uid.
+        uid: String,
+        /// The container.
+        container: Container,
+    },
+    /// Asks a container's command to end (SIGTERM). Not answered: [`FromNode::ContainerExited`] tells when it has.
+    Terminate {
+        /// The pod's uid.
+        uid: String,
+        /// The container's name.
+        container: String,
+    },
+    /// Kills a pod's processes and removes its network; answered by [`FromNode::PodGone`].
     DeletePod {
         /// The pod's uid.
         uid: String,
@@ -50,6 +63,8 @@ pub(crate) enum ToNode {
         id: u64,
         /// The pod's uid.
         uid: String,
+        /// In which container.
+        container: String,
         /// The command.
         argv: Vec<String>,
         /// Its environment besides the container's.
@@ -78,6 +93,31 @@ pub(crate) enum ToNode {
     },
     /// Ends the node and everything in it.
     Stop,
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Container {
+    /// Unique in its pod.
+    pub(crate) name: String,
+    /// Its command; only `verdikt-probe …` exists in the sandbox.
+    pub(crate) argv: Vec<String>,
+    /// Its environment.
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// How a container's command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Exit {
+    /// Exit code, or 128 + signal.
+    pub(crate) code: i32,
+    /// The end of its log, when it was never ready.
+    pub(crate) said: Option<String>,
+}
+
+/// Name of the file, in the directory `pods` of the scratch directory, in which the node keeps a container's log.
+pub(crate) fn log_name(uid: &str, container: &str) -> String {
+    format!("{uid}.{container}.log")
 }
 
 /// Why a node cannot be set up.
@@ -114,24 +154,30 @@ pub(crate) enum FromNode {
         /// What to do about it.
         mend: String,
     },
-    /// See [`ToNode::AddPod`].
-    PodStarted {
+    /// See [`ToNode::AddContainer`].
+    ContainerReady {
         /// The pod's uid.
         uid: String,
+        /// The container's name.
+        container: String,
     },
-    /// See [`ToNode::AddPod`].
-    PodFailed {
+    /// A container could not be started.
+    ContainerFailed {
         /// The pod's uid.
         uid: String,
+        /// The container's name.
+        container: String,
         /// Why.
         why: String,
     },
-    /// A pod's command ended by itself.
-    PodExited {
+    /// A container's command has ended, by itself or because it was asked to.
+    ContainerExited {
         /// The pod's uid.
         uid: String,
-        /// Exit code, or 128 + signal.
-        code: i32,
+        /// The container's name.
+        container: String,
+        /// How.
+        exit: Exit,
     },
     /// See [`ToNode::DeletePod`].
     PodGone {
@@ -206,8 +252,12 @@ pub(crate) struct ServiceState {
     pub(crate) name: String,
     /// Cluster IPs; none for a headless Service.
     pub(crate) cluster_ips: Vec<IpAddr>,
-    /// Addresses of the ready pods behind it, whatever their port.
+    /// The name that an ExternalName Service stands for.
+    pub(crate) external_name: Option<String>,
+    /// Addresses of the ready endpoints behind it, whatever their port.
     pub(crate) pod_ips: Vec<IpAddr>,
+    /// Host names among them.
+    pub(crate) hostnames: BTreeMap<IpAddr, String>,
     /// Ports.
     pub(crate) ports: Vec<ServicePortState>,
     /// externalTrafficPolicy: Local.

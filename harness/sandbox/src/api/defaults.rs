@@ -33,6 +33,7 @@ pub(crate) fn fill(
         Kind::Pod => pod(object),
         Kind::NetworkPolicy => policy(object),
         Kind::Service => return service(tx, object, old),
+        Kind::EndpointSlice => slice(object),
         _ => {}
     }
     Ok(())
@@ -95,7 +96,9 @@ fn pod(object: &mut Value) {
     ] {
         default(spec, key, value);
     }
-    for container in spec.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
+    let lists = spec.as_object_mut().into_iter().flatten();
+    let containers = lists.filter(|(key, _)| matches!(key.as_str(), "containers" | "initContainers"));
+    for container in containers.filter_map(|(_, list)| list.as_array_mut()).flatten() {
         let latest = !text(container, "/image").rsplit('/').next().unwrap_or_default().contains([':', '@']);
         for (key, value) in [
             ("imagePullPolicy", json!(if latest { "Always" } else { "IfNotPresent" })),
@@ -113,6 +116,13 @@ fn pod(object: &mut Value) {
         }
     }
     default(object, "status", json!({"phase": "Pending", "qosClass": "BestEffort"}));
+}
+
+fn slice(object: &mut Value) {
+    for port in object.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+        default(port, "name", json!(""));
+        default(port, "protocol", json!("TCP"));
+    }
 }
 
 fn service(tx: &Transaction<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), ApiError> {
@@ -135,6 +145,10 @@ fn service(tx: &Transaction<'_>, object: &mut Value, old: Option<&Value>) -> Res
         }
     }
     if text(spec, "/type") == "ExternalName" {
+        // A Service that was of another type gives its addresses back.
+        for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            as_map(spec).remove(key);
+        }
         return Ok(());
     }
     let name = text(object, "/metadata/name").to_owned();

@@ -86,15 +86,8 @@ pub(crate) async fn respond(
     if argv.is_empty() {
         return Err(ApiError::bad_request("you must specify at least 1 command for the pod"));
     }
-    if let Some(container) = params.get("container").filter(|c| !c.is_empty())
-        && items(&pod.value, "/spec/containers").iter().all(|c| text(c, "/name") != container)
-    {
-        return Err(ApiError::bad_request(format!(
-            "container {container} is not valid for pod {}",
-            pod.name()
-        )));
-    }
-    can_exec(&pod.value).map_err(ApiError::bad_request)?;
+    let container = container(pod, params)?.to_owned();
+    can_exec(&pod.value, &container).map_err(ApiError::bad_request)?;
     let tty = params.flag("tty");
     // A terminal has no stderr of its own.
     let wanted = Wanted {
@@ -125,13 +118,15 @@ pub(crate) async fn respond(
         .protocols([V5, V4])
         .max_message_size(MAX_INPUT)
         .max_frame_size(MAX_INPUT)
-        .on_upgrade(move |socket| async move { session(&cluster, &uid, argv, wanted, tty, socket).await })
+        .on_upgrade(move |socket| async move {
+            session(&cluster, (&uid, &container), argv, wanted, tty, socket).await;
+        })
         .into_response())
 }
 
 async fn session(
     cluster: &Cluster,
-    uid: &str,
+    place: (&str, &str),
     argv: Vec<String>,
     wanted: Wanted,
     tty: bool,
@@ -141,7 +136,7 @@ async fn session(
     let (mut sender, receiver) = socket.split();
     let begun = pipes(wanted, tty).map_err(|e| format!("no pipes for the command: {e}")).and_then(
         |(ours, theirs)| {
-            let exec = cluster.node.exec(uid, argv, std::collections::BTreeMap::new(), theirs)?;
+            let exec = cluster.node.exec(place, argv, std::collections::BTreeMap::new(), theirs)?;
             Ok((ours, exec))
         },
     );
@@ -298,6 +293,22 @@ fn failure(why: &str) -> Value {
         "message": format!("error executing command in container: {why}"),
         "code": 500,
     })
+}
+
+/// The container that an exec or log request names; without a name the annotated one, or the first.
+///
+/// # Errors
+/// 400 when the pod has no such container.
+pub(super) fn container<'a>(pod: &'a Shared, params: &'a Params) -> Result<&'a str, ApiError> {
+    const DEFAULT: &str = "/metadata/annotations/kubectl.kubernetes.io~1default-container";
+    let named = params.get("container").filter(|name| !name.is_empty());
+    let annotated = Some(text(&pod.value, DEFAULT)).filter(|name| !name.is_empty());
+    let Some(name) = named.or(annotated) else { return Ok(text(&pod.value, "/spec/containers/0/name")) };
+    let mut all = ["/spec/containers", "/spec/initContainers"].into_iter().flat_map(|p| items(&pod.value, p));
+    if all.any(|container| text(container, "/name") == name) {
+        return Ok(name);
+    }
+    Err(ApiError::bad_request(format!("container {name} is not valid for pod {}", pod.name())))
 }
 
 /// The pod of an exec or log request.

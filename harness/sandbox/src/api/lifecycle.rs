@@ -6,7 +6,7 @@ use super::{
     decode::{FieldValidation, canonical},
     defaults,
     kinds::{Facts, Kind},
-    object::{Object, Shared, is_terminating, items, map_at, name_suffix, new_uid, now, text},
+    object::{Object, Shared, after, is_terminating, items, map_at, name_suffix, new_uid, now, text},
     patch,
     status::ApiError,
     store::Transaction,
@@ -38,7 +38,7 @@ pub(crate) struct Write {
 /// What a client says when it deletes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DeleteOptions {
-    /// Seconds until a pod is killed.
+    /// Seconds until a pod that does not end when it is asked to is killed.
     pub(crate) grace: Option<i64>,
     /// The object must have this uid.
     pub(crate) uid: Option<String>,
@@ -185,11 +185,14 @@ impl Write {
             }
             return Ok(Deleted::Gone(object.clone()));
         }
-        if object.terminating() {
+        let before = changed.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
+        // A second deletion can only shorten the time that a pod is given.
+        let sooner = options.grace.is_some() && before.is_some_and(|before| grace < before);
+        if object.terminating() && !(self.facts.id == Kind::Pod && sooner) {
             return Ok(Deleted::Begun(object.clone()));
         }
         let metadata = map_at(&mut changed, "metadata");
-        metadata.insert("deletionTimestamp".into(), json!(now()));
+        metadata.insert("deletionTimestamp".into(), json!(after(grace)));
         metadata.insert("deletionGracePeriodSeconds".into(), json!(grace));
         if self.facts.id == Kind::Namespace {
             metadata.remove("deletionGracePeriodSeconds");

@@ -1,4 +1,4 @@
-//! What a pod's command has written, from the file in which the node keeps it.
+//! What a container's command has written, from the file in which the node keeps it.
 
 use std::{convert::Infallible, io::ErrorKind, sync::Arc, time::Duration};
 
@@ -10,12 +10,10 @@ use futures::stream;
 use tokio::{fs::File, io::AsyncReadExt, time::sleep};
 
 use super::{
-    cluster::Cluster,
-    kinds::Kind,
-    object::{Shared, items, text},
-    query::Params,
+    cluster::Cluster, controllers::has_ended, exec::container, kinds::Kind, object::Shared, query::Params,
     status::ApiError,
 };
+use crate::wire::log_name;
 
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -25,7 +23,7 @@ const CHUNK: usize = 32 << 10;
 /// Answers a log request: `tailLines`, `limitBytes`, `follow`.
 ///
 /// # Errors
-/// 400 for another container's or a previous one's log.
+/// 400 for a container that the pod does not have, or a previous one's log.
 pub(crate) async fn respond(
     cluster: &Arc<Cluster>,
     pod: &Shared,
@@ -37,13 +35,8 @@ pub(crate) async fn respond(
             "previous terminated container in pod {name:?} not found"
         )));
     }
-    let containers = items(&pod.value, "/spec/containers");
-    if let Some(container) = params.get("container").filter(|c| !c.is_empty())
-        && containers.iter().all(|c| text(c, "/name") != container)
-    {
-        return Err(ApiError::bad_request(format!("container {container} is not valid for pod {name}")));
-    }
-    let path = cluster.logs.join(format!("{}.log", pod.uid()));
+    let container = container(pod, params)?;
+    let path = cluster.logs.join(log_name(pod.uid(), container));
     let mut start = match tokio::fs::read(&path).await {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => vec![],
@@ -57,7 +50,7 @@ pub(crate) async fn respond(
         start.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
     let body = if params.flag("follow") {
-        follow(cluster.clone(), pod.clone(), path, start.into(), read)
+        follow(cluster.clone(), (pod.clone(), container.to_owned()), path, start.into(), read)
     } else {
         Body::from(start)
     };
@@ -82,6 +75,7 @@ fn tail(bytes: Vec<u8>, lines: u64) -> Vec<u8> {
 struct Follow {
     cluster: Arc<Cluster>,
     pod: Shared,
+    container: String,
     path: std::path::PathBuf,
     first: Option<Bytes>,
     read: u64,
@@ -89,8 +83,14 @@ struct Follow {
 }
 
 /// What was written, then what is being written until the command ends.
-fn follow(cluster: Arc<Cluster>, pod: Shared, path: std::path::PathBuf, first: Bytes, read: u64) -> Body {
-    let state = Follow { cluster, pod, path, first: Some(first), read, file: None };
+fn follow(
+    cluster: Arc<Cluster>,
+    (pod, container): (Shared, String),
+    path: std::path::PathBuf,
+    first: Bytes,
+    read: u64,
+) -> Body {
+    let state = Follow { cluster, pod, container, path, first: Some(first), read, file: None };
     Body::from_stream(stream::unfold(state, |mut state| async move {
         let chunk = state.next().await?;
         Some((Ok::<_, Infallible>(chunk), state))
@@ -134,9 +134,8 @@ impl Follow {
     }
 
     fn running(&self) -> bool {
-        self.cluster.store.get(Kind::Pod, self.pod.namespace(), self.pod.name()).is_some_and(|pod| {
-            pod.uid() == self.pod.uid() && matches!(text(&pod.value, "/status/phase"), "Pending" | "Running")
-        })
+        let pod = self.cluster.store.get(Kind::Pod, self.pod.namespace(), self.pod.name());
+        pod.is_some_and(|pod| pod.uid() == self.pod.uid() && !has_ended(&pod.value, &self.container))
     }
 }
 

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, net::IpAddr, os::fd::OwnedFd, time::Duration};
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
+pub(crate) use crate::handle::{Begun, ContainerExit};
 use crate::{
     spawn::NodeHandle,
-    wire::{Place, State},
+    wire::{Container, Place, State},
 };
 
 /// A pod for the node to make.
@@ -19,10 +20,8 @@ pub(crate) struct NewPod {
     pub(crate) place: Place,
     /// Its addresses; empty unless the place is [`Place::Pod`].
     pub(crate) ips: Vec<IpAddr>,
-    /// Its command.
-    pub(crate) argv: Vec<String>,
-    /// Its environment.
-    pub(crate) env: BTreeMap<String, String>,
+    /// Its first container.
+    pub(crate) container: Container,
 }
 
 /// A command that runs in a pod; dropping it kills the command.
@@ -37,15 +36,19 @@ pub(crate) trait NodeApi: Send + Sync + 'static {
     fn kernel(&self) -> String;
     /// Whether its kernel has IPv6.
     fn ipv6(&self) -> bool;
-    /// Makes a pod and starts its command; ready when it is `Ok`.
-    fn add_pod(&self, pod: NewPod) -> BoxFuture<'_, Result<(), String>>;
-    /// Ends a pod.
+    /// Makes a pod and starts its first container.
+    fn add_pod(&self, pod: NewPod) -> BoxFuture<'_, Result<Begun, String>>;
+    /// Starts another container in a pod.
+    fn add_container(&self, uid: String, container: Container) -> BoxFuture<'_, Result<Begun, String>>;
+    /// Asks a container's command to end; [`NodeApi::exits`] tells when it has.
+    fn terminate(&self, uid: &str, container: &str) -> Result<(), String>;
+    /// Kills a pod.
     fn delete_pod(&self, uid: String) -> BoxFuture<'_, Result<(), String>>;
-    /// Starts a command; the descriptors become its stdin, stdout and stderr. The future is its exit code, or why it
+    /// Starts a command in a container (pod's uid, name); the descriptors become its stdin, stdout and stderr. The future is its exit code, or why it
     /// could not be started.
     fn exec(
         &self,
-        uid: &str,
+        place: (&str, &str),
         argv: Vec<String>,
         env: BTreeMap<String, String>,
         stdio: [OwnedFd; 3],
@@ -58,8 +61,8 @@ pub(crate) trait NodeApi: Send + Sync + 'static {
         sources: Vec<String>,
         targets: Vec<(IpAddr, u16)>,
     ) -> BoxFuture<'_, Result<Connects, String>>;
-    /// Pods whose command ended by itself: uid and exit code.
-    fn exits(&self) -> mpsc::UnboundedReceiver<(String, i32)>;
+    /// Containers whose command has ended after it was ready.
+    fn exits(&self) -> mpsc::UnboundedReceiver<ContainerExit>;
     /// Waits until the node has ended, for whatever reason, and says how.
     fn ended(&self) -> BoxFuture<'_, String>;
     /// Ends the node and all that is in it.
@@ -75,8 +78,16 @@ impl NodeApi for NodeHandle {
         Self::ipv6(self)
     }
 
-    fn add_pod(&self, pod: NewPod) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async move { Self::add_pod(self, &pod.uid, pod.place, pod.ips, pod.argv, pod.env).await })
+    fn add_pod(&self, pod: NewPod) -> BoxFuture<'_, Result<Begun, String>> {
+        Box::pin(async move { Self::add_pod(self, &pod.uid, pod.place, pod.ips, pod.container).await })
+    }
+
+    fn add_container(&self, uid: String, container: Container) -> BoxFuture<'_, Result<Begun, String>> {
+        Box::pin(async move { Self::add_container(self, &uid, container).await })
+    }
+
+    fn terminate(&self, uid: &str, container: &str) -> Result<(), String> {
+        Self::terminate(self, uid, container)
     }
 
     fn delete_pod(&self, uid: String) -> BoxFuture<'_, Result<(), String>> {
@@ -85,12 +96,12 @@ impl NodeApi for NodeHandle {
 
     fn exec(
         &self,
-        uid: &str,
+        place: (&str, &str),
         argv: Vec<String>,
         env: BTreeMap<String, String>,
         stdio: [OwnedFd; 3],
     ) -> Result<Exec, String> {
-        let mut exec = Self::exec(self, uid, argv, env, stdio)?;
+        let mut exec = Self::exec(self, place, argv, env, stdio)?;
         Ok(Box::pin(async move { exec.wait().await }))
     }
 
@@ -109,17 +120,8 @@ impl NodeApi for NodeHandle {
         })
     }
 
-    fn exits(&self) -> mpsc::UnboundedReceiver<(String, i32)> {
-        let mut from = self.on_pod_exited();
-        let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Some(exit) = from.recv().await {
-                if sender.send((exit.uid, exit.code)).is_err() {
-                    break;
-                }
-            }
-        });
-        receiver
+    fn exits(&self) -> mpsc::UnboundedReceiver<ContainerExit> {
+        self.on_exit()
     }
 
     fn ended(&self) -> BoxFuture<'_, String> {

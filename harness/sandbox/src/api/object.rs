@@ -103,6 +103,12 @@ pub(crate) fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// A number of seconds from now, as the API writes times.
+pub(crate) fn after(seconds: i64) -> String {
+    let then = Timestamp::now().checked_add(jiff::SignedDuration::from_secs(seconds));
+    then.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// Now with microseconds, for events.
 pub(crate) fn now_micros() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()

@@ -173,6 +173,9 @@ pub(crate) fn switches(forwards: bool, ipv6: bool) -> io::Result<()> {
     // Not in every kernel, and no harm without.
     let _ = switch("ipv4/icmp_msgs_per_sec", "1000000");
     let _ = switch("ipv4/ip_unprivileged_port_start", "0");
+    // Who may send echo requests without rights, in both families. The one group that a user namespace is sure to map
+    // is 0; the kernel refuses others. Where this fails, the probe says that it cannot.
+    let _ = switch("ipv4/ping_group_range", "0 0");
     if forwards {
         // A node with forwarding on would tell pods about shorter ways that policies do not watch.
         switch("ipv4/conf/all/send_redirects", "0")?;

@@ -1,5 +1,5 @@
-//! What pods say: standard output goes through here into the pod's log, and a line that begins with `ready` tells
-//! that the pod is. Standard error goes into the log directly. One thread for all pods.
+//! What containers say: standard output goes through here into the container's log, and a line that begins with
+//! `ready` tells that the container is. Standard error goes into the log directly. One thread for all.
 
 use std::{
     collections::HashMap,
@@ -12,14 +12,17 @@ use std::{
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::wire::log_name;
+
 /// What a line must begin with.
 const READY: &[u8] = b"ready";
 /// A longer beginning of a line is not looked at.
 const LINE: usize = 64;
 
-/// A pod's standard output.
+/// A container's standard output.
 struct Stream {
     uid: String,
+    container: String,
     pipe: File,
     log: File,
     /// The beginning of the current line; `None` once it is ready.
@@ -34,8 +37,11 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// Starts the thread. `ready` is called with the uid of a pod that has become ready.
-    pub(crate) fn start(scratch: &Path, ready: impl Fn(&str) + Send + 'static) -> io::Result<Arc<Self>> {
+    /// Starts the thread. `ready` is called with the pod's uid and the name of a container that has become ready.
+    pub(crate) fn start(
+        scratch: &Path,
+        ready: impl Fn(&str, &str) + Send + 'static,
+    ) -> io::Result<Arc<Self>> {
         let outputs = Arc::new(Self {
             directory: scratch.join("pods"),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
@@ -55,32 +61,33 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// Opens a pod's log for appending.
-    pub(crate) fn log(&self, uid: &str) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).open(self.directory.join(format!("{uid}.log")))
+    /// Opens a container's log for appending.
+    pub(crate) fn log(&self, uid: &str, container: &str) -> io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(self.directory.join(log_name(uid, container)))
     }
 
-    /// The last lines of a pod's log, for messages.
-    pub(crate) fn tail(&self, uid: &str) -> String {
-        let text = std::fs::read(self.directory.join(format!("{uid}.log"))).unwrap_or_default();
+    /// The last lines of a container's log, for messages.
+    pub(crate) fn tail(&self, uid: &str, container: &str) -> String {
+        let text = std::fs::read(self.directory.join(log_name(uid, container))).unwrap_or_default();
         let text = String::from_utf8_lossy(&text[text.len().saturating_sub(1000)..]).trim().to_owned();
         if text.is_empty() { "it said nothing".into() } else { text }
     }
 
-    /// Makes a pod's standard output and error.
-    pub(crate) fn add(&self, uid: &str) -> io::Result<[OwnedFd; 2]> {
+    /// Makes a container's standard output and error.
+    pub(crate) fn add(&self, uid: &str, container: &str) -> io::Result<[OwnedFd; 2]> {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-        let log = self.log(uid)?;
+        let log = self.log(uid, container)?;
         let errors = log.try_clone()?;
         let key = read.as_raw_fd();
-        let stream = Stream { uid: uid.to_owned(), pipe: read.into(), log, line: Some(vec![]) };
+        let (uid, container) = (uid.to_owned(), container.to_owned());
+        let stream = Stream { uid, container, pipe: read.into(), log, line: Some(vec![]) };
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         self.epoll.add(stream.pipe.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, key as u64))?;
         streams.insert(key, stream);
         Ok([write, errors.into()])
     }
 
-    fn read(&self, key: RawFd, buffer: &mut [u8], ready: &impl Fn(&str)) {
+    fn read(&self, key: RawFd, buffer: &mut [u8], ready: &impl Fn(&str, &str)) {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(stream) = streams.get_mut(&key) else { return };
         match stream.pipe.read(buffer) {
@@ -95,9 +102,9 @@ impl Outputs {
                 let is_ready = stream.line.as_mut().is_some_and(|line| begins(line, &buffer[..got]));
                 if is_ready {
                     stream.line = None;
-                    let uid = stream.uid.clone();
+                    let (uid, container) = (stream.uid.clone(), stream.container.clone());
                     drop(streams);
-                    ready(&uid);
+                    ready(&uid, &container);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,4 +1,4 @@
-//! Pods: made, entered and removed by jobs of the pool.
+//! Pods and their containers: made, entered and removed by jobs of the pool.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,7 +16,7 @@ use super::{
     pool::Worker,
     process::{Job, Owner},
 };
-use crate::wire::{FromNode, Place};
+use crate::wire::{Container, Exit, FromNode, Place};
 
 /// The command that stands for the sandbox's name server.
 pub(crate) const DNS: &str = "kube-dns";
@@ -29,21 +29,27 @@ pub(crate) struct Wanted {
     pub(crate) uid: String,
     pub(crate) place: Place,
     pub(crate) ips: Vec<IpAddr>,
-    pub(crate) argv: Vec<String>,
-    pub(crate) env: BTreeMap<String, String>,
+    /// Its first container.
+    pub(crate) container: Container,
 }
 
 /// A pod.
 #[derive(Default)]
 struct Pod {
-    env: BTreeMap<String, String>,
+    containers: HashMap<String, State>,
     /// `None` while its network is being made.
     network: Option<Network>,
     /// The job that makes it is done.
     made: bool,
-    ready: bool,
     /// It is to go. Whoever finds it made takes it down.
     leaving: bool,
+}
+
+/// A container of a pod.
+#[derive(Default)]
+struct State {
+    env: BTreeMap<String, String>,
+    ready: bool,
     dns: Option<DnsServer>,
 }
 
@@ -70,22 +76,22 @@ impl Pods {
 impl Node {
     /// Begins to make a pod.
     pub(crate) fn add_pod(self: &Arc<Self>, wanted: Wanted) {
-        let fresh = Pod { env: wanted.env.clone(), ..Pod::default() };
-        let uid = wanted.uid.clone();
+        let (uid, container) = (wanted.uid.clone(), wanted.container.name.clone());
         {
             let mut pods = self.pods.lock();
             if pods.contains_key(&uid) {
                 drop(pods);
-                self.say(&FromNode::PodFailed { uid, why: "a pod with this uid exists already".into() });
+                let why = "a pod with this uid exists already".into();
+                self.say(&FromNode::ContainerFailed { uid, container, why });
                 return;
             }
-            pods.insert(uid.clone(), fresh);
+            pods.insert(uid.clone(), Pod::default());
         }
         let node = Arc::clone(self);
         self.pool.run(move |worker| {
             let result = node.make_pod(&wanted, worker);
             if let Err(why) = result {
-                node.say(&FromNode::PodFailed { uid: uid.clone(), why });
+                node.say(&FromNode::ContainerFailed { uid: uid.clone(), container, why });
             }
             let leaving = {
                 let mut pods = node.pods.lock();
@@ -104,7 +110,6 @@ impl Node {
     }
 
     fn make_pod(self: &Arc<Self>, wanted: &Wanted, worker: &mut Worker) -> Result<(), String> {
-        let uid = &wanted.uid;
         let network = match wanted.place {
             Place::Pod(number) => {
                 let route =
@@ -115,7 +120,7 @@ impl Node {
             Place::Node(number) => Network::Node(number),
             Place::External => Network::External,
         };
-        if let Some(pod) = self.pods.lock().get_mut(uid) {
+        if let Some(pod) = self.pods.lock().get_mut(&wanted.uid) {
             pod.network = Some(network.clone());
             if pod.leaving {
                 return Ok(());
@@ -124,26 +129,65 @@ impl Node {
         if !matches!(network, Network::Own(_)) {
             self.enter(&network)?;
         }
-        if wanted.argv.first().is_some_and(|command| command == DNS) {
-            let server = dns::start(&self.zone).map_err(|error| format!("the name server: {error}"))?;
-            if let Some(pod) = self.pods.lock().get_mut(uid) {
-                pod.dns = Some(server);
+        self.start(&wanted.uid, &wanted.container)
+    }
+
+    /// Begins to start another container of a pod.
+    pub(crate) fn add_container(self: &Arc<Self>, uid: String, container: Container) {
+        let node = Arc::clone(self);
+        self.pool.run(move |_| {
+            let start = || {
+                node.enter_pod(&uid)?;
+                node.start(&uid, &container)
+            };
+            if let Err(why) = start() {
+                node.say(&FromNode::ContainerFailed { uid, container: container.name, why });
             }
-            if let Ok(mut log) = self.outputs.log(uid) {
+        });
+    }
+
+    /// Starts a container in the calling thread's network.
+    fn start(self: &Arc<Self>, uid: &str, container: &Container) -> Result<(), String> {
+        let name = &container.name;
+        if let Some(pod) = self.pods.lock().get_mut(uid) {
+            pod.containers.insert(name.clone(), State { env: container.env.clone(), ..State::default() });
+        }
+        if container.argv.first().is_some_and(|command| command == DNS) {
+            let server = dns::start(&self.zone).map_err(|error| format!("the name server: {error}"))?;
+            self.with_container(uid, name, |state| state.dns = Some(server));
+            if let Ok(mut log) = self.outputs.log(uid, name) {
                 let _ = std::io::Write::write_all(&mut log, b"ready: cluster.local on port 53\n");
             }
-            self.is_ready(uid);
+            self.is_ready(uid, name);
             return Ok(());
         }
         let quiet = File::open("/dev/null").map_err(|error| format!("open /dev/null: {error}"))?;
-        let [stdout, stderr] = self.outputs.add(uid).map_err(|error| format!("the pod's log: {error}"))?;
-        let owner = Owner { uid: uid.clone(), job: Job::Main };
+        let [stdout, stderr] =
+            self.outputs.add(uid, name).map_err(|error| format!("the container's log: {error}"))?;
+        let owner = Owner { uid: uid.to_owned(), job: Job::Container(name.clone()) };
         self.processes.start(
             owner,
-            &wanted.argv,
-            [&wanted.env, &BTreeMap::new()],
+            &container.argv,
+            [&container.env, &BTreeMap::new()],
             [quiet.into(), stdout, stderr],
         )
+    }
+
+    fn with_container<T>(&self, uid: &str, name: &str, f: impl FnOnce(&mut State) -> T) -> Option<T> {
+        self.pods.lock().get_mut(uid)?.containers.get_mut(name).map(f)
+    }
+
+    /// Asks a container's command to end.
+    pub(crate) fn terminate(&self, uid: String, container: String) {
+        match self.with_container(&uid, &container, |state| state.dns.take()).flatten() {
+            // It is a thread and no process: nobody but us notices its end.
+            Some(server) => {
+                server.stop();
+                let exit = Exit { code: 0, said: None };
+                self.say(&FromNode::ContainerExited { uid, container, exit });
+            }
+            None => self.processes.terminate(&Owner { uid, job: Job::Container(container) }),
+        }
     }
 
     /// Moves the calling thread into a pod's network.
@@ -158,11 +202,9 @@ impl Node {
         space.enter().map_err(|error| error.to_string())
     }
 
-    fn network(&self, uid: &str) -> Result<(Network, BTreeMap<String, String>), String> {
+    fn network(&self, uid: &str) -> Result<Network, String> {
         match self.pods.lock().get(uid) {
-            Some(Pod { network: Some(network), leaving: false, env, .. }) => {
-                Ok((network.clone(), env.clone()))
-            }
+            Some(Pod { network: Some(network), leaving: false, .. }) => Ok(network.clone()),
             Some(Pod { leaving: true, .. }) => Err("the pod is being deleted".into()),
             Some(_) => Err("the pod has not started yet".into()),
             None => Err("there is no such pod".into()),
@@ -171,14 +213,14 @@ impl Node {
 
     /// Moves the calling thread into the network of a pod.
     pub(crate) fn enter_pod(&self, uid: &str) -> Result<(), String> {
-        self.enter(&self.network(uid)?.0)
+        self.enter(&self.network(uid)?)
     }
 
     /// Begins to run a command in a pod.
     pub(crate) fn exec(
         self: &Arc<Self>,
         id: u64,
-        uid: String,
+        (uid, container): (String, String),
         argv: Vec<String>,
         env: BTreeMap<String, String>,
         stdio: [OwnedFd; 3],
@@ -186,8 +228,10 @@ impl Node {
         let node = Arc::clone(self);
         self.pool.run(move |_| {
             let start = || {
-                let (network, own) = node.network(&uid)?;
-                node.enter(&network)?;
+                node.enter_pod(&uid)?;
+                let own = node
+                    .with_container(&uid, &container, |state| state.env.clone())
+                    .ok_or_else(|| format!("the pod has no container {container:?} that was started"))?;
                 let owner = Owner { uid: uid.clone(), job: Job::Exec(id) };
                 node.processes.start(owner, &argv, [&own, &env], stdio)
             };
@@ -197,35 +241,28 @@ impl Node {
         });
     }
 
-    /// A pod's command has said that it is ready.
-    pub(crate) fn is_ready(&self, uid: &str) {
-        let mut pods = self.pods.lock();
-        if let Some(pod) = pods.get_mut(uid)
-            && !pod.ready
-        {
-            pod.ready = true;
-            drop(pods);
-            self.say(&FromNode::PodStarted { uid: uid.to_owned() });
+    /// A container's command has said that it is ready.
+    pub(crate) fn is_ready(&self, uid: &str, container: &str) {
+        let was = self.with_container(uid, container, |state| std::mem::replace(&mut state.ready, true));
+        if was == Some(false) {
+            let (uid, container) = (uid.to_owned(), container.to_owned());
+            self.say(&FromNode::ContainerReady { uid, container });
         }
     }
 
     /// A process has ended.
     pub(crate) fn has_ended(&self, owner: Owner, code: i32) {
-        match owner.job {
-            Job::Exec(id) => self.say(&FromNode::Exited { id, code: Ok(code) }),
-            Job::Main => {
-                let state = self.pods.lock().get(&owner.uid).map(|pod| (pod.leaving, pod.ready));
-                match state {
-                    Some((false, true)) => self.say(&FromNode::PodExited { uid: owner.uid, code }),
-                    Some((false, false)) => {
-                        let tail = self.outputs.tail(&owner.uid);
-                        let why = format!("the command ended with code {code} before it was ready: {tail}");
-                        self.say(&FromNode::PodFailed { uid: owner.uid, why });
-                    }
-                    _ => {}
-                }
-            }
-        }
+        let container = match owner.job {
+            Job::Exec(id) => return self.say(&FromNode::Exited { id, code: Ok(code) }),
+            Job::Container(name) => name,
+        };
+        let uid = owner.uid;
+        let ready = match self.pods.lock().get(&uid) {
+            Some(pod) if !pod.leaving => pod.containers.get(&container).is_some_and(|state| state.ready),
+            _ => return,
+        };
+        let said = (!ready).then(|| self.outputs.tail(&uid, &container));
+        self.say(&FromNode::ContainerExited { uid, container, exit: Exit { code, said } });
     }
 
     /// Begins to remove a pod.
@@ -259,7 +296,7 @@ impl Node {
         }
         let pod = self.pods.lock().remove(uid);
         if let Some(pod) = pod {
-            if let Some(server) = pod.dns {
+            for server in pod.containers.into_values().filter_map(|state| state.dns) {
                 server.stop();
             }
             if let Some(Network::Own(own)) = &pod.network

@@ -29,9 +29,9 @@ use crate::reexec::PROBE;
 /// What a process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Job {
-    /// A pod's own command.
-    Main,
-    /// A command beside it, by the sender's number.
+    /// A container's own command, by the container's name.
+    Container(String),
+    /// A command beside them, by the sender's number.
     Exec(u64),
 }
 
@@ -128,6 +128,14 @@ impl Processes {
         // Under the lock nobody is reaped, so no pid can have become another process's.
         for (pid, _) in self.lock().processes.iter().filter(|(_, owner)| owner.uid == uid) {
             let _ = kill(*pid, Signal::SIGKILL);
+        }
+    }
+
+    /// Asks a process to end.
+    pub(crate) fn terminate(&self, whose: &Owner) {
+        // Under the lock, as above.
+        for (pid, _) in self.lock().processes.iter().filter(|(_, owner)| *owner == whose) {
+            let _ = kill(*pid, Signal::SIGTERM);
         }
     }
 

@@ -134,9 +134,9 @@ fn set_up(scratch: &Path, channel: &Blocking) -> Result<(Arc<Node>, Syncs), Obst
     // The reader of outputs and the node know each other; no pod exists before both do.
     let own: Arc<OnceLock<Weak<Node>>> = Arc::default();
     let known = Arc::clone(&own);
-    let outputs = Outputs::start(scratch, move |uid| {
+    let outputs = Outputs::start(scratch, move |uid, container| {
         if let Some(node) = known.get().and_then(Weak::upgrade) {
-            node.is_ready(uid);
+            node.is_ready(uid, container);
         }
     })
     .map_err(plain)?;
@@ -185,12 +185,14 @@ fn listen(node: &Arc<Node>, syncs: &Syncs, channel: &mut Blocking) -> u8 {
             }
         };
         match message {
-            ToNode::AddPod { uid, place, ips, argv, env } => {
-                node.add_pod(Wanted { uid, place, ips, argv, env })
+            ToNode::AddPod { uid, place, ips, container } => {
+                node.add_pod(Wanted { uid, place, ips, container })
             }
+            ToNode::AddContainer { uid, container } => node.add_container(uid, container),
+            ToNode::Terminate { uid, container } => node.terminate(uid, container),
             ToNode::DeletePod { uid } => node.delete_pod(uid),
-            ToNode::Exec { id, uid, argv, env } => match <[OwnedFd; 3]>::try_from(fds) {
-                Ok(stdio) => node.exec(id, uid, argv, env, stdio),
+            ToNode::Exec { id, uid, container, argv, env } => match <[OwnedFd; 3]>::try_from(fds) {
+                Ok(stdio) => node.exec(id, (uid, container), argv, env, stdio),
                 Err(fds) => {
                     let why = format!("{} descriptors came along, not 3", fds.len());
                     node.say(&FromNode::Exited { id, code: Err(why) });

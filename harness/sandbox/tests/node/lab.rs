@@ -13,10 +13,20 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    handle::Begun,
     plan,
     spawn::{NodeHandle, spawn_node},
-    wire::{Place, PodState, ServicePortState, ServiceState, State},
+    wire::{Container, Place, PodState, ServicePortState, ServiceState, State},
 };
+
+/// Name of the one container that most pods have.
+pub(crate) const MAIN: &str = "c";
+
+/// A container with this command.
+pub(crate) fn container(argv: &[&str]) -> Container {
+    let argv = argv.iter().map(ToString::to_string).collect();
+    Container { name: MAIN.into(), argv, env: BTreeMap::new() }
+}
 
 /// A running node.
 pub(crate) struct Lab {
@@ -75,9 +85,9 @@ impl Lab {
             format!("{}/{}", pod.namespace, pod.name),
         )]);
         let ips = if matches!(pod.place, Place::Pod(_)) { pod.ips.clone() } else { vec![] };
-        let argv = argv.map(String::from).to_vec();
-        let started = self.node.add_pod(&pod.uid, pod.place, ips, argv, env).await;
-        started.unwrap_or_else(|why| panic!("{}: {why}", pod.uid));
+        let container = Container { env, ..container(&argv) };
+        let started = self.node.add_pod(&pod.uid, pod.place, ips, container).await;
+        assert_eq!(started, Ok(Begun::Ready), "{}", pod.uid);
     }
 
     /// Makes and starts a pod.
@@ -123,6 +133,8 @@ impl Lab {
             namespace: "x".into(),
             name: name.into(),
             cluster_ips: plan::service_ips(number).to_vec(),
+            external_name: None,
+            hostnames: BTreeMap::new(),
             pod_ips: pods.iter().flat_map(|pod| pod.ips.clone()).collect(),
             ports: vec![ServicePortState {
                 name: "web".into(),
@@ -145,7 +157,8 @@ impl Lab {
         let (out, stdout) = nix::unistd::pipe().unwrap();
         let (err, stderr) = nix::unistd::pipe().unwrap();
         let argv = argv.iter().map(ToString::to_string).collect();
-        let mut exec = self.node.exec(&pod.uid, argv, BTreeMap::new(), [stdin, stdout, stderr]).unwrap();
+        let mut exec =
+            self.node.exec((&pod.uid, MAIN), argv, BTreeMap::new(), [stdin, stdout, stderr]).unwrap();
         let read = |pipe: OwnedFd| {
             tokio::task::spawn_blocking(move || {
                 let mut text = String::new();

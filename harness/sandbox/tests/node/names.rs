@@ -1,11 +1,16 @@
 //! The name server, asked as pods ask it.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::{Test, lab::Lab, plan};
+use crate::{
+    Test,
+    handle::Begun,
+    lab::{Lab, container},
+    plan,
+};
 
 pub(crate) const TESTS: &[Test] = &[("names::services_are_found_over_udp_and_tcp", dns)];
 
@@ -15,14 +20,9 @@ fn dns(runtime: &Runtime) {
         let a = lab.add("x", "a", 0).await;
         let b = lab.add("x", "b", 1).await;
         let server = lab.pod("kube-system", "kube-dns", 0);
-        let started = lab.node.add_pod(
-            &server.uid,
-            server.place,
-            server.ips.clone(),
-            vec!["kube-dns".into()],
-            BTreeMap::new(),
-        );
-        started.await.unwrap();
+        let started =
+            lab.node.add_pod(&server.uid, server.place, server.ips.clone(), container(&["kube-dns"]));
+        assert_eq!(started.await, Ok(Begun::Ready));
         lab.service("web", 20, (80, None), &[&b]);
         lab.service("kube-dns", plan::DNS_SERVICE, (53, None), &[&server]);
         let dns = lab.state.services.last_mut().unwrap();

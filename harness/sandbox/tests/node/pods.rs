@@ -6,9 +6,10 @@ use tokio::runtime::Runtime;
 
 use crate::{
     Test,
-    lab::Lab,
+    handle::Begun,
+    lab::{Lab, MAIN, container},
     plan,
-    wire::{Place, ToNode},
+    wire::{Exit, Place, ToNode},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -45,7 +46,7 @@ fn talk(runtime: &Runtime) {
         }
         let who = lab.who(&a, b.ips[0], 80).await;
         assert!(who.contains("x/b") && who.contains(&a.ips[0].to_string()), "{who}");
-        let log = std::fs::read_to_string(lab.scratch.path().join("pods/x-a.log")).unwrap();
+        let log = std::fs::read_to_string(lab.scratch.path().join("pods/x-a.c.log")).unwrap();
         assert!(log.starts_with("ready"), "{log}");
         lab.stop().await;
     });
@@ -100,7 +101,7 @@ fn only_the_probe(runtime: &Runtime) {
         let (_, pipe) = nix::unistd::pipe().unwrap();
         let stdio = [pipe.try_clone().unwrap(), pipe.try_clone().unwrap(), pipe];
         let argv = vec!["verdikt-probe".into(), "version".into()];
-        let mut exec = lab.node.exec("nobody", argv, BTreeMap::new(), stdio).unwrap();
+        let mut exec = lab.node.exec(("nobody", MAIN), argv, BTreeMap::new(), stdio).unwrap();
         assert!(exec.wait().await.unwrap_err().contains("no such pod"));
         lab.stop().await;
     });
@@ -110,14 +111,12 @@ fn failing(runtime: &Runtime) {
     runtime.block_on(async {
         let lab = Lab::new().await;
         let ips = plan::pod_ips(0, 1).to_vec();
-        let argv = ["verdikt-probe", "serve", "--tcp", "x"].map(String::from).to_vec();
-        let why = lab.node.add_pod("u", Place::Pod(0), ips.clone(), argv, BTreeMap::new()).await.unwrap_err();
-        assert!(why.contains("code 2") && why.contains("--tcp"), "{why}");
-        let why = lab
-            .node
-            .add_pod("v", Place::Pod(0), ips, vec!["nginx".into()], BTreeMap::new())
-            .await
-            .unwrap_err();
+        let bad = container(&["verdikt-probe", "serve", "--tcp", "x"]);
+        match lab.node.add_pod("u", Place::Pod(0), ips.clone(), bad).await {
+            Ok(Begun::Ended(Exit { code: 2, said: Some(said) })) => assert!(said.contains("--tcp"), "{said}"),
+            other => panic!("{other:?}"),
+        }
+        let why = lab.node.add_pod("v", Place::Pod(0), ips, container(&["nginx"])).await.unwrap_err();
         assert!(why.contains("not found in the sandbox"), "{why}");
         lab.node.delete_pod("u").await.unwrap();
         lab.node.delete_pod("v").await.unwrap();
@@ -130,11 +129,11 @@ fn killed(runtime: &Runtime) {
     runtime.block_on(async {
         let mut lab = Lab::new().await;
         let a = lab.add("x", "a", 0).await;
-        let mut exits = lab.node.on_pod_exited();
+        let mut exits = lab.node.on_exit();
         let (stdin, keep) = nix::unistd::pipe().unwrap();
         let null = || std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap().into();
         let argv = vec!["verdikt-probe".into(), "agent".into()];
-        let mut exec = lab.node.exec(&a.uid, argv, BTreeMap::new(), [stdin, null(), null()]).unwrap();
+        let mut exec = lab.node.exec((&a.uid, MAIN), argv, BTreeMap::new(), [stdin, null(), null()]).unwrap();
         let early = tokio::time::timeout(Duration::from_millis(300), exec.wait()).await;
         assert!(early.is_err(), "the agent ended by itself: {early:?}");
         exec.kill();
@@ -144,7 +143,8 @@ fn killed(runtime: &Runtime) {
             // At once: most likely before it has started.
             let (stdin, keep) = nix::unistd::pipe().unwrap();
             let argv = vec!["verdikt-probe".into(), "agent".into()];
-            let mut exec = lab.node.exec(&a.uid, argv, BTreeMap::new(), [stdin, null(), null()]).unwrap();
+            let mut exec =
+                lab.node.exec((&a.uid, MAIN), argv, BTreeMap::new(), [stdin, null(), null()]).unwrap();
             exec.kill();
             assert_eq!(exec.wait().await, Ok(137));
             drop(keep);
@@ -176,9 +176,9 @@ fn deleted_while_starting(runtime: &Runtime) {
         let mut lab = Lab::new().await;
         let pods: Vec<_> = (0..20).map(|n| lab.pod("x", &n.to_string(), n % 2)).collect();
         for pod in &pods {
-            let argv = ["verdikt-probe", "serve", "--tcp", "80"].map(String::from).to_vec();
+            let container = container(&["verdikt-probe", "serve", "--tcp", "80"]);
             let (uid, place, ips) = (pod.uid.clone(), pod.place, pod.ips.clone());
-            lab.node.send(ToNode::AddPod { uid, place, ips, argv, env: BTreeMap::new() }, vec![]).unwrap();
+            lab.node.send(ToNode::AddPod { uid, place, ips, container }, vec![]).unwrap();
         }
         for pod in &pods {
             lab.node.delete_pod(&pod.uid).await.unwrap();

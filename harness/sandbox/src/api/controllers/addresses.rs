@@ -1,4 +1,4 @@
-//! Addresses for pods: each node counts up and comes back to a freed number only after a full round.
+//! Addresses for pods: each node hands out its lowest free number, so that a freed address is the next pod's.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -10,34 +10,26 @@ const LAST: u16 = 4094;
 /// Numbers in use on each node.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    nodes: [Node; plan::NODES as usize],
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    newest: u16,
-    used: BTreeSet<u16>,
+    used: [BTreeSet<u16>; plan::NODES as usize],
 }
 
 impl Addresses {
     /// Takes a number on a node; `None` when all are in use.
     pub(crate) fn take(&mut self, node: u16) -> Option<(u16, [IpAddr; 2])> {
-        let state = &mut self.nodes[usize::from(node)];
-        let number =
-            (1..=LAST).map(|step| (state.newest + step - 1) % LAST + 1).find(|n| !state.used.contains(n))?;
-        state.newest = number;
-        state.used.insert(number);
+        let used = &mut self.used[usize::from(node)];
+        let number = (1..=LAST).find(|n| !used.contains(n))?;
+        used.insert(number);
         Some((number, plan::pod_ips(node, number)))
     }
 
     /// How many numbers each node has in use.
     pub(crate) fn load(&self) -> [usize; plan::NODES as usize] {
-        std::array::from_fn(|node| self.nodes[node].used.len())
+        std::array::from_fn(|node| self.used[node].len())
     }
 
     /// Gives a number back.
     pub(crate) fn free(&mut self, node: u16, number: u16) {
-        self.nodes[usize::from(node)].used.remove(&number);
+        self.used[usize::from(node)].remove(&number);
     }
 }
 
@@ -46,16 +38,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_freed_address_waits_for_a_full_round() {
+    fn the_lowest_free_address_is_next() {
         let mut addresses = Addresses::default();
-        let (first, ips) = addresses.take(1).unwrap();
-        assert_eq!((first, ips), (1, plan::pod_ips(1, 1)));
-        addresses.free(1, first);
-        let others: Vec<u16> = (2..=LAST).map(|_| addresses.take(1).unwrap().0).collect();
-        assert!(!others.contains(&first));
-        assert_eq!(addresses.take(1).unwrap().0, first);
-        assert_eq!(addresses.take(1), None);
+        for number in 1..=3 {
+            assert_eq!(addresses.take(1).unwrap(), (number, plan::pod_ips(1, number)));
+        }
+        addresses.free(1, 2);
         assert_eq!(addresses.take(0).unwrap().0, 1);
-        assert_eq!(addresses.load(), [1, usize::from(LAST)]);
+        assert_eq!(addresses.load(), [1, 2]);
+        assert_eq!(addresses.take(1).unwrap().0, 2);
+        assert_eq!((4..=LAST).map(|_| addresses.take(1).unwrap().0).max(), Some(LAST));
+        assert_eq!(addresses.take(1), None);
     }
 }

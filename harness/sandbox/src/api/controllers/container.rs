@@ -1,24 +1,57 @@
-//! What a pod's container runs: its command and environment.
+//! What a pod's containers are and run: their part in the pod's life, command and environment.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::state::pod_ips;
-use crate::api::object::{items, text};
+use crate::{
+    api::object::{items, text},
+    wire::Container,
+};
 
-/// Name of the pod's container.
-pub(super) fn container_name(pod: &Value) -> &str {
-    text(pod, "/spec/containers/0/name")
+/// A container's part in the life of its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// An init container: runs to its end before the next one starts.
+    Init,
+    /// An init container with restartPolicy Always: the next one starts once it is ready, and it stays.
+    Sidecar,
+    /// One of the containers proper.
+    Main,
 }
 
-/// Pulls the pod's image: every one is taken for the probe's, but those of registries in the domain `invalid` (RFC 2606),
+/// A pod's containers with their roles, in the order in which they start.
+pub(super) fn containers(pod: &Value) -> impl Iterator<Item = (Role, &Value)> {
+    let early = items(pod, "/spec/initContainers").iter().map(|container| {
+        let stays = text(container, "/restartPolicy") == "Always";
+        (if stays { Role::Sidecar } else { Role::Init }, container)
+    });
+    early.chain(items(pod, "/spec/containers").iter().map(|container| (Role::Main, container)))
+}
+
+/// The containers whose ports are the pod's: those that stay. A name is looked for in the containers proper first.
+pub(super) fn serving(pod: &Value) -> impl Iterator<Item = &Value> {
+    let of = move |wanted: Role| containers(pod).filter(move |(role, _)| *role == wanted);
+    of(Role::Main).chain(of(Role::Sidecar)).map(|(_, container)| container)
+}
+
+/// A container as the node is told to start it.
+///
+/// # Errors
+/// What of it the sandbox cannot run.
+pub(super) fn command(pod: &Value, container: &Value) -> Result<Container, String> {
+    let name = text(container, "/name").to_owned();
+    Ok(Container { name, argv: argv(container), env: environment(pod, container)? })
+}
+
+/// Pulls a container's image: every one is taken for the probe's, but those of registries in the domain `invalid` (RFC 2606),
 /// which no cluster can reach. So what happens then can be tried here, too.
 ///
 /// # Errors
 /// Why it cannot be pulled, in a kubelet's words.
-pub(super) fn pull(pod: &Value) -> Result<(), String> {
-    let image = text(pod, "/spec/containers/0/image");
+pub(super) fn pull(container: &Value) -> Result<(), String> {
+    let image = text(container, "/image");
     let registry = image.split(['/', ':']).next().unwrap_or_default();
     if registry.ends_with(".invalid") {
         return Err(format!("Back-off pulling image \"{image}\": dial tcp: lookup {registry}: no such host"));
@@ -26,18 +59,19 @@ pub(super) fn pull(pod: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The command of the pod's container. The image's entry point is `verdikt-probe`; without arguments it serves the
+/// The command of a container. The image's entry point is `verdikt-probe`; without arguments it serves the
 /// ports that the container declares, so that a pod made for another image answers, too.
-pub(super) fn argv(pod: &Value) -> Vec<String> {
-    let list =
-        |pointer| items(pod, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
-    let (mut argv, mut args) = (list("/spec/containers/0/command"), list("/spec/containers/0/args"));
+fn argv(container: &Value) -> Vec<String> {
+    let list = |pointer| {
+        items(container, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (mut argv, mut args) = (list("/command"), list("/args"));
     if argv.is_empty() {
         argv.push("verdikt-probe".into());
         if args.is_empty() {
             args.push("serve".into());
             for (protocol, flag) in [("TCP", "--tcp"), ("UDP", "--udp"), ("SCTP", "--sctp")] {
-                let ports: Vec<String> = items(pod, "/spec/containers/0/ports")
+                let ports: Vec<String> = items(container, "/ports")
                     .iter()
                     .filter(|port| port["protocol"].as_str().unwrap_or("TCP") == protocol)
                     .filter_map(|port| Some(port.get("containerPort")?.as_u64()?.to_string()))
@@ -52,18 +86,12 @@ pub(super) fn argv(pod: &Value) -> Vec<String> {
     argv
 }
 
-/// The environment of the pod's container.
-///
-/// # Errors
-/// What of the pod the sandbox cannot run.
-pub(super) fn command_env(pod: &Value) -> Result<BTreeMap<String, String>, String> {
-    if items(pod, "/spec/containers").len() > 1 || !items(pod, "/spec/initContainers").is_empty() {
-        return Err("the sandbox runs one container in a pod, and no init containers".into());
-    }
+/// The environment of a container.
+fn environment(pod: &Value, container: &Value) -> Result<BTreeMap<String, String>, String> {
     // The probe's identity is by default its host name, which is the pod's name in a real cluster.
     let mut env: BTreeMap<String, String> =
         [(verdikt_protocol::IDENTITY_VARIABLE.to_owned(), text(pod, "/metadata/name").to_owned())].into();
-    for variable in items(pod, "/spec/containers/0/env") {
+    for variable in items(container, "/env") {
         let name = text(variable, "/name");
         let value = match (variable.get("valueFrom"), text(variable, "/valueFrom/fieldRef/fieldPath")) {
             (None, _) => text(variable, "/value").to_owned(),
@@ -96,8 +124,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sidecars_serve_beside_the_containers_proper() {
+        let pod = json!({"spec": {
+            "initContainers": [{"name": "i"}, {"name": "s", "restartPolicy": "Always"}],
+            "containers": [{"name": "a"}, {"name": "b"}],
+        }});
+        let roles: Vec<Role> = containers(&pod).map(|(role, _)| role).collect();
+        assert_eq!(roles, [Role::Init, Role::Sidecar, Role::Main, Role::Main]);
+        let names: Vec<&str> = serving(&pod).map(|container| text(container, "/name")).collect();
+        assert_eq!(names, ["a", "b", "s"]);
+    }
+
+    #[test]
     fn the_images_entry_point_is_the_probe() {
-        let argv_of = |container: Value| argv(&json!({"spec": {"containers": [container]}}));
+        let argv_of = |container: Value| argv(&container);
         assert_eq!(argv_of(json!({})), ["verdikt-probe", "serve"]);
         let ports =
             json!([{"containerPort": 80}, {"containerPort": 81}, {"containerPort": 53, "protocol": "UDP"}]);
@@ -114,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_an_invalid_registry_refuses() {
-        let pull = |image: &str| pull(&json!({"spec": {"containers": [{"image": image}]}}));
+        let pull = |image: &str| pull(&json!({"image": image}));
         assert_eq!(pull("ghcr.io/verdikt/verdikt-probe:1"), Ok(()));
         assert_eq!(
             pull("x.invalid"),
@@ -125,22 +165,20 @@ mod tests {
 
     #[test]
     fn environment_comes_from_values_and_the_pods_own_fields() {
-        let pod = |env: Value| {
-            json!({
-                "metadata": {"name": "a", "namespace": "x"}, "status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "::1"}]},
-                "spec": {"containers": [{"env": env}]},
-            })
-        };
-        let env = command_env(&pod(json!([
+        let pod = json!({
+            "metadata": {"name": "a", "namespace": "x"}, "status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "::1"}]},
+        });
+        let environment = |env: Value| environment(&pod, &json!({ "env": env }));
+        let env = environment(json!([
             {"name": "A", "value": "1"},
             {"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             {"name": "I", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}},
-        ])))
+        ]))
         .unwrap();
         assert_eq!(env["A"], "1");
         assert_eq!(env["N"], "a");
         assert_eq!(env["I"], "10.0.0.1,::1");
         let secret = json!([{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
-        assert!(command_env(&pod(secret)).unwrap_err().contains("variable S"));
+        assert!(environment(secret).unwrap_err().contains("variable S"));
     }
 }

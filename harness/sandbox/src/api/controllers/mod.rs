@@ -1,7 +1,7 @@
 //! What happens to objects after the API has accepted them.
 //!
 //! ```text
-//! store ──changes──► pods:       address, dataplane first, then start; status; end
+//! store ──changes──► pods:       a task for each pod (life): address, dataplane first, then start; status; end
 //!       ──changes──► sync:       the whole state to dataplane and DNS, one at a time, the newest wins
 //!       ──changes──► slices:     EndpointSlices of each Service
 //!       ──changes──► namespaces: empties what is being deleted, then lets it go
@@ -9,7 +9,10 @@
 //! ```
 
 mod addresses;
+mod assign;
 mod container;
+mod foreign;
+mod life;
 mod namespaces;
 mod nodes;
 mod pod_status;
@@ -21,7 +24,11 @@ mod sync;
 
 use std::sync::Arc;
 
-pub(crate) use self::{pod_status::can_exec, pods::Pods, sync::Syncer};
+pub(crate) use self::{
+    pod_status::{can_exec, has_ended},
+    pods::Pods,
+    sync::Syncer,
+};
 use super::cluster::Cluster;
 
 /// Starts all controllers; they end when the cluster stops.

@@ -1,58 +1,89 @@
-//! Runs pods: one task for each pod, from its creation to its end.
-//!
-//! A pod gets its node and addresses, then the dataplane learns of it, and only then its command starts, so that it
-//! is isolated before it can send anything (statement N38).
+//! The pods that run: one task for each pod, from its creation to its end, see [`super::life`].
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
-
-use super::{
-    addresses::Addresses,
-    container::{argv, command_env, container_name, pull},
-    pod_status::{ended, failed, running, set_addresses, set_condition, waiting},
-    scheduler,
-    state::{place, pod_ips},
+use serde_json::Value;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
 };
+
+use super::{addresses::Addresses, life::live};
 use crate::{
-    api::{
-        cluster::Cluster,
-        kinds::Kind,
-        node_api::NewPod,
-        object::{Shared, items, map_at, text},
-        store::Transaction,
-    },
-    plan,
-    wire::Place,
+    api::{cluster::Cluster, kinds::Kind, object::Shared},
+    wire::Exit,
 };
-
-/// Annotation in which the server lists all addresses of the external host.
-const ADDRESSES: &str = "sandbox.verdikt.dev/addresses";
-/// What a pod waits for when its image cannot be had.
-const NO_IMAGE: &str = "ImagePullBackOff";
 
 /// The pods that have a task, by uid.
 pub(crate) struct Pods {
-    running: Mutex<HashMap<String, Entry>>,
+    running: Mutex<HashMap<String, Running>>,
     addresses: Mutex<Addresses>,
 }
 
-#[derive(Clone)]
-struct Entry {
-    namespace: String,
-    name: String,
-    end: CancellationToken,
+/// What a pod's task listens to.
+struct Running {
+    entry: Entry,
+    exits: mpsc::UnboundedSender<(String, Exit)>,
 }
 
-/// A pod that has a node.
-struct Placed {
-    pod: Shared,
-    place: Place,
-    number: Option<(u16, u16)>,
+/// Which pod a task is for, and when it is to end.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+    end: watch::Sender<Option<End>>,
+}
+
+/// The end of a pod.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// Seconds that it was given.
+    grace: i64,
+    /// When it is killed.
+    by: Instant,
+}
+
+impl Entry {
+    /// Begins the pod's end, or brings it forward.
+    fn end(&self, grace: i64) {
+        self.end.send_if_modified(|end| {
+            if end.is_some_and(|end| end.grace <= grace) {
+                return false;
+            }
+            let by = Instant::now() + Duration::from_secs(grace.unsigned_abs());
+            *end = Some(End { grace, by: end.map_or(by, |end| end.by.min(by)) });
+            true
+        });
+    }
+
+    /// Waits until the pod's deletion has begun.
+    pub(super) async fn ending(&self) {
+        // The sender is ours, so there is always an answer.
+        let _ = self.end.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Waits until the pod's grace period is over, which may become shorter meanwhile.
+    pub(super) async fn expired(&self) {
+        let mut end = self.end.subscribe();
+        loop {
+            let by = end.borrow_and_update().map(|end| end.by);
+            let over = async {
+                match by {
+                    Some(by) => sleep_until(by).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => return,
+                _ = end.changed() => {}
+            }
+        }
+    }
 }
 
 impl Pods {
@@ -61,12 +92,17 @@ impl Pods {
         Self { running: Mutex::default(), addresses: Mutex::default() }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn addresses(&self) -> MutexGuard<'_, Addresses> {
+    pub(super) fn addresses(&self) -> MutexGuard<'_, Addresses> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pod's task has ended.
+    pub(super) fn forget(&self, uid: &str) {
+        self.running().remove(uid);
     }
 }
 
@@ -86,14 +122,11 @@ pub(crate) async fn run(cluster: Arc<Cluster>) {
             // So many changes at once that the history does not hold them: look at what there is instead.
             Err(_) => {
                 let (pods, version) = cluster.store.list(Kind::Pod, None);
-                let gone: Vec<Entry> = cluster
-                    .pods
-                    .running()
-                    .iter()
-                    .filter(|(uid, _)| pods.iter().all(|pod| pod.uid() != *uid))
-                    .map(|(_, entry)| entry.clone())
-                    .collect();
-                gone.iter().for_each(|entry| entry.end.cancel());
+                for (uid, running) in &*cluster.pods.running() {
+                    if pods.iter().all(|pod| pod.uid() != uid) {
+                        running.entry.end(0);
+                    }
+                }
                 pods.iter().for_each(|pod| look(&cluster, pod, false));
                 seen = version;
                 continue;
@@ -109,21 +142,27 @@ pub(crate) async fn run(cluster: Arc<Cluster>) {
 fn look(cluster: &Arc<Cluster>, pod: &Shared, deleted: bool) {
     let mut running = cluster.pods.running();
     match running.get(pod.uid()) {
-        Some(entry) if deleted || pod.terminating() => entry.end.cancel(),
+        Some(Running { entry, .. }) if deleted => entry.end(0),
+        Some(Running { entry, .. }) if pod.terminating() => {
+            let grace = pod.value.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
+            entry.end(grace.unwrap_or_default());
+        }
         None if !deleted && !pod.terminating() => {
             let entry = Entry {
                 namespace: pod.namespace().to_owned(),
                 name: pod.name().to_owned(),
-                end: CancellationToken::new(),
+                uid: pod.uid().to_owned(),
+                end: watch::Sender::default(),
             };
-            running.insert(pod.uid().to_owned(), entry.clone());
-            tokio::spawn(live(cluster.clone(), pod.uid().to_owned(), entry));
+            let (exits, ended) = mpsc::unbounded_channel();
+            running.insert(pod.uid().to_owned(), Running { entry: entry.clone(), exits });
+            tokio::spawn(live(cluster.clone(), entry, ended));
         }
         _ => {}
     }
 }
 
-/// Notes the end of commands that end by themselves.
+/// Tells every pod's task which of its containers have ended.
 pub(crate) async fn run_exits(cluster: Arc<Cluster>) {
     let mut exits = cluster.node.exits();
     loop {
@@ -131,176 +170,10 @@ pub(crate) async fn run_exits(cluster: Arc<Cluster>) {
             exit = exits.recv() => exit,
             () = cluster.stop.cancelled() => return,
         };
-        let Some((uid, code)) = exit else { return };
-        let Some(entry) = cluster.pods.running().get(&uid).cloned() else { continue };
-        let pod = modify(&cluster, &uid, &entry, |pod| ended(pod, code));
-        if let Some(pod) = pod {
-            let message = format!("Container {} ended with exit code {code}", container_name(&pod.value));
-            let kind = if code == 0 { "Normal" } else { "Warning" };
-            cluster.event(&pod.value, kind, "Exited", &message, "kubelet");
+        let Some(exit) = exit else { return };
+        if let Some(running) = cluster.pods.running().get(&exit.uid) {
+            // A task that has ended needs no news.
+            let _ = running.exits.send((exit.container, exit.exit));
         }
     }
-}
-
-/// The life of one pod.
-async fn live(cluster: Arc<Cluster>, uid: String, entry: Entry) {
-    if let Some(placed) = schedule(&cluster, &uid, &entry).await {
-        let started = tokio::select! {
-            result = start(&cluster, &uid, &placed) => result,
-            () = cluster.stop.cancelled() => return,
-        };
-        if !entry.end.is_cancelled() {
-            report_start(&cluster, &uid, &entry, started);
-        }
-        tokio::select! {
-            () = entry.end.cancelled() => {}
-            () = cluster.stop.cancelled() => return,
-        }
-        if let Err(why) = cluster.node.delete_pod(uid.clone()).await {
-            cluster.event(&placed.pod.value, "Warning", "FailedKillPod", &why, "kubelet");
-        }
-        remove(&cluster, &uid, &entry).await;
-        if let Some((node, number)) = placed.number {
-            cluster.pods.addresses().free(node, number);
-        }
-    }
-    cluster.pods.running().remove(&uid);
-}
-
-/// Gives a pod its node and addresses; `None` when it was deleted before there was a node for it.
-async fn schedule(cluster: &Arc<Cluster>, uid: &str, entry: &Entry) -> Option<Placed> {
-    let mut nodes = cluster.store.subscribe(Kind::Node);
-    let mut told = false;
-    loop {
-        nodes.borrow_and_update();
-        match cluster.store.write(|tx| assign(cluster, tx, uid, entry)) {
-            Some(Ok(placed)) => {
-                let node = text(&placed.pod.value, "/spec/nodeName");
-                let message = format!("Successfully assigned {}/{} to {node}", entry.namespace, entry.name);
-                cluster.event(&placed.pod.value, "Normal", "Scheduled", &message, "default-scheduler");
-                return Some(placed);
-            }
-            Some(Err(why)) => {
-                let pod = modify(cluster, uid, entry, |pod| {
-                    set_condition(pod, "PodScheduled", false, "Unschedulable", &why)
-                });
-                if let Some(pod) = pod.filter(|_| !told) {
-                    cluster.event(&pod.value, "Warning", "FailedScheduling", &why, "default-scheduler");
-                    told = true;
-                }
-            }
-            None => return None,
-        }
-        tokio::select! {
-            _ = nodes.changed() => {}
-            () = entry.end.cancelled() => return None,
-            () = cluster.stop.cancelled() => return None,
-        }
-    }
-}
-
-/// `None` when the pod is gone.
-fn assign(
-    cluster: &Cluster,
-    tx: &mut Transaction<'_>,
-    uid: &str,
-    entry: &Entry,
-) -> Option<Result<Placed, String>> {
-    let pod = tx.get(Kind::Pod, &entry.namespace, &entry.name).filter(|pod| pod.uid() == uid)?;
-    let families = cluster.families();
-    let load = cluster.pods.addresses().load();
-    Some(scheduler::choose(tx, &pod.value, load).and_then(|node| {
-        let mut value = pod.value.clone();
-        value["spec"]["nodeName"] = json!(plan::NODE_NAMES[usize::from(node)]);
-        let place = place(&value).ok_or("the pod has no node")?;
-        let (number, ips) = match place {
-            Place::Pod(node) => {
-                let (number, ips) = cluster
-                    .pods
-                    .addresses()
-                    .take(node)
-                    .ok_or("0 addresses are available: the node's range is used up")?;
-                (Some((node, number)), ips)
-            }
-            Place::Node(node) => (None, plan::node_ips(node)),
-            Place::External => (None, plan::external_ips(1)),
-        };
-        if place == Place::External {
-            let all: Vec<String> = [1, 2]
-                .iter()
-                .flat_map(|n| plan::external_ips(*n).into_iter().take(families))
-                .map(|ip| ip.to_string())
-                .collect();
-            map_at(&mut value["metadata"], "annotations").insert(ADDRESSES.into(), json!(all.join(",")));
-        }
-        set_addresses(&mut value, &plan::node_ips(node)[..families], &ips[..families]);
-        set_condition(&mut value, "PodScheduled", true, "", "");
-        Ok(Placed { pod: tx.put(Kind::Pod, value), place, number })
-    }))
-}
-
-/// Brings the dataplane up to the pod, then starts its command.
-async fn start(cluster: &Cluster, uid: &str, placed: &Placed) -> Result<(), (&'static str, String)> {
-    let pod = &placed.pod.value;
-    pull(pod).map_err(|why| (NO_IMAGE, why))?;
-    let env = command_env(pod).map_err(|why| ("CreateContainerConfigError", why))?;
-    cluster.syncer.reached(placed.pod.version()).await.map_err(|why| {
-        ("FailedCreatePodSandBox", format!("the dataplane refused the cluster's state: {why}"))
-    })?;
-    let ips = if matches!(placed.place, Place::Pod(_)) { pod_ips(pod) } else { vec![] };
-    cluster
-        .node
-        .add_pod(NewPod { uid: uid.to_owned(), place: placed.place, ips, argv: argv(pod), env })
-        .await
-        .map_err(|why| ("RunContainerError", why))
-}
-
-fn report_start(cluster: &Cluster, uid: &str, entry: &Entry, started: Result<(), (&'static str, String)>) {
-    let pod = modify(cluster, uid, entry, |pod| match &started {
-        Ok(()) => running(pod),
-        Err((NO_IMAGE, why)) => waiting(pod, NO_IMAGE, why),
-        Err((reason, why)) => failed(pod, reason, why),
-    });
-    let Some(pod) = pod else { return };
-    match started {
-        Ok(()) => {
-            let message = format!("Started container {}", container_name(&pod.value));
-            cluster.event(&pod.value, "Normal", "Started", &message, "kubelet");
-        }
-        Err((_, why)) => cluster.event(&pod.value, "Warning", "Failed", &why, "kubelet"),
-    }
-}
-
-/// Removes a pod that has ended, once nobody holds it by a finaliser.
-async fn remove(cluster: &Cluster, uid: &str, entry: &Entry) {
-    let mut changed = cluster.store.subscribe(Kind::Pod);
-    loop {
-        changed.borrow_and_update();
-        let over = cluster.store.write(|tx| {
-            match tx.get(Kind::Pod, &entry.namespace, &entry.name).filter(|pod| pod.uid() == uid) {
-                Some(pod) if !items(&pod.value, "/metadata/finalizers").is_empty() => false,
-                Some(_) => tx.remove(Kind::Pod, &entry.namespace, &entry.name).is_some(),
-                None => true,
-            }
-        });
-        if over {
-            return;
-        }
-        tokio::select! {
-            _ = changed.changed() => {}
-            () = cluster.stop.cancelled() => return,
-        }
-    }
-}
-
-fn modify(cluster: &Cluster, uid: &str, entry: &Entry, f: impl FnOnce(&mut Value)) -> Option<Shared> {
-    cluster.store.write(|tx| {
-        tx.modify(Kind::Pod, &entry.namespace, &entry.name, |pod| {
-            let same = text(pod, "/metadata/uid") == uid;
-            if same {
-                f(pod);
-            }
-            same
-        })
-    })
 }

@@ -1,10 +1,16 @@
 //! Keeps the EndpointSlices of every Service that has a selector: one for each IP family.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
-use super::state::{group, is_ready, pod_ips, selects, target};
+use super::{
+    foreign::{MANAGER, is_own},
+    state::{group, hostname, is_over, pod_ips, selects, serves, target},
+};
 use crate::api::{
     cluster::Cluster,
     kinds::Kind,
@@ -12,18 +18,20 @@ use crate::api::{
     store::{Store, Transaction},
 };
 
-const MANAGER: &str = "endpointslice-controller.k8s.io";
-
 /// Runs until the cluster stops.
 pub(super) async fn run(cluster: Arc<Cluster>) {
     let mut services = cluster.store.subscribe(Kind::Service);
     let mut pods = cluster.store.subscribe(Kind::Pod);
+    let mut slices = cluster.store.subscribe(Kind::EndpointSlice);
     loop {
         services.borrow_and_update();
         pods.borrow_and_update();
+        slices.borrow_and_update();
         reconcile(&cluster.store);
         tokio::select! {
             _ = services.changed() => {}
+            // A user may have written, changed or deleted one.
+            _ = slices.changed() => {}
             _ = pods.changed() => {}
             () = cluster.stop.cancelled() => return,
         }
@@ -35,20 +43,27 @@ fn reconcile(store: &Store) {
         store.snapshot([Kind::Service, Kind::Pod, Kind::EndpointSlice, Kind::Namespace]);
     let by_namespace = group(&pods);
     let mut wanted: BTreeMap<(String, String), Value> = BTreeMap::new();
+    // Names that users have taken: what they wrote is never touched.
+    let foreign: HashSet<(&str, &str)> =
+        slices.iter().filter(|s| !is_own(&s.value)).map(|s| (s.namespace(), s.name())).collect();
     for service in &services {
-        let pods = by_namespace.get(service.namespace()).map_or(&[][..], Vec::as_slice);
-        for slice in wanted_slices(service, pods) {
-            wanted.insert((service.namespace().to_owned(), text(&slice, "/metadata/name").to_owned()), slice);
+        let namespace = service.namespace();
+        let pods = by_namespace.get(namespace).map_or(&[][..], Vec::as_slice);
+        for mut slice in wanted_slices(service, pods) {
+            let plain = text(&slice, "/metadata/name").to_owned();
+            let mut name = plain.clone();
+            let mut number = 2;
+            while foreign.contains(&(namespace, &*name)) {
+                name = format!("{plain}-{number}");
+                number += 1;
+            }
+            slice["metadata"]["name"] = json!(name);
+            wanted.insert((namespace.to_owned(), name), slice);
         }
     }
-    let ours = |slice: &&Shared| {
-        strings(&slice.value, "/metadata/labels")
-            .get("endpointslice.kubernetes.io/managed-by")
-            .is_some_and(|m| m == MANAGER)
-    };
     let gone: Vec<&Shared> = slices
         .iter()
-        .filter(ours)
+        .filter(|slice| is_own(&slice.value))
         .filter(|slice| !wanted.contains_key(&(slice.namespace().to_owned(), slice.name().to_owned())))
         .collect();
     let terminating = |name: &str| namespaces.iter().all(|ns| ns.name() != name || ns.terminating());
@@ -68,6 +83,10 @@ fn reconcile(store: &Store) {
 fn put(tx: &mut Transaction<'_>, namespace: &str, mut slice: Value) {
     let name = text(&slice, "/metadata/name").to_owned();
     let old = tx.get(Kind::EndpointSlice, namespace, &name);
+    // It was written since we looked; we are told and look again.
+    if old.as_ref().is_some_and(|old| !is_own(&old.value)) {
+        return;
+    }
     if let Some(old) = &old
         && ["endpoints", "ports"].iter().all(|key| old.value.get(key) == slice.get(key))
     {
@@ -83,15 +102,17 @@ fn put(tx: &mut Transaction<'_>, namespace: &str, mut slice: Value) {
 fn wanted_slices(service: &Shared, pods: &[&Shared]) -> Vec<Value> {
     let value = &service.value;
     let selector = strings(value, "/spec/selector");
-    if selector.is_empty() || service.terminating() {
+    if selector.is_empty() || service.terminating() || text(value, "/spec/type") == "ExternalName" {
         return vec![];
     }
-    let selected: Vec<&Shared> = pods.iter().copied().filter(|pod| selects(&selector, pod)).collect();
+    let behind = |pod: &&Shared| selects(&selector, pod) && !is_over(&pod.value);
+    let selected: Vec<&Shared> = pods.iter().copied().filter(behind).collect();
     items(value, "/spec/ipFamilies")
         .iter()
         .filter_map(Value::as_str)
         .map(|family| {
-            let endpoints: Vec<Value> = selected.iter().filter_map(|pod| endpoint(pod, family)).collect();
+            let endpoints: Vec<Value> =
+                selected.iter().filter_map(|pod| endpoint(service, pod, family)).collect();
             let ports: Vec<Value> = items(value, "/spec/ports")
                 .iter()
                 .map(|port| {
@@ -127,13 +148,20 @@ fn wanted_slices(service: &Shared, pods: &[&Shared]) -> Vec<Value> {
         .collect()
 }
 
-fn endpoint(pod: &Shared, family: &str) -> Option<Value> {
+fn endpoint(service: &Shared, pod: &Shared, family: &str) -> Option<Value> {
     let ip = pod_ips(&pod.value).into_iter().find(|ip| ip.is_ipv6() == (family == "IPv6"))?;
-    let (ready, terminating) = (is_ready(pod), pod.terminating());
-    Some(json!({
+    let (serving, terminating) = (serves(pod), pod.terminating());
+    let publish = service.value["spec"]["publishNotReadyAddresses"] == Value::Bool(true);
+    let mut endpoint = json!({
         "addresses": [ip.to_string()],
-        "conditions": {"ready": ready, "serving": ready, "terminating": terminating},
+        "conditions": {
+            "ready": publish || serving && !terminating, "serving": serving, "terminating": terminating,
+        },
         "nodeName": text(&pod.value, "/spec/nodeName"),
         "targetRef": {"kind": "Pod", "namespace": pod.namespace(), "name": pod.name(), "uid": pod.uid()},
-    }))
+    });
+    if let Some(name) = hostname(&pod.value, service.name()) {
+        endpoint["hostname"] = json!(name);
+    }
+    Some(endpoint)
 }

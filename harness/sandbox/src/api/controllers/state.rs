@@ -1,14 +1,14 @@
 //! The dataplane's view of all objects.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
 
 use serde_json::Value;
 
-use super::scheduler;
+use super::{container::serving, foreign, scheduler};
 use crate::{
     api::{
         kinds::Kind,
@@ -87,11 +87,12 @@ fn slim(policy: &Value) -> Value {
 
 fn pod(pod: &Shared) -> Option<PodState> {
     let ips = pod_ips(&pod.value);
-    if ips.is_empty() {
+    // The addresses of a pod that is over may be another's by now.
+    if ips.is_empty() || is_over(&pod.value) {
         return None;
     }
     let mut ports = vec![];
-    for port in items(&pod.value, "/spec/containers").iter().flat_map(|c| items(c, "/ports")) {
+    for port in serving(&pod.value).flat_map(|c| items(c, "/ports")) {
         let number = port.get("containerPort").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
         if let (name @ 1.., Some(number)) = (text(port, "/name").len(), number) {
             ports.push((text(port, "/name")[..name].to_owned(), text(port, "/protocol").to_owned(), number));
@@ -125,12 +126,25 @@ pub(super) fn pod_ips(pod: &Value) -> Vec<IpAddr> {
     items(pod, "/status/podIPs").iter().filter_map(|ip| text(ip, "/ip").parse().ok()).collect()
 }
 
+/// Whether all of a pod's containers have ended for good.
+pub(super) fn is_over(pod: &Value) -> bool {
+    matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
+}
+
+/// Whether a pod can serve, if only for as long as it is still there.
+pub(super) fn serves(pod: &Shared) -> bool {
+    items(&pod.value, "/status/conditions").iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
 /// Whether a pod stands behind Services.
 pub(super) fn is_ready(pod: &Shared) -> bool {
-    !pod.terminating()
-        && items(&pod.value, "/status/conditions")
-            .iter()
-            .any(|c| c["type"] == "Ready" && c["status"] == "True")
+    !pod.terminating() && serves(pod)
+}
+
+/// The host name that a pod has as an endpoint of a Service.
+pub(super) fn hostname<'a>(pod: &'a Value, service: &str) -> Option<&'a str> {
+    let name = text(pod, "/spec/hostname");
+    (!name.is_empty() && text(pod, "/spec/subdomain") == service).then_some(name)
 }
 
 /// Whether a Service's selector (not empty) selects a pod.
@@ -143,8 +157,7 @@ pub(super) fn selects(selector: &BTreeMap<String, String>, pod: &Shared) -> bool
 /// The number that a Service's target port has on a pod.
 pub(super) fn target(port: &Value, pod: &Value) -> Option<u16> {
     match port.get("targetPort") {
-        Some(Value::String(name)) => items(pod, "/spec/containers")
-            .iter()
+        Some(Value::String(name)) => serving(pod)
             .flat_map(|c| items(c, "/ports"))
             .find(|p| text(p, "/name") == name && text(p, "/protocol") == text(port, "/protocol"))
             .and_then(|p| p.get("containerPort")?.as_u64()),
@@ -156,21 +169,41 @@ pub(super) fn target(port: &Value, pod: &Value) -> Option<u16> {
 
 fn service(service: &Shared, pods: &[&Shared], slices: &[Shared]) -> ServiceState {
     let value = &service.value;
-    let selector = strings(value, "/spec/selector");
+    let external = text(value, "/spec/type") == "ExternalName";
+    let selector = if external { BTreeMap::new() } else { strings(value, "/spec/selector") };
     let publish = value["spec"]["publishNotReadyAddresses"] == Value::Bool(true);
-    let ready: Vec<&Shared> =
-        pods.iter().copied().filter(|pod| selects(&selector, pod) && (publish || is_ready(pod))).collect();
+    let behind =
+        |pod: &&Shared| selects(&selector, pod) && !is_over(&pod.value) && (publish || is_ready(pod));
+    let ready: Vec<&Shared> = pods.iter().copied().filter(behind).collect();
     let cluster_ips: Vec<IpAddr> =
         items(value, "/spec/clusterIPs").iter().filter_map(|ip| ip.as_str()?.parse().ok()).collect();
-    let number = |port: &Value, key: &str| port.get(key)?.as_u64().and_then(|n| u16::try_from(n).ok());
     let mut state = ServiceState {
         namespace: service.namespace().to_owned(),
         name: service.name().to_owned(),
         cluster_ips,
-        pod_ips: ready.iter().flat_map(|pod| pod_ips(&pod.value)).collect(),
+        external_name: external.then(|| text(value, "/spec/externalName").to_owned()),
+        pod_ips: vec![],
+        hostnames: BTreeMap::new(),
         ports: vec![],
         local: text(value, "/spec/externalTrafficPolicy") == "Local",
     };
+    for pod in &ready {
+        let ips = pod_ips(&pod.value);
+        if let Some(name) = hostname(&pod.value, service.name()) {
+            state.hostnames.extend(ips.iter().map(|ip| (*ip, name.to_owned())));
+        }
+        state.pod_ips.extend(ips);
+    }
+    let foreign: Vec<&Shared> = if external { vec![] } else { foreign::slices_of(service, slices).collect() };
+    for endpoint in foreign.iter().flat_map(|slice| foreign::endpoints(slice)) {
+        if let Some(name) = endpoint.hostname {
+            state.hostnames.insert(endpoint.ip, name);
+        }
+        state.pod_ips.push(endpoint.ip);
+    }
+    let mut seen = HashSet::new();
+    state.pod_ips.retain(|ip| seen.insert(*ip));
+    let number = |port: &Value, key: &str| port.get(key)?.as_u64().and_then(|n| u16::try_from(n).ok());
     for port in items(value, "/spec/ports") {
         let mut backends = vec![];
         for pod in &ready {
@@ -179,9 +212,8 @@ fn service(service: &Shared, pods: &[&Shared], slices: &[Shared]) -> ServiceStat
                 backends.extend(pod_ips(&pod.value).into_iter().map(|ip| (ip, target, node)));
             }
         }
-        if selector.is_empty() {
-            backends.extend(manual(service, port, slices));
-        }
+        backends.extend(foreign.iter().flat_map(|slice| foreign::backends(slice, port)));
+        backends.dedup();
         state.ports.push(ServicePortState {
             name: text(port, "/name").to_owned(),
             protocol: text(port, "/protocol").to_owned(),
@@ -190,46 +222,5 @@ fn service(service: &Shared, pods: &[&Shared], slices: &[Shared]) -> ServiceStat
             backends,
         });
     }
-    if selector.is_empty() {
-        let mut ips: Vec<IpAddr> = own_slices(service, slices).flat_map(|s| addresses(&s.value)).collect();
-        ips.dedup();
-        state.pod_ips = ips;
-    }
     state
-}
-
-/// Slices that somebody wrote for a Service without a selector.
-fn own_slices<'a>(service: &'a Shared, slices: &'a [Shared]) -> impl Iterator<Item = &'a Shared> {
-    slices.iter().filter(move |slice| {
-        slice.namespace() == service.namespace()
-            && slice.value.pointer("/metadata/labels/kubernetes.io~1service-name").and_then(Value::as_str)
-                == Some(service.name())
-    })
-}
-
-fn addresses(slice: &Value) -> Vec<IpAddr> {
-    items(slice, "/endpoints")
-        .iter()
-        .filter(|e| e.pointer("/conditions/ready") != Some(&Value::Bool(false)))
-        .flat_map(|e| items(e, "/addresses"))
-        .filter_map(|ip| ip.as_str()?.parse().ok())
-        .collect()
-}
-
-fn manual(service: &Shared, port: &Value, slices: &[Shared]) -> Vec<(IpAddr, u16, u16)> {
-    let mut backends = vec![];
-    for slice in own_slices(service, slices) {
-        let found = items(&slice.value, "/ports")
-            .iter()
-            .find(|p| text(p, "/name") == text(port, "/name"))
-            .and_then(|p| p.get("port")?.as_u64())
-            .and_then(|n| u16::try_from(n).ok());
-        let Some(target) = found else { continue };
-        for endpoint in items(&slice.value, "/endpoints") {
-            let node = scheduler::number(text(endpoint, "/nodeName")).unwrap_or_default();
-            let ips = items(endpoint, "/addresses").iter().filter_map(|ip| ip.as_str()?.parse().ok());
-            backends.extend(ips.map(|ip| (ip, target, node)));
-        }
-    }
-    backends
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::{
     kinds::Kind,
-    object::{is_terminating, items, strings, text},
+    object::{items, strings, text},
 };
 
 /// The cells of an object, in the order of its kind's columns.
@@ -31,13 +31,15 @@ pub(super) fn of(kind: Kind, object: &Value) -> Vec<Value> {
             or("/status/nodeInfo/containerRuntimeVersion", "<unknown>"),
         ],
         Kind::Pod => {
-            let containers = items(object, "/status/containerStatuses");
-            let ready = containers.iter().filter(|c| c["ready"] == json!(true)).count();
-            let restarts: u64 = containers.iter().filter_map(|c| c["restartCount"].as_u64()).sum();
+            let (ready, total, status) = super::pod::summary(object);
+            let restarts: u64 = items(object, "/status/containerStatuses")
+                .iter()
+                .filter_map(|c| c["restartCount"].as_u64())
+                .sum();
             vec![
                 name,
-                json!(format!("{ready}/{}", items(object, "/spec/containers").len())),
-                json!(pod_status(object)),
+                json!(format!("{ready}/{total}")),
+                json!(status),
                 json!(restarts.to_string()),
                 age,
                 or("/status/podIP", "<none>"),
@@ -50,7 +52,7 @@ pub(super) fn of(kind: Kind, object: &Value) -> Vec<Value> {
             name,
             or("/spec/type", ""),
             or("/spec/clusterIP", "<none>"),
-            json!("<none>"),
+            or("/spec/externalName", "<none>"),
             json!(service_ports(object)),
             age,
             json!(pairs(object, "/spec/selector")),
@@ -129,22 +131,6 @@ fn node_address<'a>(node: &'a Value, kind: &str) -> &'a str {
         .iter()
         .find(|a| a["type"] == kind)
         .map_or("<none>", |a| text(a, "/address"))
-}
-
-fn pod_status(pod: &Value) -> String {
-    if is_terminating(pod) {
-        return "Terminating".into();
-    }
-    for container in items(pod, "/status/containerStatuses") {
-        for state in ["/state/waiting/reason", "/state/terminated/reason"] {
-            let reason = text(container, state);
-            if !reason.is_empty() {
-                return reason.to_owned();
-            }
-        }
-    }
-    let reason = text(pod, "/status/reason");
-    if reason.is_empty() { text(pod, "/status/phase").to_owned() } else { reason.to_owned() }
 }
 
 fn service_ports(service: &Value) -> String {
@@ -229,16 +215,6 @@ mod tests {
         ] {
             assert_eq!(duration(seconds), expected);
         }
-    }
-
-    #[test]
-    fn a_pods_row_tells_its_trouble() {
-        let pod = json!({
-            "metadata": {"name": "a"}, "spec": {"containers": [{}], "nodeName": "n"},
-            "status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"reason": "Error"}}}]},
-        });
-        let cells = of(Kind::Pod, &pod);
-        assert_eq!(cells[1..3], [json!("0/1"), json!("Error")]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod cells;
 mod columns;
+mod pod;
 
 use serde_json::{Value, json};
 

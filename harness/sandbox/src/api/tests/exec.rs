@@ -122,7 +122,7 @@ async fn bad_execs_are_refused_with_a_status() {
 async fn logs_are_served_from_the_pods_file() {
     let (lab, api) = lab().await;
     let uid = api.get("a").await.unwrap().metadata.uid.unwrap();
-    let file = lab.sandbox.cluster().logs.join(format!("{uid}.log"));
+    let file = lab.sandbox.cluster().logs.join(crate::wire::log_name(&uid, "c"));
     std::fs::write(&file, "one\ntwo\nthree\n").unwrap();
     let path = "/api/v1/namespaces/default/pods/a/log";
     assert_eq!(lab.get(path).await.1, "one\ntwo\nthree\n");
@@ -135,7 +135,7 @@ async fn logs_are_served_from_the_pods_file() {
         use std::io::Write as _;
         std::fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"four\n").unwrap();
     }
-    lab.node.exit(&uid, 0);
+    lab.node.exit(&uid, "c", 0);
     assert_eq!(lines.next().await.unwrap().unwrap(), "four");
     assert!(lines.next().await.is_none());
 }

@@ -16,33 +16,58 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::{
-    api::node_api::{Connects, Exec, NewPod, NodeApi},
+    api::node_api::{Begun, Connects, ContainerExit, Exec, NewPod, NodeApi},
     profile::Profile,
     sandbox::Sandbox,
-    wire::State,
+    wire::{Container, Exit, State},
 };
 
 /// What a fake node was told.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Told {
     Sync(Box<State>),
-    Add(String),
+    /// Pod and container.
+    Start(String, String),
+    /// Pod and container.
+    Terminate(String, String),
     Delete(String),
 }
 
-/// A fake node. A pod whose command is `fail` does not start.
+/// A fake node. A container whose command is `fail` does not start, one whose command is `exit N` ends at once; one
+/// whose command is `linger` does not end when it is asked to.
 #[derive(Default)]
 pub(super) struct Fake {
     pub(super) told: Mutex<Vec<Told>>,
-    exits: Mutex<Option<mpsc::UnboundedSender<(String, i32)>>>,
+    exits: Mutex<Option<mpsc::UnboundedSender<ContainerExit>>>,
+    /// Containers that do not end when they are asked to.
+    lingering: Mutex<Vec<(String, String)>>,
     /// Notified when the node is to have ended.
     pub(super) death: tokio::sync::Notify,
 }
 
 impl Fake {
-    /// Lets a pod's command end.
-    pub(super) fn exit(&self, uid: &str, code: i32) {
-        self.exits.lock().unwrap().as_ref().unwrap().send((uid.to_owned(), code)).unwrap();
+    /// Lets a container end.
+    pub(super) fn exit(&self, uid: &str, container: &str, code: i32) {
+        let exit = Exit { code, said: None };
+        let exit = ContainerExit { uid: uid.to_owned(), container: container.to_owned(), exit };
+        self.exits.lock().unwrap().as_ref().unwrap().send(exit).unwrap();
+    }
+
+    /// Whether it was told this.
+    pub(super) fn was_told(&self, told: &Told) -> bool {
+        self.told.lock().unwrap().contains(told)
+    }
+
+    fn start(&self, uid: String, container: Container) -> Result<Begun, String> {
+        self.tell(Told::Start(uid.clone(), container.name.clone()));
+        let argv: Vec<&str> = container.argv.iter().map(String::as_str).collect();
+        match argv[..] {
+            ["fail"] => return Err("no such command".into()),
+            ["exit", code] => return Ok(Begun::Ended(Exit { code: code.parse().unwrap(), said: None })),
+            ["linger"] => self.lingering.lock().unwrap().push((uid, container.name)),
+            _ => {}
+        }
+        Ok(Begun::Ready)
     }
 
     /// The newest state.
@@ -67,10 +92,23 @@ impl NodeApi for Fake {
         true
     }
 
-    fn add_pod(&self, pod: NewPod) -> BoxFuture<'_, Result<(), String>> {
-        self.tell(Told::Add(pod.uid));
-        let fails = pod.argv[0] == "fail";
-        async move { if fails { Err("no such command".into()) } else { Ok(()) } }.boxed()
+    fn add_pod(&self, pod: NewPod) -> BoxFuture<'_, Result<Begun, String>> {
+        let begun = self.start(pod.uid, pod.container);
+        async move { begun }.boxed()
+    }
+
+    fn add_container(&self, uid: String, container: Container) -> BoxFuture<'_, Result<Begun, String>> {
+        let begun = self.start(uid, container);
+        async move { begun }.boxed()
+    }
+
+    fn terminate(&self, uid: &str, container: &str) -> Result<(), String> {
+        let place = (uid.to_owned(), container.to_owned());
+        self.tell(Told::Terminate(place.0.clone(), place.1.clone()));
+        if !self.lingering.lock().unwrap().contains(&place) {
+            self.exit(uid, container, 0);
+        }
+        Ok(())
     }
 
     fn delete_pod(&self, uid: String) -> BoxFuture<'_, Result<(), String>> {
@@ -80,7 +118,7 @@ impl NodeApi for Fake {
 
     fn exec(
         &self,
-        _: &str,
+        _: (&str, &str),
         argv: Vec<String>,
         env: BTreeMap<String, String>,
         [stdin, stdout, stderr]: [OwnedFd; 3],
@@ -111,7 +149,7 @@ impl NodeApi for Fake {
         async move { Ok(((sources.len() * targets.len()) as u64, Duration::from_millis(1))) }.boxed()
     }
 
-    fn exits(&self) -> mpsc::UnboundedReceiver<(String, i32)> {
+    fn exits(&self) -> mpsc::UnboundedReceiver<ContainerExit> {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.exits.lock().unwrap() = Some(sender);
         receiver

@@ -1,6 +1,7 @@
 //! The whole server over HTTP, with a node that only pretends.
 
 mod apply;
+mod ends;
 mod exec;
 mod fake;
 mod namespaces;

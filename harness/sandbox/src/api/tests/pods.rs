@@ -25,7 +25,7 @@ async fn the_dataplane_knows_a_pod_before_it_starts() {
     let told = lab.node.told.lock().unwrap();
     let known =
         told.iter().position(|t| matches!(t, Told::Sync(state) if state.pods.iter().any(|p| p.uid == uid)));
-    let added = told.iter().position(|t| *t == Told::Add(uid.to_owned()));
+    let added = told.iter().position(|t| *t == Told::Start(uid.to_owned(), "c".to_owned()));
     assert!(known.unwrap() < added.unwrap());
 }
 
@@ -47,7 +47,7 @@ async fn a_command_that_ends_ends_its_pod() {
     let lab = Lab::new().await;
     for (name, code, phase) in [("a", 0, "Succeeded"), ("b", 3, "Failed")] {
         let running = lab.pod("default", pod(name, json!({}))).await;
-        lab.node.exit(running["metadata"]["uid"].as_str().unwrap(), code);
+        lab.node.exit(running["metadata"]["uid"].as_str().unwrap(), "c", code);
         let path = format!("/api/v1/namespaces/default/pods/{name}");
         let (_, over) = lab.until(&path, |(_, pod)| pod["status"]["phase"] == phase).await;
         assert_eq!(over["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], code);

@@ -11,13 +11,22 @@ const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
 
 /// Checks a Pod, and that an update changes nothing that is fixed.
 pub(super) fn pod(pod: &Value, old: Option<&Value>, causes: &mut Causes) {
-    let containers = items(pod, "/spec/containers");
-    if containers.is_empty() {
+    if items(pod, "/spec/containers").is_empty() {
         causes.required("spec.containers", "");
     }
     let mut names = BTreeSet::new();
-    for (i, container) in containers.iter().enumerate() {
-        let path = format!("spec.containers[{i}]");
+    let all = ["initContainers", "containers"].into_iter().flat_map(|list| {
+        let containers = items(pod, &format!("/spec/{list}")).iter().enumerate();
+        containers.map(move |(i, container)| (format!("spec.{list}[{i}]"), list, container))
+    });
+    for (path, list, container) in all {
+        if let Some(policy) = container.get("restartPolicy") {
+            if list == "containers" {
+                causes.forbidden(format!("{path}.restartPolicy"), "may not be set for non-init containers");
+            } else if policy != "Always" {
+                causes.unsupported(format!("{path}.restartPolicy"), policy, &["Always"]);
+            }
+        }
         let name = text(container, "/name");
         if name.is_empty() {
             causes.required(format!("{path}.name"), "");
@@ -50,6 +59,20 @@ pub(super) fn pod(pod: &Value, old: Option<&Value>, causes: &mut Causes) {
         }
     }
     restart_policy(pod, causes);
+    if let Some(grace) = pod.pointer("/spec/terminationGracePeriodSeconds")
+        && grace.as_i64().is_some_and(|grace| grace < 0)
+    {
+        let why = "must be greater than or equal to 0";
+        causes.invalid("spec.terminationGracePeriodSeconds", grace, why);
+    }
+    for name in ["hostname", "subdomain"] {
+        let value = text(pod, &format!("/spec/{name}"));
+        if !value.is_empty()
+            && let Err(why) = syntax::dns_label(value)
+        {
+            causes.invalid(format!("spec.{name}"), &json!(value), &why);
+        }
+    }
     if let Some(old) = old
         && fixed(old) != fixed(pod)
     {
@@ -97,6 +120,16 @@ pub(super) fn service(service: &Value, old: Option<&Value>, causes: &mut Causes)
             &service["spec"]["type"],
             &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"],
         );
+    }
+    if kind == "ExternalName" {
+        // A final dot may say that the name is complete.
+        let name = text(service, "/spec/externalName");
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name.is_empty() {
+            causes.required("spec.externalName", "");
+        } else if let Err(why) = syntax::dns_subdomain(name) {
+            causes.invalid("spec.externalName", &json!(name), &why);
+        }
     }
     let headless = text(service, "/spec/clusterIP") == "None";
     let ports = items(service, "/spec/ports");

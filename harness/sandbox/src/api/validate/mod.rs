@@ -5,6 +5,7 @@
 mod core;
 mod meta;
 mod policy;
+mod slice;
 mod syntax;
 
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub(crate) fn check(facts: &Facts, new: &Value, old: Option<&Value>) -> Vec<Caus
         Kind::NetworkPolicy => policy::check(new, &mut causes),
         Kind::Pod => core::pod(new, old, &mut causes),
         Kind::Service => core::service(new, old, &mut causes),
+        Kind::EndpointSlice => slice::check(new, old, &mut causes),
         _ => {}
     }
     causes.0

@@ -72,7 +72,7 @@ pub(super) fn add(batch: &mut Batch, state: &State, node: u16) {
                 batch.rule(chain, load_target(v6).in_set(0, &set, false).reject());
             }
         }
-        masquerade(batch, state, node, own);
+        masquerade(batch, state, own);
     }
 }
 
@@ -176,12 +176,12 @@ fn key_list(addresses: &[IpAddr], protocol: u8, port: u16) -> Vec<Vec<u8>> {
 }
 
 /// The source becomes the node's address for what came in by a node port, and for a pod that reaches itself through
-/// a Service: it would not take answers from itself.
-fn masquerade(batch: &mut Batch, state: &State, node: u16, own: IpAddr) {
+/// a Service, be it by way of another node: it would not take answers from itself.
+fn masquerade(batch: &mut Batch, state: &State, own: IpAddr) {
     let v6 = own.is_ipv6();
     let rewrite = |rule: Expr| rule.load(0, &bytes(own)).snat(v6, 0);
     batch.rule("postrouting", rewrite(Expr::new().family(v6).marked(MASQUERADE)));
-    let pods = state.pods.iter().filter(|pod| pod.place == Place::Pod(node));
+    let pods = state.pods.iter().filter(|pod| matches!(pod.place, Place::Pod(_)));
     let pairs: Vec<Element> = pods
         .flat_map(|pod| pod.ips.iter().filter(|ip| ip.is_ipv6() == v6))
         .map(|ip| Element { key: [bytes(*ip), bytes(*ip)].concat(), data: () })

@@ -1,6 +1,7 @@
 //! The server: sockets of the kube-dns pod, questions to answers.
 
 use std::{
+    borrow::Cow,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::PoisonError,
@@ -11,7 +12,7 @@ use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
     rr::{
         Name, RData, Record, RecordType,
-        rdata::{SOA, SRV},
+        rdata::{CNAME, SOA, SRV},
     },
 };
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,7 +24,7 @@ use tokio::{
 
 use super::{
     SharedZone, Zone,
-    zone::{Answer, DOMAIN},
+    zone::{Answer, DOMAIN, Records},
 };
 
 const PORT: u16 = 53;
@@ -175,26 +176,7 @@ fn fill(reply: &mut Message, query: &Query, zone: &Zone) {
         Answer::NotOurs => reply.metadata.response_code = ResponseCode::Refused,
         Answer::Unknown => reply.metadata.response_code = ResponseCode::NXDomain,
         Answer::Empty => {}
-        Answer::Records(records) => {
-            let wants = |kind| query.query_type == kind || query.query_type == RecordType::ANY;
-            let mut add = |data: RData| {
-                reply.add_answer(Record::from_rdata(query.name.clone(), TTL, data));
-            };
-            for address in &records.addresses {
-                match address {
-                    IpAddr::V4(address) if wants(RecordType::A) => add(RData::A((*address).into())),
-                    IpAddr::V6(address) if wants(RecordType::AAAA) => add(RData::AAAA((*address).into())),
-                    _ => {}
-                }
-            }
-            if wants(RecordType::SRV) {
-                for (port, host) in &records.services {
-                    if let Ok(host) = Name::from_ascii(format!("{host}.")) {
-                        add(RData::SRV(SRV::new(0, 100, *port, host)));
-                    }
-                }
-            }
-        }
+        Answer::Records(records) => add(reply, query.query_type, &query.name, &records, zone),
     }
     if reply.answers.is_empty() && reply.metadata.authoritative {
         // How long to remember that there is nothing (RFC 2308).
@@ -209,8 +191,47 @@ fn fill(reply: &mut Message, query: &Query, zone: &Zone) {
     }
 }
 
+/// Longest chain of aliases that is followed.
+const ALIASES: usize = 8;
+
+/// Adds what is asked for; an alias is followed as long as it stays in the zone.
+fn add(reply: &mut Message, kind: RecordType, name: &Name, records: &Records, zone: &Zone) {
+    let wants = |other| kind == other || kind == RecordType::ANY;
+    let mut owner = name.clone();
+    let mut records = Cow::Borrowed(records);
+    for _ in 0..ALIASES {
+        let Some(alias) = &records.alias else { break };
+        let Ok(target) = Name::from_ascii(format!("{alias}.")) else { return };
+        reply.add_answer(Record::from_rdata(owner, TTL, RData::CNAME(CNAME(target.clone()))));
+        if kind == RecordType::CNAME {
+            return;
+        }
+        let Answer::Records(next) = zone.look(alias) else { return };
+        (owner, records) = (target, Cow::Owned(next.into_owned()));
+    }
+    let mut add = |data: RData| {
+        reply.add_answer(Record::from_rdata(owner.clone(), TTL, data));
+    };
+    for address in &records.addresses {
+        match address {
+            IpAddr::V4(address) if wants(RecordType::A) => add(RData::A((*address).into())),
+            IpAddr::V6(address) if wants(RecordType::AAAA) => add(RData::AAAA((*address).into())),
+            _ => {}
+        }
+    }
+    if wants(RecordType::SRV) {
+        for (port, host) in &records.services {
+            if let Ok(host) = Name::from_ascii(format!("{host}.")) {
+                add(RData::SRV(SRV::new(0, 100, *port, host)));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::wire::{ServiceState, State};
 
@@ -219,11 +240,22 @@ mod tests {
             namespace: "x".into(),
             name: "h".into(),
             cluster_ips: vec![],
+            external_name: None,
+            hostnames: BTreeMap::new(),
             pod_ips: (0..addresses).map(|n| Ipv4Addr::new(10, 244, 0, n as u8).into()).collect(),
             ports: vec![],
             local: false,
         };
-        let zone = Zone::new(&State { services: vec![service], ..State::default() });
+        let alias = |name: &str, target: &str| ServiceState {
+            name: name.into(),
+            external_name: Some(target.into()),
+            pod_ips: vec![],
+            ..service.clone()
+        };
+        let (inside, outside) = (alias("in", "h.x.svc.cluster.local"), alias("out", "example.com"));
+        let circle = alias("circle", "circle.x.svc.cluster.local");
+        let services = vec![service.clone(), inside, outside, circle];
+        let zone = Zone::new(&State { services, ..State::default() });
         let mut question = Message::new(7, MessageType::Query, OpCode::Query);
         question.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
         Message::from_vec(&answer(&question.to_vec().unwrap(), &zone, true).unwrap()).unwrap()
@@ -241,6 +273,21 @@ mod tests {
         assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
         let reply = ask("example.com.", RecordType::A, 3);
         assert_eq!(reply.metadata.response_code, ResponseCode::Refused);
+    }
+
+    #[test]
+    fn aliases_are_followed_inside_of_the_zone() {
+        let kinds = |name: &str, kind| -> Vec<RecordType> {
+            let reply = ask(name, kind, 2);
+            assert_eq!(reply.metadata.response_code, ResponseCode::NoError);
+            reply.answers.iter().map(Record::record_type).collect()
+        };
+        let (name, cname, a) = ("in.x.svc.cluster.local.", RecordType::CNAME, RecordType::A);
+        assert_eq!(kinds(name, a), [cname, a, a]);
+        assert_eq!(kinds(name, RecordType::AAAA), [cname]);
+        assert_eq!(kinds(name, cname), [cname]);
+        assert_eq!(kinds("out.x.svc.cluster.local.", a), [cname]);
+        assert_eq!(kinds("circle.x.svc.cluster.local.", a).len(), ALIASES);
     }
 
     #[test]
