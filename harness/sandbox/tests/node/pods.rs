@@ -9,7 +9,7 @@ use crate::{
     handle::Begun,
     lab::{Lab, MAIN, container},
     plan,
-    wire::{Exit, Place, ToNode},
+    wire::{Container, Exit, Place, ToNode},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -21,6 +21,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("pods::an_exec_can_be_killed", killed),
     ("pods::deleted_pods_are_gone_and_their_addresses_free", deleted),
     ("pods::a_pod_can_be_deleted_while_it_starts", deleted_while_starting),
+    ("pods::containers_of_a_pod_share_its_network", containers),
+    ("pods::a_container_ends_when_it_is_asked_to", terminated),
 ];
 
 fn starts_and_stops(runtime: &Runtime) {
@@ -187,6 +189,58 @@ fn deleted_while_starting(runtime: &Runtime) {
             lab.start(pod).await;
         }
         lab.expect(&pods[0], &pods[19], 80, "allowed").await;
+        lab.stop().await;
+    });
+}
+
+fn containers(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.pod("x", "a", 0);
+        let b = lab.add("x", "b", 1).await;
+        let named = |name: &str, argv: &[&str]| Container { name: name.into(), ..container(argv) };
+        let init = named("init", &["verdikt-probe", "version"]);
+        let begun = lab.node.add_pod(&a.uid, a.place, a.ips.clone(), init).await;
+        assert!(matches!(&begun, Ok(Begun::Ended(Exit { code: 0, said: Some(_) }))), "{begun:?}");
+        for (name, port) in [("side", "90"), (MAIN, "80")] {
+            let argv = ["verdikt-probe", "serve", "--tcp", port, "--identity", name];
+            assert_eq!(lab.node.add_container(&a.uid, named(name, &argv)).await, Ok(Begun::Ready));
+        }
+        for ip in &a.ips {
+            assert!(lab.who(&b, *ip, 90).await.contains("side"));
+            // Beside each other they reach each other as themselves.
+            assert!(lab.who(&a, *ip, 90).await.contains("side"));
+        }
+        let why = lab.node.add_container("nobody", container(&["verdikt-probe"])).await.unwrap_err();
+        assert!(why.contains("no such pod"), "{why}");
+        lab.stop().await;
+    });
+}
+
+fn terminated(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.add("x", "a", 0).await;
+        let b = lab.add("x", "b", 1).await;
+        let side = Container { name: "side".into(), ..container(&["verdikt-probe", "serve", "--tcp", "90"]) };
+        assert_eq!(lab.node.add_container(&a.uid, side).await, Ok(Begun::Ready));
+        let mut exits = lab.node.on_exit();
+        lab.node.terminate(&a.uid, MAIN).unwrap();
+        let exit = exits.recv().await.unwrap();
+        assert_eq!((&*exit.uid, &*exit.container, exit.exit), (&*a.uid, MAIN, Exit { code: 0, said: None }));
+        // The pod's network is still there, and so is what else runs in it.
+        lab.expect(&b, &a, 80, "rejected").await;
+        lab.expect(&b, &a, 90, "allowed").await;
+        lab.expect(&a, &b, 80, "allowed").await;
+        lab.node.delete_pod(&a.uid).await.unwrap();
+        lab.expect(&b, &a, 90, "dropped").await;
+        assert!(exits.try_recv().is_err(), "what was killed is not told");
+        let dns = lab.pod("kube-system", "kube-dns", 0);
+        let argv = container(&["kube-dns"]);
+        assert_eq!(lab.node.add_pod(&dns.uid, dns.place, dns.ips.clone(), argv).await, Ok(Begun::Ready));
+        lab.node.terminate(&dns.uid, MAIN).unwrap();
+        assert_eq!(exits.recv().await.unwrap().exit.code, 0);
+        lab.node.delete_pod(&dns.uid).await.unwrap();
         lab.stop().await;
     });
 }

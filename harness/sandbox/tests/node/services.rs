@@ -10,6 +10,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("services::policies_judge_the_pod_behind_a_service", policy),
     ("services::without_endpoints_is_refused", closed),
     ("services::node_ports_cluster_and_local", node_ports),
+    ("services::an_endpoint_may_be_outside_of_the_cluster", foreign),
 ];
 
 fn cluster_ip(runtime: &Runtime) {
@@ -99,38 +100,80 @@ fn closed(runtime: &Runtime) {
     });
 }
 
+/// What a client sees of a node port: the address that the server sees, or silence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Sees {
+    /// The client's own address.
+    Client,
+    /// The address of the node that was asked.
+    Node,
+    Silence,
+}
+
 fn node_ports(runtime: &Runtime) {
+    use Sees::{Client, Node, Silence};
     runtime.block_on(async {
         let mut lab = Lab::new().await;
-        let a = lab.add("x", "a", 0).await;
+        let backend = lab.add("x", "backend", 0).await;
+        let near = lab.add("x", "near", 0).await;
+        let far = lab.add("x", "far", 1).await;
+        let own = lab.add_host("own", Place::Node(0)).await;
+        let other = lab.add_host("other", Place::Node(1)).await;
         let external = lab.add_host("external", Place::External).await;
-        let one = lab.add_host("one", Place::Node(0)).await;
-        lab.service("s", 20, (80, Some(30080)), &[&a]);
-        lab.sync().await;
-        for node in 0..2 {
-            for ip in plan::node_ips(node) {
-                for from in [&external, &one, &a] {
-                    let who = lab.who(from, ip, 30080).await;
-                    let seen = ip.to_string();
-                    assert!(who.contains("x/a") && who.contains(&seen), "{} -> {ip}: {who}", from.uid);
+        lab.service("s", 20, (80, Some(30080)), &[&backend]);
+        // For each client: at the backend's node and at the other node, with Cluster; the same with Local.
+        let table = [
+            (&near, [Node, Node], [Client, Silence]),
+            (&far, [Node, Node], [Client, Client]),
+            (&own, [Node, Node], [Node, Silence]),
+            (&other, [Node, Node], [Client, Node]),
+            (&external, [Node, Node], [Client, Silence]),
+            // A pod that reaches itself could not answer itself, whichever node sends it back.
+            (&backend, [Node, Node], [Node, Node]),
+        ];
+        for local in [false, true] {
+            lab.state.services[0].local = local;
+            lab.sync().await;
+            for (from, cluster, with_local) in &table {
+                let expected = if local { with_local } else { cluster };
+                for (node, expected) in (0..2).zip(expected) {
+                    for ip in plan::node_ips(node) {
+                        let what = format!("local: {local}, {} -> {ip}", from.uid);
+                        if *expected == Silence {
+                            assert_eq!(lab.probe(from, ip, 30080, "tcp").await, "dropped", "{what}");
+                            continue;
+                        }
+                        let who = lab.who(from, ip, 30080).await;
+                        let seen = if *expected == Node { ip } else { from.ips[usize::from(ip.is_ipv6())] };
+                        let client = std::net::SocketAddr::new(seen, 0).to_string();
+                        let client = client.trim_end_matches('0');
+                        assert!(
+                            who.contains("x/backend") && who.contains(client),
+                            "{what}: {client} in {who}"
+                        );
+                    }
                 }
             }
         }
-        lab.state.services[0].local = true;
+        lab.stop().await;
+    });
+}
+
+fn foreign(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.add("x", "a", 0).await;
+        let outside = lab.add_host("external", Place::External).await;
+        // As a slice that somebody has written for the external host: it is on no node.
+        lab.service("s", 20, (8080, Some(30080)), &[&outside]);
+        for backend in &mut lab.state.services[0].ports[0].backends {
+            backend.2 = plan::NODES;
+        }
         lab.sync().await;
-        for ip in plan::node_ips(0) {
-            let who = lab.who(&external, ip, 30080).await;
-            let seen = external.ips[usize::from(ip.is_ipv6())].to_string();
-            assert!(who.contains("x/a") && who.contains(&seen), "{who}");
+        for ip in plan::service_ips(20) {
+            assert!(lab.who(&a, ip, 8080).await.contains("host/external"));
         }
-        for ip in plan::node_ips(1) {
-            assert_eq!(lab.probe(&external, ip, 30080, "tcp").await, "dropped");
-            assert_eq!(
-                lab.probe(&a, ip, 30080, "tcp").await,
-                "dropped",
-                "it comes to node 1 from outside of it"
-            );
-        }
+        assert!(lab.who(&a, plan::node_ips(1)[0], 30080).await.contains("host/external"));
         lab.stop().await;
     });
 }
