@@ -8,8 +8,7 @@
 //! ```
 //!
 //! What a real cluster has and this one has not: other kinds than those in [`kinds`], RBAC (the token may do
-//! everything), image pulls (one from a registry in the domain `invalid` fails), more than one container in a pod,
-//! restarts, attach and port-forward, exec over SPDY (kubectl before 1.31), paged lists (`limit` is ignored, which the
+//! everything), image pulls (one from a registry in the domain `invalid` fails), restarts, attach and port-forward, exec over SPDY (kubectl before 1.31), paged lists (`limit` is ignored, which the
 //! API allows), OpenAPI schemas (`kubectl explain`).
 
 pub(crate) mod cluster;

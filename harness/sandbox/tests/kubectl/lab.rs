@@ -97,6 +97,11 @@ impl Lab {
         String::from_utf8(output.stdout).expect("kubectl writes UTF-8")
     }
 
+    /// Whether kubectl succeeds.
+    pub(crate) fn works(&self, arguments: &[&str]) -> bool {
+        self.run(arguments, "").status.success()
+    }
+
     /// Runs kubectl, which must fail; what it says.
     pub(crate) fn refused(&self, arguments: &[&str], input: &str) -> String {
         let output = self.run(arguments, input);

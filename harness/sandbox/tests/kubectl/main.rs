@@ -22,6 +22,10 @@ const TESTS: &[Test] = &[
     ("exec_and_logs", exec_and_logs),
     ("a_policy_changes_what_exec_can_reach", a_policy_changes_what_exec_can_reach),
     ("services_and_names_lead_to_pods", services_and_names_lead_to_pods),
+    ("pods_complete_and_their_addresses_go_on", pods_complete_and_their_addresses_go_on),
+    ("init_containers_and_sidecars", init_containers_and_sidecars),
+    ("grace_periods", grace_periods),
+    ("services_of_users_own_endpoints", services_of_users_own_endpoints),
     ("a_namespace_goes_and_kubectl_waits_for_it", a_namespace_goes_and_kubectl_waits_for_it),
 ];
 
@@ -217,4 +221,141 @@ fn a_namespace_goes_and_kubectl_waits_for_it(lab: &Lab) {
     assert_eq!(lab.ok(&["get", "pods,netpol,svc,events", "-n", "x", "-o", "name"]), "");
     // The name is free again.
     lab.world();
+}
+
+/// A pod on the first node that is not started again, with these containers in YAML's flow style.
+fn pod(name: &str, containers: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: default}}\n\
+         spec: {{nodeName: sandbox-1, restartPolicy: Never, {containers}}}\n---\n"
+    )
+}
+
+const SERVES: &str = "containers: [{name: c, image: i, args: [serve, --tcp, '80']}]";
+
+fn pods_complete_and_their_addresses_go_on(lab: &Lab) {
+    let phase = |pod: &str, phase: &str| {
+        let wanted = format!("--for=jsonpath={{.status.phase}}={phase}");
+        lab.ok(&["wait", &wanted, &format!("pod/{pod}"), "--timeout=20s"]);
+    };
+    let ip = |pod: &str| lab.ok(&["get", "pod", pod, "-o", "jsonpath={.status.podIP}"]);
+    lab.feed(&["apply", "-f", "-"], &pod("done", "containers: [{name: c, image: i, args: [version]}]"));
+    phase("done", "Succeeded");
+    lab.feed(&["apply", "-f", "-"], &pod("next", SERVES));
+    lab.ok(&["wait", "--for=condition=Ready", "pod/next", "--timeout=20s"]);
+    assert_eq!(ip("next"), ip("done"));
+    lab.feed(&["apply", "-f", "-"], &pod("bad", "containers: [{name: c, image: i, args: [connect]}]"));
+    phase("bad", "Failed");
+    let table = lab.ok(&["get", "pods"]);
+    for (name, ready, status) in
+        [("done", "0/1", "Completed"), ("next", "1/1", "Running"), ("bad", "0/1", "Error")]
+    {
+        let line = table.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        let words: Vec<&str> = line.split_whitespace().take(3).collect();
+        assert_eq!(words, [name, ready, status], "{table}");
+    }
+    assert!(lab.ok(&["logs", "done"]).starts_with("verdikt-probe"));
+    assert!(lab.refused(&["exec", "done", "--", "verdikt-probe", "version"], "").contains("completed pod"));
+    // The name and address of the one that is over lead nowhere; the other's still work.
+    let target = format!("{}:80", ip("next"));
+    lab.feed(&["apply", "-f", "-"], &pod("client", SERVES));
+    lab.ok(&["wait", "--for=condition=Ready", "pod/client", "--timeout=20s"]);
+    lab.ok(&["exec", "client", "--", "verdikt-probe", "connect", &target, "--expect", "next"]);
+    lab.ok(&["delete", "pod", "done", "bad", "--timeout=20s"]);
+    lab.ok(&["exec", "client", "--", "verdikt-probe", "connect", &target, "--expect", "next"]);
+}
+
+fn init_containers_and_sidecars(lab: &Lab) {
+    // Silence from an address that does not exist keeps it busy for a while.
+    let waits = "initContainers: [{name: i, image: i, args: [connect, '203.0.113.1:80', --deadline, 3s]}], ";
+    lab.feed(&["apply", "-f", "-"], &pod("waits", &format!("{waits}{SERVES}")));
+    let side = "initContainers: [{name: i, image: i, args: [version]}, \
+                {name: side, image: i, restartPolicy: Always, args: [serve, --tcp, '90', --identity, side], \
+                 ports: [{name: metrics, containerPort: 90}]}], ";
+    lab.feed(&["apply", "-f", "-"], &pod("two", &format!("{side}{SERVES}")));
+    assert!(lab.ok(&["get", "pod", "waits"]).contains("Init:0/1"));
+    lab.ok(&["wait", "--for=condition=Ready", "pod/two", "--timeout=20s"]);
+    assert!(lab.ok(&["get", "pod", "two"]).contains("2/2"));
+    assert!(lab.ok(&["logs", "two", "-c", "i"]).starts_with("verdikt-probe"));
+    assert!(lab.ok(&["logs", "two", "-c", "side"]).contains("identity side"));
+    let ip = lab.ok(&["get", "pod", "two", "-o", "jsonpath={.status.podIP}"]);
+    for container in ["c", "side"] {
+        let target = format!("{ip}:90");
+        lab.ok(&[
+            "exec",
+            "two",
+            "-c",
+            container,
+            "--",
+            "verdikt-probe",
+            "connect",
+            &target,
+            "--expect",
+            "side",
+        ]);
+    }
+    // A policy's named port may be a sidecar's.
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\n\
+                  spec: {podSelector: {}, ingress: [{ports: [{port: metrics}]}]}\n";
+    lab.feed(&["apply", "-f", "-"], &pod("client", SERVES));
+    lab.ok(&["wait", "--for=condition=Ready", "pod/client", "--timeout=20s"]);
+    lab.feed(&["apply", "-f", "-"], policy);
+    let connect = |port: &str| {
+        ["exec", "client", "--", "verdikt-probe", "connect"]
+            .map(String::from)
+            .into_iter()
+            .chain([format!("{ip}:{port}"), "--deadline".into(), "300ms".into()])
+            .collect::<Vec<_>>()
+    };
+    let strs = |args: &[String]| lab.ok(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    strs(&connect("90"));
+    let denied = connect("80");
+    assert!(lab.refused(&denied.iter().map(String::as_str).collect::<Vec<_>>(), "").contains("exit code 1"));
+    lab.ok(&["wait", "--for=jsonpath={.status.phase}=Failed", "pod/waits", "--timeout=20s"]);
+    assert!(lab.ok(&["get", "pod", "waits"]).contains("Init:Error"));
+}
+
+fn grace_periods(lab: &Lab) {
+    for (name, flags) in [
+        ("a", &["--grace-period=5"][..]),
+        ("b", &["--now"]),
+        ("c", &["--grace-period=0", "--force"]),
+        ("d", &[]),
+    ] {
+        lab.feed(&["apply", "-f", "-"], &pod(name, SERVES));
+        lab.ok(&["wait", "--for=condition=Ready", &format!("pod/{name}"), "--timeout=20s"]);
+        let begun = std::time::Instant::now();
+        lab.ok(&[&["delete", "pod", name], flags].concat());
+        // The probe ends when it is asked to, whatever time it is given.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{flags:?}: {:?}", begun.elapsed());
+        assert!(lab.refused(&["get", "pod", name], "").contains("not found"));
+    }
+}
+
+fn services_of_users_own_endpoints(lab: &Lab) {
+    lab.world();
+    let ip = lab.ok(&["get", "pod", "-n", "x", "a", "-o", "jsonpath={.status.podIP}"]);
+    let world = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: own, namespace: x}}\nspec: {{ports: [{{port: 81}}]}}\n---\n\
+         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+         metadata: {{name: own-1, namespace: x, labels: {{kubernetes.io/service-name: own}}}}\n\
+         addressType: IPv4\nports: [{{name: '', port: 80}}]\nendpoints: [{{addresses: ['{ip}']}}]\n---\n\
+         apiVersion: v1\nkind: Service\nmetadata: {{name: alias, namespace: x}}\n\
+         spec: {{type: ExternalName, externalName: own.x.svc.cluster.local}}\n"
+    );
+    lab.feed(&["apply", "-f", "-"], &world);
+    assert!(lab.feed(&["apply", "-f", "-"], &world).lines().all(|line| line.ends_with("unchanged")));
+    assert!(lab.ok(&["get", "svc", "-n", "x", "alias"]).contains("own.x.svc.cluster.local"));
+    let connect = |target: &str| {
+        let argv = ["exec", "-n", "x", "b", "--", "verdikt-probe", "connect", target, "--expect", "a"];
+        // The dataplane may need a moment for what was only just applied.
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < std::time::Duration::from_secs(5) && !lab.works(&argv) {}
+        lab.ok(&argv);
+    };
+    connect("own.x.svc.cluster.local:81");
+    connect("alias.x.svc.cluster.local:81");
+    let bad = world.replace(&ip, "127.0.0.1");
+    assert!(lab.refused(&["apply", "-f", "-"], &bad).contains("may not be in the loopback range"));
+    lab.ok(&["delete", "endpointslice", "-n", "x", "own-1"]);
 }
