@@ -339,12 +339,13 @@ fn services_of_users_own_endpoints(lab: &Lab) {
         "apiVersion: v1\nkind: Service\nmetadata: {{name: own, namespace: x}}\nspec: {{ports: [{{port: 81}}]}}\n---\n\
          apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
          metadata: {{name: own-1, namespace: x, labels: {{kubernetes.io/service-name: own}}}}\n\
-         addressType: IPv4\nports: [{{name: '', port: 80}}]\nendpoints: [{{addresses: ['{ip}']}}]\n---\n\
+         addressType: IPv4\nports: [{{name: '', port: 80, protocol: TCP}}]\nendpoints: [{{addresses: ['{ip}']}}]\n---\n\
          apiVersion: v1\nkind: Service\nmetadata: {{name: alias, namespace: x}}\n\
          spec: {{type: ExternalName, externalName: own.x.svc.cluster.local}}\n"
     );
     lab.feed(&["apply", "-f", "-"], &world);
-    assert!(lab.feed(&["apply", "-f", "-"], &world).lines().all(|line| line.ends_with("unchanged")));
+    let again = lab.feed(&["apply", "-f", "-"], &world);
+    assert!(again.lines().all(|line| line.ends_with("unchanged")), "{again}");
     assert!(lab.ok(&["get", "svc", "-n", "x", "alias"]).contains("own.x.svc.cluster.local"));
     let connect = |target: &str| {
         let argv = ["exec", "-n", "x", "b", "--", "verdikt-probe", "connect", target, "--expect", "a"];
