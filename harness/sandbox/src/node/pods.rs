@@ -1,7 +1,7 @@
 //! Pods and their containers: made, entered and removed by jobs of the pool.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::File,
     net::IpAddr,
     os::fd::OwnedFd,
@@ -65,11 +65,18 @@ enum Network {
 #[derive(Default)]
 pub(crate) struct Pods {
     pods: Mutex<HashMap<String, Pod>>,
+    /// Addresses that some pod has had.
+    used: Mutex<HashSet<IpAddr>>,
 }
 
 impl Pods {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Pod>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that an address is used; whether it was before.
+    fn reuses(&self, address: IpAddr) -> bool {
+        !self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(address)
     }
 }
 
@@ -112,6 +119,14 @@ impl Node {
     fn make_pod(self: &Arc<Self>, wanted: &Wanted, worker: &mut Worker) -> Result<(), String> {
         let network = match wanted.place {
             Place::Pod(number) => {
+                for address in wanted.ips.iter().filter(|address| self.pods.reuses(**address)) {
+                    // A connection that nodes remember of the last owner would pass policies.
+                    for track in &worker.tracks {
+                        if let Err(error) = track.forget(*address) {
+                            eprintln!("pod {}: {address}: {error}", wanted.uid);
+                        }
+                    }
+                }
                 let route =
                     worker.routes.get_mut(usize::from(number)).ok_or(format!("there is no node {number}"))?;
                 let made = PodNet::make(number, &wanted.ips, self.fabric.ipv6, route);

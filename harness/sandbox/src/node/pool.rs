@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError, mpsc},
 };
 
-use super::{fabric::Fabric, netlink::Route, netns::NetNs};
+use super::{
+    fabric::Fabric,
+    netlink::{Conntrack, Route},
+    netns::NetNs,
+};
 
 /// How many. Most of the work is under one lock of the kernel: more threads only wait for each other.
 const THREADS: usize = 4;
@@ -17,6 +21,8 @@ type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 pub(crate) struct Worker {
     /// Sockets into the nodes' networks.
     pub(crate) routes: Vec<Route>,
+    /// Sockets to the nodes' connection tracking.
+    pub(crate) tracks: Vec<Conntrack>,
 }
 
 /// A pool of such threads, which live as long as the process.
@@ -32,9 +38,10 @@ impl Pool {
         let queue = Arc::new(Mutex::new(queue));
         let home = Arc::new(NetNs::current()?);
         for number in 0..THREADS {
-            let mut worker = Worker { routes: vec![] };
+            let mut worker = Worker { routes: vec![], tracks: vec![] };
             for node in &fabric.nodes {
                 worker.routes.push(node.inside(Route::open)?);
+                worker.tracks.push(node.inside(Conntrack::open)?);
             }
             let (queue, home) = (Arc::clone(&queue), Arc::clone(&home));
             std::thread::Builder::new().name(format!("worker {number}")).spawn(move || {

@@ -27,6 +27,7 @@ mod spawn;
 #[path = "../../src/wire.rs"]
 mod wire;
 
+mod commands;
 mod death;
 mod lab;
 mod names;
@@ -45,7 +46,7 @@ type Test = (&'static str, fn(&tokio::runtime::Runtime));
 
 fn main() -> ExitCode {
     death::refuse();
-    if let Some(code) = ping::stand_in() {
+    if let Some(code) = commands::stand_in() {
         return code;
     }
     if let Some(code) = reexec::reexec() {

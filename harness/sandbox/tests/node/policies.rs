@@ -1,11 +1,11 @@
 //! NetworkPolicies against real packets.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::{Test, lab::Lab, wire::Place};
+use crate::{Test, commands::TALK, lab::Lab, wire::Place};
 
 pub(crate) const TESTS: &[Test] = &[
     ("policies::deny_all_drops_and_selectors_let_through", deny_and_allow),
@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("policies::ip_blocks_and_their_exceptions", ip_blocks),
     ("policies::named_ports_ranges_and_protocols", ports),
     ("policies::nodes_reach_their_own_pods_only", own_node),
+    ("policies::an_address_does_not_bring_its_last_owners_connections", new_owner),
     ("policies::tables_change_without_a_gap", no_gap),
     ("policies::a_change_is_in_force_when_sync_returns", toggles),
     ("policies::without_enforcement_nothing_is_denied", flannel),
@@ -151,6 +152,40 @@ fn own_node(runtime: &Runtime) {
         lab.expect(&a, &one, 80, "allowed").await;
         lab.expect(&two, &a, 80, "dropped").await;
         lab.expect(&a, &two, 80, "dropped").await;
+        lab.stop().await;
+    });
+}
+
+fn new_owner(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.add("x", "a", 0).await;
+        let b = lab.add("x", "b", 1).await;
+        lab.sync().await;
+        for (index, source) in a.ips.iter().enumerate() {
+            // The same source port before and after: to the node the two are one connection, but for the pod.
+            let talk = async |deadline: &str| {
+                let to = SocketAddr::new(b.ips[index], 80).to_string();
+                let from = SocketAddr::new(*source, 40_000).to_string();
+                lab.exec(&a, &["verdikt-probe", TALK, &from, &to, deadline]).await.code
+            };
+            assert_eq!(talk("2000").await, Ok(0));
+            lab.node.delete_pod(&a.uid).await.unwrap();
+            let mut state = lab.state.clone();
+            state.policies.push(json!({
+                "metadata": {"name": "p", "namespace": "x"},
+                "spec": {"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Ingress"]},
+            }));
+            lab.node.sync(state).await.unwrap();
+            lab.start(&a).await;
+            assert_eq!(
+                talk("300").await,
+                Ok(1),
+                "{source}: the connection of the address's last owner is known"
+            );
+            lab.sync().await;
+            assert_eq!(talk("2000").await, Ok(0));
+        }
         lab.stop().await;
     });
 }

@@ -1,12 +1,15 @@
-//! The little netlink that the sandbox needs: links, addresses, routes, neighbours, and batches of nf_tables.
+//! The little netlink that the sandbox needs: links, addresses, routes, neighbours, tracked connections, and batches of
+//! nf_tables.
 //!
 //! A netlink socket belongs to the network namespace of the thread that made it, for good: make it there, then use
 //! it from anywhere.
 
+mod conntrack;
 mod expr;
 mod nft;
 mod route;
 
+pub(crate) use conntrack::Conntrack;
 pub(crate) use expr::{Expr, Hook, Verdict};
 pub(crate) use nft::{Batch, Element, Nft};
 pub(crate) use route::{Link, Route, Via, any};
