@@ -198,7 +198,8 @@ pub(crate) struct Reports {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct Target {
-    /// The embedded sandbox, with this behaviour (the default target).
+    /// The embedded sandbox, with this behaviour (the default target): BASE[+TRAIT[=VALUE]]…, such as
+    /// reference+policy-delay=200ms; `verdikt sandbox profiles` lists them.
     #[arg(long, value_name = "PROFILE", num_args = 0..=1, default_missing_value = "reference", env = "VERDIKT_SANDBOX", value_parser = profile, conflicts_with_all = ["context", "in_cluster"])]
     pub(crate) sandbox: Option<Profile>,
     /// The real cluster of this kubeconfig context. The current context is never used by itself.
@@ -409,7 +410,7 @@ pub(crate) struct Sandbox {
 pub(crate) enum SandboxVerb {
     /// Start a sandbox in the background and say how kubectl reaches it.
     Up {
-        /// Its behaviour.
+        /// Its behaviour: BASE[+TRAIT[=VALUE]]….
         #[arg(default_value = "reference", value_parser = profile)]
         profile: Profile,
     },
@@ -419,6 +420,8 @@ pub(crate) enum SandboxVerb {
     Status,
     /// Print its kubeconfig.
     Kubeconfig,
+    /// List the words of profiles: bases and traits.
+    Profiles,
     /// Serve in the foreground; `up` starts this.
     #[command(hide = true)]
     Serve {

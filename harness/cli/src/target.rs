@@ -34,7 +34,7 @@ pub(crate) async fn connect(target: &args::Target) -> Result<Connected, Failure>
         cluster.demand_rights(&target.namespace_prefix).await.map_err(Failure::setup)?;
         return Ok(Connected { cluster, sandbox: None });
     }
-    let sandbox = start_sandbox(target.sandbox.unwrap_or(Profile::Reference)).await?;
+    let sandbox = start_sandbox(target.sandbox.clone().unwrap_or_default()).await?;
     let cluster = match Cluster::connect(&sandbox_target(&sandbox)).await {
         Ok(cluster) => cluster,
         Err(error) => {

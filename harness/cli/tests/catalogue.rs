@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let loaded = verdikt_scenario::catalogue();
     let runtime = tokio::runtime::Runtime::new().expect("an async runtime starts");
-    let run = Arc::new(Run::new(lab::Lab::new(runtime.handle().clone(), Profile::Reference)));
+    let run = Arc::new(Run::new(lab::Lab::new(runtime.handle().clone(), Profile::default())));
     let mut trials = Vec::new();
     for scenario in loaded.scenarios {
         let (own, name) = (Arc::clone(&run), scenario.name.clone());

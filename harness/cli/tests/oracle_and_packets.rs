@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let runtime = tokio::runtime::Runtime::new().expect("an async runtime starts");
-    let lab = Arc::new(lab::Lab::new(runtime.handle().clone(), Profile::Reference));
+    let lab = Arc::new(lab::Lab::new(runtime.handle().clone(), Profile::default()));
     let trials = vec![Trial::test("oracle_equals_real_packets", {
         let lab = Arc::clone(&lab);
         move || oracle_equals_real_packets(&lab)

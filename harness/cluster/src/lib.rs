@@ -54,7 +54,7 @@ pub use hosts::{ADDRESSES_ANNOTATION, HostPod, PLACE_ANNOTATION};
 pub use id::RunId;
 pub use lifecycle::{First, Making};
 pub use node_state::NodeState;
-pub use nodes::{Node, SANDBOX_PROFILE_LABEL};
+pub use nodes::{Node, SANDBOX_PROFILE_LABEL, SANDBOX_TRAITS_ANNOTATION};
 pub use objects::{Kind, Kinds, Objects};
 pub use patience::Patience;
 pub use pods::{CONTAINER, DEFAULT_IMAGE, identity};

@@ -9,8 +9,11 @@ use verdikt_model::Family;
 
 use crate::{client::Cluster, error::ClusterError, settings::DeployOptions};
 
-/// Label with which the embedded cluster marks its nodes; the value is its profile.
+/// Label with which the embedded cluster marks its nodes; the value is the word with which its profile begins.
 pub const SANDBOX_PROFILE_LABEL: &str = "sandbox.verdikt.dev/profile";
+
+/// Annotation beside it: the traits that were added, joined by `+`. A label's value could not have it.
+pub const SANDBOX_TRAITS_ANNOTATION: &str = "sandbox.verdikt.dev/traits";
 
 /// One node.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,7 +28,7 @@ pub struct Node {
     pub pod_cidrs: Vec<IpNet>,
     /// Kernel release.
     pub kernel: String,
-    /// Profile of the embedded cluster; `None` on a real one.
+    /// What the profile of the embedded cluster begins with; `None` on a real one.
     pub profile: Option<String>,
     /// Whether probe pods can run there: ready, not cordoned, chosen by the node selector, no taint that keeps them off.
     pub usable: bool,

@@ -204,12 +204,14 @@ impl NodeHandle {
         Ok(ExecHandle { id, shared: Arc::clone(&self.shared), answer, ended: false })
     }
 
-    /// Makes dataplane and DNS follow this state, and waits until they do. The caller coalesces.
-    pub(crate) async fn sync(&self, state: State) -> Result<(), String> {
+    /// Makes dataplane and DNS follow this state, the newest part of which the API accepted `age` ago, and waits
+    /// until they do. What takes force later by the profile is then known and waits for its time. The caller
+    /// coalesces.
+    pub(crate) async fn sync(&self, state: State, age: Duration) -> Result<(), String> {
         let (answer, wait) = oneshot::channel();
         let generation = self.shared.next.fetch_add(1, Ordering::Relaxed);
         self.shared.lock().syncs.insert(generation, answer);
-        self.send(ToNode::Sync { generation, state: Box::new(state) }, vec![])?;
+        self.send(ToNode::Sync { generation, age, state: Box::new(state) }, vec![])?;
         self.shared.answer(wait).await
     }
 

@@ -18,10 +18,12 @@ mod reexec;
 mod sandbox;
 mod scratch;
 mod spawn;
+mod traits;
 mod wire;
 
-pub use profile::{ParseProfileError, Profile};
+pub use profile::{Base, ParseProfileError, Profile};
 pub use reexec::reexec;
 pub use sandbox::{CONTEXT, Config, ConnectLoop, ConnectLoopError, Sandbox, SandboxError};
 pub use spawn::NodeError;
+pub use traits::{Trait, Traits};
 pub use wire::Cause;

@@ -3,10 +3,12 @@
 //! JSON in frames on a Unix stream socket, see [`crate::channel`].
 //! File descriptors travel beside a message where its documentation says so.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::traits::Traits;
 
 /// Where a pod's network stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,6 +81,8 @@ pub(crate) enum ToNode {
     Sync {
         /// Counts up.
         generation: u64,
+        /// How long ago the API accepted what is new in it.
+        age: Duration,
         /// The whole state.
         state: Box<State>,
     },
@@ -212,8 +216,8 @@ pub(crate) enum FromNode {
 /// What the dataplane and DNS know.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// Whether policies are enforced (the `flannel` profile does not).
-    pub(crate) enforce: bool,
+    /// How the dataplane behaves.
+    pub(crate) traits: Traits,
     /// Labels of every namespace.
     pub(crate) namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Pods that have addresses.
@@ -241,6 +245,8 @@ pub(crate) struct PodState {
     pub(crate) ips: Vec<IpAddr>,
     /// Named container ports: (name, protocol as in the API, number).
     pub(crate) ports: Vec<(String, String, u16)>,
+    /// Whether it is being deleted.
+    pub(crate) terminating: bool,
 }
 
 /// A Service as the dataplane and DNS see it.

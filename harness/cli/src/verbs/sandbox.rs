@@ -1,4 +1,5 @@
-//! `verdikt sandbox up|down|status|kubeconfig`: a sandbox in the background, for kubectl.
+//! `verdikt sandbox up|down|status|kubeconfig`: a sandbox in the background, for kubectl; `profiles`: what sandboxes
+//! there are.
 //!
 //! `up` starts `verdikt sandbox serve` in a session of its own. The server writes a state file when it is
 //! ready and removes it when it ends; the state file is the only tie between the two.
@@ -22,7 +23,7 @@ use nix::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use verdikt_model::ExitCode;
-use verdikt_sandbox::Profile;
+use verdikt_sandbox::{Base, Profile, Traits};
 
 use super::block_on;
 use crate::{
@@ -52,7 +53,7 @@ struct State {
 
 pub(super) fn sandbox(verb: &SandboxVerb, ui: &Ui) -> Outcome {
     match verb {
-        SandboxVerb::Up { profile } => block_on(interruptible(up(*profile, ui))),
+        SandboxVerb::Up { profile } => block_on(interruptible(up(profile, ui))),
         SandboxVerb::Down => down(ui),
         SandboxVerb::Status => status(),
         SandboxVerb::Kubeconfig => {
@@ -60,11 +61,12 @@ pub(super) fn sandbox(verb: &SandboxVerb, ui: &Ui) -> Outcome {
             write!(std::io::stdout(), "{}", state.kubeconfig)?;
             Ok(ExitCode::Ok)
         }
-        SandboxVerb::Serve { profile } => block_on(serve(*profile)),
+        SandboxVerb::Serve { profile } => block_on(serve(profile.clone())),
+        SandboxVerb::Profiles => profiles(),
     }
 }
 
-async fn up(profile: Profile, ui: &Ui) -> Outcome {
+async fn up(profile: &Profile, ui: &Ui) -> Outcome {
     let folder = folder()?;
     if let Some(state) = running()? {
         if state.profile == profile.to_string() {
@@ -194,13 +196,29 @@ fn status() -> Outcome {
     }
 }
 
+/// The words of profiles, a line each.
+fn profiles() -> Outcome {
+    let mut text =
+        String::from("A profile is BASE[+TRAIT[=VALUE]]…, such as reference+policy-delay=200ms.\n\nBases:\n");
+    let mut list = |word: &str, about: &str| text.push_str(&format!("  {word:<28} {about}\n"));
+    for base in Base::ALL {
+        list(base.as_str(), base.about());
+    }
+    list("", "");
+    for known in Traits::ALL {
+        list(&format!("{}{}", known.word, known.value), known.about);
+    }
+    write!(std::io::stdout(), "{text}")?;
+    Ok(ExitCode::Ok)
+}
+
 /// The server: runs until it is told to end.
 async fn serve(profile: Profile) -> Outcome {
     let (end, mut ended) = oneshot::channel::<()>();
     signals::watch(move || drop(end), || "stopped at once".to_owned())?;
     // The sender is dropped by the first signal, which ends a wait for it with an error: that is the message.
     let sandbox = tokio::select! {
-        started = target::start_sandbox(profile) => started?,
+        started = target::start_sandbox(profile.clone()) => started?,
         _ = &mut ended => return Ok(ExitCode::Interrupted),
     };
     let pid = i32::try_from(std::process::id()).map_err(Failure::internal)?;

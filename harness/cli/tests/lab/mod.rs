@@ -26,7 +26,7 @@ impl Lab {
             self.handle.block_on(async {
                 let sandbox = Sandbox::start(Config {
                     exe: std::env::current_exe().expect("a running test has a path"),
-                    profile: self.profile,
+                    profile: self.profile.clone(),
                     listen: ([127, 0, 0, 1], 0).into(),
                     token: None,
                 })

@@ -27,7 +27,7 @@ impl Lab {
         let config = Config {
             // Its node and pods are verdikt itself, started again.
             exe: PathBuf::from(env!("CARGO_BIN_EXE_verdikt")),
-            profile: Profile::Reference,
+            profile: Profile::default(),
             listen: ([127, 0, 0, 1], 0).into(),
             token: None,
         };

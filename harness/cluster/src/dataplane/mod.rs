@@ -16,7 +16,10 @@ mod tests;
 use k8s_openapi::api::core::v1::Node as ApiNode;
 use verdikt_model::Dataplane;
 
-use crate::{client::Cluster, nodes::SANDBOX_PROFILE_LABEL};
+use crate::{
+    client::Cluster,
+    nodes::{SANDBOX_PROFILE_LABEL, SANDBOX_TRAITS_ANNOTATION},
+};
 use find::{Candidate, Found, find};
 use mode::{Mode, mode};
 pub use proxy::Proxy;
@@ -45,20 +48,29 @@ impl Cluster {
     }
 }
 
-/// The embedded cluster says what it is by a label. The version is that of the emulation.
+/// The embedded cluster says what it is by a label, and by an annotation in what it differs from that. The version is
+/// that of the emulation.
 fn sandbox(nodes: &[ApiNode]) -> Option<Networking> {
     let label = |node: &ApiNode| node.metadata.labels.as_ref()?.get(SANDBOX_PROFILE_LABEL).cloned();
     let (node, profile) = nodes.iter().find_map(|node| Some((node, label(node)?)))?;
     let name = node.metadata.name.clone().unwrap_or_default();
-    let evidence = vec![format!("label {SANDBOX_PROFILE_LABEL}={profile} of node {name}")];
+    let mut evidence = vec![format!("label {SANDBOX_PROFILE_LABEL}={profile} of node {name}")];
+    let annotations = node.metadata.annotations.as_ref();
+    let traits =
+        annotations.and_then(|all| all.get(SANDBOX_TRAITS_ANNOTATION)).filter(|text| !text.is_empty());
+    evidence
+        .extend(traits.map(|text| format!("annotation {SANDBOX_TRAITS_ANNOTATION}={text} of node {name}")));
+    let traits: Vec<String> = traits.iter().flat_map(|text| text.split('+')).map(str::to_owned).collect();
     // Flannel has no policies to emulate, only Services.
-    let lax = (profile == "flannel").then(|| "it has no policy engine".to_owned());
+    let idle = profile == "flannel" || traits.iter().any(|word| word == "enforces-nothing");
+    let lax = idle.then(|| "it has no policy engine".to_owned());
+    let mode = [vec!["nftables".to_owned()], traits].concat();
     Some(Networking {
         proxy: Proxy { name: "sandbox nftables".to_owned(), evidence: evidence.clone() },
         dataplane: Dataplane {
             name: profile,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            mode: words(&["nftables".to_owned()], lax.is_some()),
+            mode: words(&mode, lax.is_some()),
             emulated: true,
             evidence,
         },

@@ -173,7 +173,11 @@ impl Cluster {
                     "kubernetes.io/hostname": name,
                     "kubernetes.io/os": "linux",
                     "kubernetes.io/arch": kubernetes_arch(),
-                    "sandbox.verdikt.dev/profile": self.profile.to_string(),
+                    "sandbox.verdikt.dev/profile": self.profile.base().as_str(),
+                },
+                "annotations": match self.profile.added() {
+                    none if none.is_empty() => json!({}),
+                    traits => json!({"sandbox.verdikt.dev/traits": traits}),
                 },
             },
             "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs},

@@ -53,8 +53,8 @@ pub(crate) trait NodeApi: Send + Sync + 'static {
         env: BTreeMap<String, String>,
         stdio: [OwnedFd; 3],
     ) -> Result<Exec, String>;
-    /// Brings dataplane and DNS up to date.
-    fn sync(&self, state: State) -> BoxFuture<'_, Result<(), String>>;
+    /// Brings dataplane and DNS up to date; the newest part of the state was accepted `age` ago.
+    fn sync(&self, state: State, age: Duration) -> BoxFuture<'_, Result<(), String>>;
     /// The bench's yardstick.
     fn connect_loop(
         &self,
@@ -105,8 +105,8 @@ impl NodeApi for NodeHandle {
         Ok(Box::pin(async move { exec.wait().await }))
     }
 
-    fn sync(&self, state: State) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(Self::sync(self, state))
+    fn sync(&self, state: State, age: Duration) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(Self::sync(self, state, age))
     }
 
     fn connect_loop(

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌ AddPod, DeletePod, Exec ─► pool ─► podnet, process        (threads that change namespaces)
-//! channel ─► │ Sync ─► dataplane thread ─► nf_tables of each node, zone of the name server
+//! channel ─► │ Sync ─► follow, a thread ─► nf_tables of each node, zone of the name server
 //!            └ ConnectLoop ─► connect_loop
 //! reaper: processes that end ─┐
 //! output: pods that are ready ┴─► channel
@@ -17,6 +17,7 @@ mod dns;
 mod enter;
 mod errors;
 mod fabric;
+mod follow;
 mod netlink;
 mod netns;
 mod output;

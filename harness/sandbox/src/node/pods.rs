@@ -173,6 +173,7 @@ impl Node {
             if let Ok(mut log) = self.outputs.log(uid, name) {
                 let _ = std::io::Write::write_all(&mut log, b"ready: cluster.local on port 53\n");
             }
+            self.has_started(uid);
             self.is_ready(uid, name);
             return Ok(());
         }
@@ -180,6 +181,7 @@ impl Node {
         let [stdout, stderr] =
             self.outputs.add(uid, name).map_err(|error| format!("the container's log: {error}"))?;
         let owner = Owner { uid: uid.to_owned(), job: Job::Container(name.clone()) };
+        self.has_started(uid);
         self.processes.start(
             owner,
             &container.argv,

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc},
     thread,
+    time::Instant,
 };
 
 use nix::{
@@ -16,11 +17,12 @@ use nix::{
 };
 
 use super::{
-    dataplane::Dataplane,
-    dns::{SharedZone, Zone},
+    dataplane::{Dataplane, Scene},
+    dns::SharedZone,
     enter::{self, Role},
     errors::{Obstacle, doing},
     fabric::Fabric,
+    follow::{News, follow},
     output::Outputs,
     pods::{Pods, Wanted},
     pool::Pool,
@@ -29,7 +31,7 @@ use super::{
 use crate::{
     channel::{Blocking, BlockingSender},
     plan,
-    wire::{FromNode, State, ToNode},
+    wire::{FromNode, ToNode},
 };
 
 /// Everything that the node's threads share.
@@ -40,6 +42,7 @@ pub(crate) struct Node {
     pub(super) outputs: Arc<Outputs>,
     pub(super) zone: SharedZone,
     pub(super) pods: Pods,
+    pub(super) news: mpsc::Sender<News>,
     answers: Arc<Mutex<BlockingSender>>,
 }
 
@@ -77,7 +80,7 @@ pub(crate) fn main(args: Vec<OsString>) -> u8 {
     };
     let node = role.and_then(|_| set_up(&scratch, &channel));
     match node {
-        Ok((node, syncs)) => {
+        Ok(node) => {
             let kernel = nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned());
             node.say(&FromNode::Ready { kernel: kernel.unwrap_or_default(), ipv6: node.fabric.ipv6 });
             let reaper = Arc::clone(&node);
@@ -88,7 +91,7 @@ pub(crate) fn main(args: Vec<OsString>) -> u8 {
                 eprintln!("the node cannot reap: {error}");
                 return 3;
             }
-            listen(&node, &syncs, &mut channel)
+            listen(&node, &mut channel)
         }
         Err(Obstacle { cause, why, mend }) => {
             eprintln!("{why}\n{mend}");
@@ -107,14 +110,12 @@ fn take_connection() -> io::Result<Blocking> {
     Ok(Blocking::new(connection))
 }
 
-type Syncs = mpsc::Sender<(u64, Box<State>)>;
-
-fn set_up(scratch: &Path, channel: &Blocking) -> Result<(Arc<Node>, Syncs), Obstacle> {
+fn set_up(scratch: &Path, channel: &Blocking) -> Result<Arc<Node>, Obstacle> {
     raise_limits();
     let plain = |error: io::Error| Obstacle::new(&error);
     let fabric = Arc::new(Fabric::make().map_err(plain)?);
     let mut dataplane = Dataplane::open(&fabric).map_err(plain)?;
-    dataplane.apply(&State::default()).map_err(|error| Obstacle::nftables(&error))?;
+    dataplane.apply(&Scene::default()).map_err(|error| Obstacle::nftables(&error))?;
     for node in &fabric.nodes {
         node.inside(super::dataplane::tune_connection_tracking).map_err(plain)?;
     }
@@ -140,15 +141,16 @@ fn set_up(scratch: &Path, channel: &Blocking) -> Result<(Arc<Node>, Syncs), Obst
         }
     })
     .map_err(plain)?;
-    let node = Arc::new(Node { fabric, pool, processes, outputs, zone, pods: Pods::default(), answers });
+    let (news, queue) = mpsc::channel();
+    let node =
+        Arc::new(Node { fabric, pool, processes, outputs, zone, pods: Pods::default(), news, answers });
     let _ = own.set(Arc::downgrade(&node));
-    let (syncs, queue) = mpsc::channel();
     let syncer = Arc::clone(&node);
     thread::Builder::new()
         .name("dataplane".into())
-        .spawn(move || sync(&syncer, dataplane, &queue))
+        .spawn(move || follow(&syncer, dataplane, &queue))
         .map_err(plain)?;
-    Ok((node, syncs))
+    Ok(node)
 }
 
 /// As many open files as we may have: three a pod.
@@ -159,22 +161,8 @@ fn raise_limits() {
     }
 }
 
-/// Applies states, one after another; of several that wait, only the last, and answers for all of them.
-fn sync(node: &Node, mut dataplane: Dataplane, queue: &mpsc::Receiver<(u64, Box<State>)>) {
-    while let Ok(first) = queue.recv() {
-        let mut waiting = vec![first];
-        waiting.extend(queue.try_iter());
-        let Some((_, state)) = waiting.last() else { continue };
-        let error = dataplane.apply(state).err().map(|error| error.to_string());
-        *node.zone.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Zone::new(state));
-        for (generation, _) in waiting {
-            node.say(&FromNode::Synced { generation, error: error.clone() });
-        }
-    }
-}
-
 /// Does what is asked until the connection ends, and then ends the process, and with it all others.
-fn listen(node: &Arc<Node>, syncs: &Syncs, channel: &mut Blocking) -> u8 {
+fn listen(node: &Arc<Node>, channel: &mut Blocking) -> u8 {
     loop {
         let (message, fds) = match channel.receive::<ToNode>() {
             Ok(Some(message)) => message,
@@ -199,8 +187,9 @@ fn listen(node: &Arc<Node>, syncs: &Syncs, channel: &mut Blocking) -> u8 {
                 }
             },
             ToNode::Kill { id } => node.processes.kill_exec(id),
-            ToNode::Sync { generation, state } => {
-                if syncs.send((generation, state)).is_err() {
+            ToNode::Sync { generation, age, state } => {
+                let accepted = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+                if node.news.send(News::State { generation, accepted, state }).is_err() {
                     let error = Some("the dataplane's thread has ended; see the node's log".into());
                     node.say(&FromNode::Synced { generation, error });
                 }

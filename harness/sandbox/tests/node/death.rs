@@ -129,7 +129,7 @@ fn parts(runtime: &Runtime) {
             kill(Pid::from_raw(*victim.unwrap()), Signal::SIGKILL).unwrap();
             let why = tokio::time::timeout(Duration::from_secs(3), lab.node.ended()).await.unwrap();
             assert!(!why.is_empty());
-            let why = lab.node.sync(lab.state.clone()).await.unwrap_err();
+            let why = lab.node.sync(lab.state.clone(), Duration::ZERO).await.unwrap_err();
             assert!(why.contains("the sandbox's node has ended"), "{why}");
             let scratch = lab.scratch;
             drop(lab.node);

@@ -51,7 +51,7 @@ impl Lab {
             Ok(node) => node,
             Err(error) => panic!("there is no node: {error}"),
         };
-        let state = State { enforce: true, ..State::default() };
+        let state = State::default();
         Self { node, scratch, state, next: [1, 1] }
     }
 
@@ -68,6 +68,7 @@ impl Lab {
             labels: BTreeMap::from([("pod".into(), name.into())]),
             ips,
             ports: vec![("web".into(), "TCP".into(), 80), ("alt".into(), "TCP".into(), 81)],
+            terminating: false,
         };
         self.state
             .namespaces
@@ -111,7 +112,7 @@ impl Lab {
     }
 
     pub(crate) async fn sync(&self) {
-        self.node.sync(self.state.clone()).await.unwrap();
+        self.node.sync(self.state.clone(), Duration::ZERO).await.unwrap();
     }
 
     /// Adds a policy.

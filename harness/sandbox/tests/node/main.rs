@@ -20,10 +20,14 @@ mod handle;
 mod node;
 #[path = "../../src/plan.rs"]
 mod plan;
+#[path = "../../src/profile.rs"]
+mod profile;
 #[path = "../../src/reexec.rs"]
 mod reexec;
 #[path = "../../src/spawn.rs"]
 mod spawn;
+#[path = "../../src/traits.rs"]
+mod traits;
 #[path = "../../src/wire.rs"]
 mod wire;
 

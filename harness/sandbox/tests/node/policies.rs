@@ -1,11 +1,11 @@
 //! NetworkPolicies against real packets.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::{Test, commands::TALK, lab::Lab, wire::Place};
+use crate::{Test, commands::TALK, lab::Lab, profile::Profile, wire::Place};
 
 pub(crate) const TESTS: &[Test] = &[
     ("policies::deny_all_drops_and_selectors_let_through", deny_and_allow),
@@ -176,7 +176,7 @@ fn new_owner(runtime: &Runtime) {
                 "metadata": {"name": "p", "namespace": "x"},
                 "spec": {"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Ingress"]},
             }));
-            lab.node.sync(state).await.unwrap();
+            lab.node.sync(state, Duration::ZERO).await.unwrap();
             lab.start(&a).await;
             assert_eq!(
                 talk("300").await,
@@ -225,7 +225,7 @@ fn no_gap(runtime: &Runtime) {
                     let other = json!({"podSelector": {"matchLabels": {"pod": "b"}}, "ingress": [{}]});
                     state.policies.push(json!({"metadata": {"name": "q", "namespace": "x"}, "spec": other}));
                 }
-                lab.node.sync(state.clone()).await.unwrap();
+                lab.node.sync(state.clone(), Duration::ZERO).await.unwrap();
                 changes += 1;
             }
         };
@@ -265,7 +265,7 @@ fn flannel(runtime: &Runtime) {
         let mut lab = Lab::new().await;
         let a = lab.add("x", "a", 0).await;
         let b = lab.add("x", "b", 1).await;
-        lab.state.enforce = false;
+        lab.state.traits = "flannel".parse::<Profile>().unwrap().traits().clone();
         lab.policy("x", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}));
         lab.sync().await;
         lab.expect(&a, &b, 80, "allowed").await;

@@ -38,7 +38,7 @@ pub(super) async fn bench(args: Bench, ui: Ui) -> Outcome {
 }
 
 async fn embedded(args: &Bench, ui: &Ui) -> Outcome {
-    let sandbox = target::start_sandbox(Profile::Reference).await?;
+    let sandbox = target::start_sandbox(Profile::default()).await?;
     let measured = measure(args, ui, &sandbox).await;
     sandbox.stop().await;
     let (nine, large) = measured?;

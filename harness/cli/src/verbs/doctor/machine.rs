@@ -23,7 +23,7 @@ pub(super) async fn machine() -> Vec<Check> {
             .mend("load the kernel module sctp, if this kernel has it"),
     });
     let started = Instant::now();
-    checks.push(match target::start_sandbox(Profile::Reference).await {
+    checks.push(match target::start_sandbox(Profile::default()).await {
         Ok(sandbox) => {
             sandbox.stop().await;
             Check::ok("sandbox", format!("starts and stops ({} ms)", started.elapsed().as_millis()))

@@ -30,7 +30,7 @@ pub(super) struct Builder {
 
 impl Builder {
     /// The state, and the store's version at which it was taken.
-    pub(super) fn build(&mut self, store: &Store, profile: Profile) -> (State, u64) {
+    pub(super) fn build(&mut self, store: &Store, profile: &Profile) -> (State, u64) {
         let ([namespaces, pods, services, slices, policies], version) = store.snapshot([
             Kind::Namespace,
             Kind::Pod,
@@ -51,7 +51,7 @@ impl Builder {
         }
         self.pods = known;
         let state = State {
-            enforce: profile.enforces(),
+            traits: profile.traits().clone(),
             namespaces: namespaces
                 .iter()
                 .map(|ns| (ns.name().to_owned(), strings(&ns.value, "/metadata/labels")))
@@ -80,7 +80,7 @@ pub(super) fn group(pods: &[Shared]) -> HashMap<&str, Vec<&Shared>> {
 fn slim(policy: &Value) -> Value {
     let mut policy = policy.clone();
     if let Some(metadata) = policy.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace"));
+        metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace" | "uid"));
     }
     policy
 }
@@ -106,6 +106,7 @@ fn pod(pod: &Shared) -> Option<PodState> {
         labels: strings(&pod.value, "/metadata/labels"),
         ips,
         ports,
+        terminating: pod.terminating(),
     })
 }
 

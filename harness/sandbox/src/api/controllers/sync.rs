@@ -1,6 +1,6 @@
 //! Tells dataplane and DNS what is new: one message in flight, the newest state wins.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 
@@ -50,23 +50,41 @@ pub(super) async fn run(cluster: Arc<Cluster>) {
     let mut changes = KINDS.map(|kind| cluster.store.subscribe(kind));
     let mut builder = state::Builder::default();
     let mut sent: Option<State> = None;
+    let mut accepted = Instant::now();
     loop {
         for change in &mut changes {
             change.borrow_and_update();
         }
-        let (state, version) = builder.build(&cluster.store, cluster.profile);
+        let (state, version) = builder.build(&cluster.store, &cluster.profile);
+        let mut next = None;
         if sent.as_ref() == Some(&state) {
             cluster.syncer.done.send_modify(|progress| progress.version = version);
         } else {
-            let error = cluster.node.sync(state.clone()).await.err();
+            let mut sync = cluster.node.sync(state.clone(), accepted.elapsed());
+            let result = tokio::select! {
+                result = &mut sync => result,
+                // The delays of the dataplane begin with the change, even if it has to wait here.
+                () = any(&mut changes) => {
+                    next = Some(Instant::now());
+                    sync.await
+                }
+            };
+            let error = result.err();
             // What was refused is tried again with the next change, even if it is the same.
             sent = error.is_none().then_some(state);
             cluster.syncer.done.send_replace(Progress { version, error });
         }
-        let any = futures::future::select_all(changes.iter_mut().map(|change| Box::pin(change.changed())));
-        tokio::select! {
-            _ = any => {}
-            () = cluster.stop.cancelled() => return,
+        if next.is_none() {
+            tokio::select! {
+                () = any(&mut changes) => {}
+                () = cluster.stop.cancelled() => return,
+            }
         }
+        accepted = next.unwrap_or_else(Instant::now);
     }
+}
+
+/// Waits until something has changed.
+async fn any(changes: &mut [watch::Receiver<u64>; KINDS.len()]) {
+    let _ = futures::future::select_all(changes.iter_mut().map(|change| Box::pin(change.changed()))).await;
 }

@@ -136,7 +136,7 @@ impl NodeApi for Fake {
             .boxed())
     }
 
-    fn sync(&self, state: State) -> BoxFuture<'_, Result<(), String>> {
+    fn sync(&self, state: State, _: Duration) -> BoxFuture<'_, Result<(), String>> {
         self.tell(Told::Sync(Box::new(state)));
         async { Ok(()) }.boxed()
     }
@@ -187,7 +187,7 @@ impl Lab {
         std::fs::create_dir(scratch.path().join("pods")).unwrap();
         let sandbox = Sandbox::with_node(
             node.clone(),
-            Profile::Reference,
+            Profile::default(),
             "a-token-for-tests".into(),
             listener,
             address,

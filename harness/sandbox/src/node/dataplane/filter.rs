@@ -9,6 +9,9 @@
 //! Two base chains, because `accept` ends only the chain that says it: a packet must pass both. Pods with the same
 //! rules share a chain, and lists of ports and of addresses are shared as well. What a node sends to its own pods is
 //! not forwarded and so passes (N5), as does what a pod sends to its own node.
+//!
+//! What traits let past a base chain is in [`super::passes`]; what they do to connections that are known, in
+//! [`super::established`].
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -16,21 +19,23 @@ use std::{
 };
 
 use super::{
-    bytes, length,
-    policy::{Allow, AllowId, Isolation, Peers, Ports},
+    bytes, established, length, passes,
+    policy::{Allow, Isolation, Peers, Ports, Rules, Subject},
 };
 use crate::{
     node::netlink::{Batch, Element, Expr, Hook, Verdict},
-    wire::{Place, State},
+    traits::Traits,
+    wire::State,
 };
 
 /// The set of protocols that policies speak of (N1).
 const PROTOCOLS: &str = "protocols";
 const FORWARD: u32 = 2;
+const OUTPUT: u32 = 3;
 
 /// Which side of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Side {
+pub(super) enum Side {
     Egress,
     Ingress,
 }
@@ -43,109 +48,185 @@ impl Side {
         }
     }
 
-    /// The subject's own address.
-    fn load_own(self, rule: Expr, v6: bool) -> Expr {
+    fn of(self, isolation: &Isolation) -> &BTreeMap<Subject, Rules> {
         match self {
-            Side::Egress => rule.load_source(0, v6),
-            Side::Ingress => rule.load_target(0, v6),
-        }
-    }
-
-    /// The other end's address.
-    fn load_peer(self, rule: Expr, v6: bool) -> Expr {
-        match self {
-            Side::Egress => rule.load_target(0, v6),
-            Side::Ingress => rule.load_source(0, v6),
+            Side::Egress => &isolation.egress,
+            Side::Ingress => &isolation.ingress,
         }
     }
 }
 
-/// Adds the isolation of one node's pods.
-pub(super) fn add(batch: &mut Batch, state: &State, isolation: &Isolation, node: u16) {
-    let mut filter =
-        Filter { batch, isolation, chains: HashMap::new(), ports: HashMap::new(), sets: HashMap::new() };
+/// What is judged, and what becomes of what no rule lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Judge {
+    pub(super) side: Side,
+    /// Number of the isolation: 0 is the one in force, others were before it.
+    pub(super) number: usize,
+    /// The packets are replies: the connection that they belong to is judged.
+    pub(super) reply: bool,
+    /// What is denied is left to the next rule.
+    pub(super) lenient: bool,
+}
+
+impl Judge {
+    fn name(self) -> String {
+        let Self { side, number, reply, lenient } = self;
+        let side = side.name();
+        match (number, reply, lenient) {
+            (0, false, false) => side.to_owned(),
+            _ => format!("{side}-{number}{}", if reply { "-replies" } else { "" }),
+        }
+    }
+
+    fn load_address(self, rule: Expr, v6: bool, of_subject: bool) -> Expr {
+        // The subject of egress sends what is no reply.
+        let is_source = (self.side == Side::Egress) == (of_subject != self.reply);
+        if is_source { rule.load_source(0, v6) } else { rule.load_target(0, v6) }
+    }
+
+    /// The port of the side that was connected to.
+    fn load_port(self, rule: Expr) -> Expr {
+        if self.reply { rule.load_source_port(0) } else { rule.load_port(0) }
+    }
+}
+
+/// Adds the isolation of one node's pods. `past` are isolations by which connections may live on, see
+/// [`super::established`].
+pub(super) fn add(batch: &mut Batch, state: &State, isolation: &Isolation, past: &[&Isolation], node: u16) {
+    let traits = &state.traits;
+    let isolations: Vec<&Isolation> = [isolation].into_iter().chain(past.iter().copied()).collect();
+    let names = Names::default();
+    let mut filter = Filter { batch, traits, isolations, node, names };
     let protocols = [6, 17, 132].map(|protocol: u8| Element { key: vec![protocol], data: () });
     filter.batch.keys(PROTOCOLS, 1, protocols.into());
-    filter.side(state, node, Side::Egress, &isolation.egress, 0);
-    filter.side(state, node, Side::Ingress, &isolation.ingress, 10);
+    passes::prepare(filter.batch, state, node);
+    filter.side(Side::Egress, "egress", Hook { kind: "filter", number: FORWARD, priority: 0 });
+    filter.side(Side::Ingress, "ingress", Hook { kind: "filter", number: FORWARD, priority: 10 });
+    if traits.polices_own_node {
+        filter.side(Side::Ingress, "from-own-node", Hook { kind: "filter", number: OUTPUT, priority: 10 });
+    }
 }
 
-struct Filter<'a> {
-    batch: &'a mut Batch,
-    isolation: &'a Isolation,
+/// Makes the rules of one table.
+pub(super) struct Filter<'a> {
+    pub(super) batch: &'a mut Batch,
+    pub(super) traits: &'a Traits,
+    /// By [`Judge::number`].
+    pub(super) isolations: Vec<&'a Isolation>,
+    node: u16,
+    names: Names<'a>,
+}
+
+/// What is there already, by what it does.
+#[derive(Default)]
+struct Names<'a> {
+    /// Maps from subjects' addresses to their chains: whether there is one of each family.
+    maps: HashMap<Judge, [bool; 2]>,
     /// Chains of pods, by what they let through.
-    chains: HashMap<(Side, &'a BTreeSet<AllowId>), String>,
+    chains: HashMap<(Judge, &'a Rules), String>,
     /// Chains of ports.
-    ports: HashMap<&'a BTreeSet<Ports>, String>,
+    ports: HashMap<(&'a BTreeSet<Ports>, bool), String>,
     /// Sets of addresses of one family.
     sets: HashMap<Vec<IpAddr>, String>,
 }
 
 impl<'a> Filter<'a> {
-    fn side(
-        &mut self,
-        state: &State,
-        node: u16,
-        side: Side,
-        subjects: &'a BTreeMap<usize, BTreeSet<AllowId>>,
-        priority: i32,
-    ) {
-        let mut maps: [Vec<Element<Verdict>>; 2] = Default::default();
-        for (index, allows) in subjects {
-            let pod = &state.pods[*index];
-            if pod.place != Place::Pod(node) {
-                continue;
+    fn side(&mut self, side: Side, chain: &str, hook: Hook) {
+        self.batch.base_chain(chain, hook);
+        passes::add(self.batch, self.traits, chain, side);
+        established::add(self, chain, side);
+        self.judge(chain, Judge { side, number: 0, reply: false, lenient: false });
+    }
+
+    /// Adds rules that lead to the chains of subjects. With a lenient judge they are gone to, so that what is denied
+    /// comes back to where this chain was called.
+    pub(super) fn judge(&mut self, chain: &str, judge: Judge) {
+        let maps = match self.names.maps.get(&judge) {
+            Some(maps) => *maps,
+            None => self.maps(judge),
+        };
+        for v6 in [false, true] {
+            if maps[usize::from(v6)] {
+                let rule = judge.load_address(Expr::new().family(v6), v6, true);
+                self.batch.rule(chain, rule.verdict_from(0, &map_name(judge, v6)));
             }
-            let chain = self.pod_chain(side, allows);
-            for ip in &pod.ips {
-                maps[usize::from(ip.is_ipv6())]
-                    .push(Element { key: bytes(*ip), data: Verdict::Jump(chain.clone()) });
-            }
-        }
-        self.batch.base_chain(side.name(), Hook { kind: "filter", number: FORWARD, priority });
-        self.batch.rule(side.name(), Expr::new().known().verdict(&Verdict::Accept));
-        for (v6, elements) in [false, true].into_iter().zip(maps) {
-            if elements.is_empty() {
-                continue;
-            }
-            let map = format!("{}{}", side.name(), if v6 { 6 } else { 4 });
-            self.batch.verdicts(&map, length(v6), elements);
-            let rule = side.load_own(Expr::new().family(v6), v6).verdict_from(0, &map);
-            self.batch.rule(side.name(), rule);
         }
     }
 
+    /// Makes the maps from subjects to their chains; whether there is one of each family.
+    fn maps(&mut self, judge: Judge) -> [bool; 2] {
+        let isolation = self.isolations[judge.number];
+        let mut maps: [Vec<Element<Verdict>>; 2] = Default::default();
+        for (subject, rules) in judge.side.of(isolation) {
+            if subject.node != self.node {
+                continue;
+            }
+            let chain = self.pod_chain(judge, rules);
+            let ips = subject.ips.iter().filter(|ip| ip.is_ipv4() || !self.traits.leaks_ipv6);
+            for ip in ips {
+                let to = chain.clone();
+                let data = if judge.lenient { Verdict::Goto(to) } else { Verdict::Jump(to) };
+                maps[usize::from(ip.is_ipv6())].push(Element { key: bytes(*ip), data });
+            }
+        }
+        let made = [false, true].map(|v6| !maps[usize::from(v6)].is_empty());
+        for (v6, elements) in [false, true].into_iter().zip(maps) {
+            if !elements.is_empty() {
+                self.batch.verdicts(&map_name(judge, v6), length(v6), elements);
+            }
+        }
+        self.names.maps.insert(judge, made);
+        made
+    }
+
     /// The chain for pods with these rules.
-    fn pod_chain(&mut self, side: Side, allows: &'a BTreeSet<AllowId>) -> String {
-        if let Some(name) = self.chains.get(&(side, allows)) {
+    fn pod_chain(&mut self, judge: Judge, rules: &'a Rules) -> String {
+        if let Some(name) = self.names.chains.get(&(judge, rules)) {
             return name.clone();
         }
-        let name = format!("{}-{}", side.name(), self.chains.len());
-        self.chains.insert((side, allows), name.clone());
-        let mut rules = vec![Expr::new().load_protocol(0).in_set(0, PROTOCOLS, true).verdict(&Verdict::Drop)];
-        for id in allows {
-            self.allow(side, &self.isolation.allows[*id], &mut rules);
+        let name = format!("{}-pods-{}", judge.name(), self.names.chains.len());
+        self.names.chains.insert((judge, rules), name.clone());
+        let denied = |rule: Expr| match (judge.lenient, self.traits.rejects) {
+            (true, _) => rule.verdict(&Verdict::Return),
+            (false, true) => rule.reject(),
+            (false, false) => rule.verdict(&Verdict::Drop),
+        };
+        // Other protocols are never refused: their senders would not understand it.
+        let other = if judge.lenient { Verdict::Return } else { Verdict::Drop };
+        let mut made = vec![Expr::new().load_protocol(0).in_set(0, PROTOCOLS, true).verdict(&other)];
+        for (low, high) in &rules.denies {
+            made.push(denied(self.in_range(judge, *low, *high)));
         }
-        rules.push(Expr::new().verdict(&Verdict::Drop));
+        let last = denied(Expr::new());
+        for id in &rules.allows {
+            self.allow(judge, &self.isolations[judge.number].allows[*id], &mut made);
+        }
+        made.push(last);
         self.batch.chain(&name);
-        for rule in rules {
+        for rule in made {
             self.batch.rule(&name, rule);
         }
         name
     }
 
-    fn allow(&mut self, side: Side, allow: &'a Allow, rules: &mut Vec<Expr>) {
+    /// Only what a peer in this range sends or receives.
+    fn in_range(&self, judge: Judge, low: IpAddr, high: IpAddr) -> Expr {
+        let v6 = low.is_ipv6();
+        judge.load_address(Expr::new().family(v6), v6, false).between(0, &bytes(low), &bytes(high))
+    }
+
+    fn allow(&mut self, judge: Judge, allow: &'a Allow, rules: &mut Vec<Expr>) {
         let then = match &allow.ports {
             None => Then::Accept,
             Some(ports) if ports.is_empty() => return,
             Some(ports) => match ports.first() {
                 Some(only) if ports.len() == 1 => Then::Port(*only),
-                _ => Then::Chain(self.port_chain(ports)),
+                _ => Then::Chain(self.port_chain(judge, ports)),
             },
         };
         let (pods, ranges) = match &allow.peers {
             Peers::Any => {
-                rules.push(then.after(Expr::new()));
+                rules.push(then.after(judge, Expr::new()));
                 return;
             }
             Peers::Only { pods, ranges } => (pods, ranges),
@@ -154,41 +235,43 @@ impl<'a> Filter<'a> {
             let family: Vec<IpAddr> = pods.iter().copied().filter(|ip| ip.is_ipv6() == v6).collect();
             if !family.is_empty() {
                 let set = self.set(family, v6);
-                let peers = side.load_peer(Expr::new().family(v6), v6).in_set(0, &set, false);
-                rules.push(then.after(peers));
+                let peers = judge.load_address(Expr::new().family(v6), v6, false).in_set(0, &set, false);
+                rules.push(then.after(judge, peers));
             }
         }
         for (low, high) in ranges {
-            let v6 = low.is_ipv6();
-            let peers = side.load_peer(Expr::new().family(v6), v6).between(0, &bytes(*low), &bytes(*high));
-            rules.push(then.after(peers));
+            rules.push(then.after(judge, self.in_range(judge, *low, *high)));
         }
     }
 
     fn set(&mut self, addresses: Vec<IpAddr>, v6: bool) -> String {
-        if let Some(name) = self.sets.get(&addresses) {
+        if let Some(name) = self.names.sets.get(&addresses) {
             return name.clone();
         }
-        let name = format!("peers-{}", self.sets.len());
+        let name = format!("peers-{}", self.names.sets.len());
         let elements = addresses.iter().map(|ip| Element { key: bytes(*ip), data: () }).collect();
         self.batch.keys(&name, length(v6), elements);
-        self.sets.insert(addresses, name.clone());
+        self.names.sets.insert(addresses, name.clone());
         name
     }
 
     /// A chain that accepts these ports and otherwise leads back.
-    fn port_chain(&mut self, ports: &'a BTreeSet<Ports>) -> String {
-        if let Some(name) = self.ports.get(ports) {
+    fn port_chain(&mut self, judge: Judge, ports: &'a BTreeSet<Ports>) -> String {
+        if let Some(name) = self.names.ports.get(&(ports, judge.reply)) {
             return name.clone();
         }
-        let name = format!("ports-{}", self.ports.len());
+        let name = format!("ports-{}", self.names.ports.len());
         self.batch.chain(&name);
         for ports in ports {
-            self.batch.rule(&name, Then::Port(*ports).after(Expr::new()));
+            self.batch.rule(&name, Then::Port(*ports).after(judge, Expr::new()));
         }
-        self.ports.insert(ports, name.clone());
+        self.names.ports.insert((ports, judge.reply), name.clone());
         name
     }
+}
+
+fn map_name(judge: Judge, v6: bool) -> String {
+    format!("{}{}", judge.name(), if v6 { 6 } else { 4 })
 }
 
 /// What becomes of a packet whose peer matches.
@@ -199,7 +282,7 @@ enum Then {
 }
 
 impl Then {
-    fn after(&self, rule: Expr) -> Expr {
+    fn after(&self, judge: Judge, rule: Expr) -> Expr {
         match self {
             Then::Accept => rule.verdict(&Verdict::Accept),
             Then::Chain(chain) => rule.verdict(&Verdict::Jump(chain.clone())),
@@ -209,7 +292,7 @@ impl Then {
                 let rule = if all {
                     rule
                 } else {
-                    rule.load_port(0).between(0, &ports.low.to_be_bytes(), &ports.high.to_be_bytes())
+                    judge.load_port(rule).between(0, &ports.low.to_be_bytes(), &ports.high.to_be_bytes())
                 };
                 rule.verdict(&Verdict::Accept)
             }

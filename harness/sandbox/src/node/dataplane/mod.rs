@@ -1,26 +1,40 @@
 //! From the cluster's state to nf_tables, one table a node.
 //!
 //! ```text
-//! State ─► policy (isolation, resolved) ─► filter   ┐
-//!       └► services ──────────────────────────────► ├─► one batch a node ─► kernel, atomically
+//! State ─► memory ─► Scene ─► defects ─► policy (isolation, resolved) ─► filter ┐
+//!          (what is in force)     └────► services ──────────────────────────────┴─► one batch a node ─► kernel
 //! ```
+//!
+//! Each batch replaces the one before at once. What is wrong or late on purpose ([`crate::traits::Traits`]) is in
+//! [`memory`], [`defects`], [`passes`] and [`established`], and beside them nothing is.
 //!
 //! Written from the API's text alone, without a look at the oracle, so that each checks the other.
 
+mod defects;
+mod established;
 mod filter;
+mod memory;
+mod passes;
 mod policy;
 mod ranges;
 mod select;
 mod services;
 
-use std::{io, net::IpAddr};
+use std::{
+    collections::VecDeque,
+    io,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+pub(crate) use memory::{Memory, Scene};
+use policy::Isolation;
 
 use super::{
     errors::doing,
     fabric::{Fabric, switch},
     netlink::{Batch, Nft},
 };
-use crate::wire::State;
 
 /// Seconds; closed connections are forgotten soon, for probes make many and never use one again.
 const TIMEOUTS: [(&str, &str); 6] = [
@@ -35,12 +49,15 @@ const TIMEOUTS: [(&str, &str); 6] = [
 /// The dataplanes of all nodes.
 pub(crate) struct Dataplane {
     tables: Vec<Table>,
+    current: Isolation,
+    /// Isolations by which existing connections may live on, and until when; the newest is the last.
+    past: VecDeque<(Instant, Isolation)>,
 }
 
 /// The table of one node.
 struct Table {
     nft: Nft,
-    /// What is in force.
+    /// What is loaded.
     current: Option<(&'static str, Batch)>,
     /// How many tables there have been.
     generation: i32,
@@ -52,20 +69,40 @@ impl Dataplane {
         let open = |node: &super::netns::NetNs| {
             Ok(Table { nft: node.inside(Nft::open)?, current: None, generation: 0 })
         };
-        Ok(Self { tables: fabric.nodes.iter().map(open).collect::<io::Result<_>>()? })
+        let tables = fabric.nodes.iter().map(open).collect::<io::Result<_>>()?;
+        Ok(Self { tables, current: Isolation::default(), past: VecDeque::new() })
     }
 
-    /// Makes all nodes follow the state. Connections that exist live on (N41 leaves that open).
-    pub(crate) fn apply(&mut self, state: &State) -> io::Result<()> {
-        let isolation = policy::resolve(state).map_err(io::Error::other)?;
+    /// Makes all nodes follow the scene. Connections that exist live on (N41 leaves that open) unless a trait cuts
+    /// them.
+    pub(crate) fn apply(&mut self, scene: &Scene) -> io::Result<()> {
+        let Scene { state, exempt } = scene;
+        let now = Instant::now();
+        self.past.retain(|(until, _)| *until > now);
+        let policies = policy::read(state).map_err(io::Error::other)?;
+        let policies = defects::rewrite(policies, &state.traits, state.namespaces.keys());
+        let isolation = policy::resolve(state, &policies, exempt).map_err(io::Error::other)?;
+        let grace = state.traits.cuts_established.filter(|grace| *grace > Duration::ZERO);
+        if let Some(grace) = grace
+            && isolation != self.current
+        {
+            self.past.push_back((now + grace, self.current.clone()));
+        }
+        let past: Vec<&Isolation> = self.past.iter().map(|(_, isolation)| isolation).collect();
         for (number, table) in self.tables.iter_mut().enumerate() {
             let node = number as u16;
             let mut batch = Batch::new();
             services::add(&mut batch, state, node);
-            filter::add(&mut batch, state, &isolation, node);
+            filter::add(&mut batch, state, &isolation, &past, node);
             table.put(batch).map_err(|error| doing(format!("node {node}"), error))?;
         }
+        self.current = isolation;
         Ok(())
+    }
+
+    /// When existing connections are to be judged anew.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.past.front().map(|(until, _)| *until)
     }
 }
 

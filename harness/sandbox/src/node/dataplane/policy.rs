@@ -1,17 +1,20 @@
 //! Policies resolved against the pods that exist: for every isolated pod, what it may receive and send.
 //!
 //! Read straight from the text of the API: union of rules, each a list of peers and a list of ports. Everything that
-//! depends on pods (selectors, named ports) is resolved here, so that only addresses and numbers are left.
+//! depends on pods (selectors, named ports) is resolved here, so that only addresses and numbers are left. What is
+//! wrong on purpose comes before ([`super::defects`]) and after ([`super::filter`]), but for two traits that only show
+//! here: exceptions that deny, and pods for which only their first policy counts.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
 };
 
 use k8s_openapi::{
-    api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort},
+    api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
+use serde_json::Value;
 
 use super::{
     ranges::{self, Range},
@@ -45,14 +48,31 @@ pub(super) struct Allow {
 /// Number of an [`Allow`] in [`Isolation::allows`].
 pub(super) type AllowId = usize;
 
+/// A pod that is isolated in some direction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Subject {
+    /// The node on which it is.
+    pub(super) node: u16,
+    pub(super) ips: Vec<IpAddr>,
+}
+
+/// What an isolated pod may exchange in one direction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Rules {
+    /// What is let through.
+    pub(super) allows: BTreeSet<AllowId>,
+    /// What is not, whatever is let through; only with `except-denies`.
+    pub(super) denies: BTreeSet<Range>,
+}
+
 /// Everything that policies say.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Isolation {
     pub(super) allows: Vec<Allow>,
-    /// By index of the pod in the state: what an isolated pod may receive.
-    pub(super) ingress: BTreeMap<usize, BTreeSet<AllowId>>,
-    /// By index of the pod in the state: what an isolated pod may send.
-    pub(super) egress: BTreeMap<usize, BTreeSet<AllowId>>,
+    /// What isolated pods may receive.
+    pub(super) ingress: BTreeMap<Subject, Rules>,
+    /// What isolated pods may send.
+    pub(super) egress: BTreeMap<Subject, Rules>,
 }
 
 /// The number of a protocol of the API.
@@ -72,74 +92,117 @@ struct Resolved {
     ranges: Vec<Range>,
 }
 
-/// Resolves the state's policies.
-pub(super) fn resolve(state: &State) -> Result<Isolation, String> {
-    let mut resolver = Resolver { state, isolation: Isolation::default(), known: HashMap::new() };
-    if !state.enforce {
-        return Ok(resolver.isolation);
-    }
-    for value in &state.policies {
-        let policy: NetworkPolicy = serde_json::from_value(value.clone())
-            .map_err(|error| format!("a NetworkPolicy cannot be read: {error}"))?;
+/// The state's policies as the API's types.
+pub(super) fn read(state: &State) -> Result<Vec<NetworkPolicy>, String> {
+    let read = |value: &Value| serde_json::from_value(value.clone());
+    let policies = state.policies.iter().map(read).collect::<Result<_, _>>();
+    policies.map_err(|error| format!("a NetworkPolicy cannot be read: {error}"))
+}
+
+/// Resolves policies; pods whose uid is in `exempt` are not isolated by any.
+pub(super) fn resolve(
+    state: &State,
+    policies: &[NetworkPolicy],
+    exempt: &HashSet<String>,
+) -> Result<Isolation, String> {
+    let mut resolver = Resolver { state, exempt, isolation: Isolation::default(), known: HashMap::new() };
+    for policy in policies {
         let name = || {
             let part = |part: &Option<String>| part.clone().unwrap_or_default();
             format!("NetworkPolicy {}/{}", part(&policy.metadata.namespace), part(&policy.metadata.name))
         };
-        resolver.policy(&policy).map_err(|why| format!("{}: {why}", name()))?;
+        resolver.policy(policy).map_err(|why| format!("{}: {why}", name()))?;
     }
     Ok(resolver.isolation)
 }
 
 struct Resolver<'a> {
     state: &'a State,
+    exempt: &'a HashSet<String>,
     isolation: Isolation,
     known: HashMap<Allow, AllowId>,
+}
+
+/// The directions in which a policy isolates: ingress, egress. Without types: ingress always, egress when there is a
+/// rule for it.
+pub(super) fn directions(spec: &NetworkPolicySpec) -> (bool, bool) {
+    match spec.policy_types.as_deref().unwrap_or_default() {
+        [] => (true, spec.egress.as_ref().is_some_and(|rules| !rules.is_empty())),
+        types => {
+            let isolates = |kind: &str| types.iter().any(|t| t == kind);
+            (isolates("Ingress"), isolates("Egress"))
+        }
+    }
 }
 
 impl Resolver<'_> {
     fn policy(&mut self, policy: &NetworkPolicy) -> Result<(), String> {
         let Some(spec) = &policy.spec else { return Ok(()) };
         let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
-        let subject = spec.pod_selector.clone().unwrap_or_default();
-        let subjects: Vec<usize> = self
+        let selector = spec.pod_selector.clone().unwrap_or_default();
+        let first_only = self.state.traits.first_policy_only;
+        let mut receivers: Vec<(Subject, usize)> = self
             .own_networks()
-            .filter(|(_, pod)| pod.namespace == namespace && selects(&subject, &pod.labels))
-            .map(|(index, _)| index)
+            .filter(|(_, pod)| pod.namespace == namespace && selects(&selector, &pod.labels))
+            .filter(|(_, pod)| !self.exempt.contains(&pod.uid))
+            .filter_map(|(index, pod)| match pod.place {
+                Place::Pod(node) => Some((Subject { node, ips: pod.ips.clone() }, index)),
+                _ => None,
+            })
             .collect();
-        let types = spec.policy_types.as_deref().unwrap_or_default();
-        let egress = spec.egress.as_deref().unwrap_or_default();
-        // Without types: ingress always, egress when there is a rule for it.
-        let isolates = |kind: &str| types.iter().any(|t| t == kind);
-        if types.is_empty() || isolates("Ingress") {
-            for subject in &subjects {
-                self.isolation.ingress.entry(*subject).or_default();
+        let mut senders = receivers.clone();
+        if first_only {
+            receivers.retain(|(subject, _)| !self.isolation.ingress.contains_key(subject));
+            senders.retain(|(subject, _)| !self.isolation.egress.contains_key(subject));
+        }
+        let (ingress, egress) = directions(spec);
+        if ingress {
+            for (subject, _) in &receivers {
+                self.isolation.ingress.entry(subject.clone()).or_default();
             }
             for rule in spec.ingress.iter().flatten() {
-                let peers = self.peers(rule.from.as_deref().unwrap_or_default(), namespace)?;
-                let addresses = self.addresses(&peers);
-                for subject in &subjects {
-                    let pod = &self.state.pods[*subject];
+                let peers = rule.from.as_deref().unwrap_or_default();
+                let denies = self.denies(peers)?;
+                let addresses = self.addresses(&self.peers(peers, namespace)?);
+                for (subject, index) in &receivers {
+                    let pod = &self.state.pods[*index];
                     let ports = ingress_ports(rule.ports.as_deref().unwrap_or_default(), pod)?;
                     let id = self.intern(Allow { peers: addresses.clone(), ports });
-                    self.isolation.ingress.entry(*subject).or_default().insert(id);
+                    let rules = self.isolation.ingress.entry(subject.clone()).or_default();
+                    rules.allows.insert(id);
+                    rules.denies.extend(&denies);
                 }
             }
         }
-        if if types.is_empty() { !egress.is_empty() } else { isolates("Egress") } {
-            for subject in &subjects {
-                self.isolation.egress.entry(*subject).or_default();
+        if egress {
+            for (subject, _) in &senders {
+                self.isolation.egress.entry(subject.clone()).or_default();
             }
-            for rule in egress {
-                let peers = self.peers(rule.to.as_deref().unwrap_or_default(), namespace)?;
-                for allow in self.egress_allows(rule.ports.as_deref().unwrap_or_default(), &peers)? {
-                    let id = self.intern(allow);
-                    for subject in &subjects {
-                        self.isolation.egress.entry(*subject).or_default().insert(id);
-                    }
+            for rule in spec.egress.iter().flatten() {
+                let peers = rule.to.as_deref().unwrap_or_default();
+                let denies = self.denies(peers)?;
+                let resolved = self.peers(peers, namespace)?;
+                let allows = self.egress_allows(rule.ports.as_deref().unwrap_or_default(), &resolved)?;
+                let ids: Vec<AllowId> = allows.into_iter().map(|allow| self.intern(allow)).collect();
+                for (subject, _) in &senders {
+                    let rules = self.isolation.egress.entry(subject.clone()).or_default();
+                    rules.allows.extend(&ids);
+                    rules.denies.extend(&denies);
                 }
             }
         }
         Ok(())
+    }
+
+    /// The exceptions of a rule's blocks, where they deny.
+    fn denies(&self, peers: &[NetworkPolicyPeer]) -> Result<Vec<Range>, String> {
+        if !self.state.traits.except_denies {
+            return Ok(vec![]);
+        }
+        let blocks = peers.iter().filter_map(|peer| peer.ip_block.as_ref());
+        let excepts = blocks.flat_map(|block| block.except.iter().flatten());
+        let ranges = excepts.map(|except| ranges::block(except, &[])).collect::<Result<Vec<_>, _>>()?;
+        Ok(ranges.into_iter().flatten().collect())
     }
 
     /// Pods that have a network of their own: only these are subjects, and only these are peers by selector (N42).
@@ -288,6 +351,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::traits::Traits;
 
     fn pod(namespace: &str, name: &str, n: u8, web: Option<u16>) -> PodState {
         PodState {
@@ -298,12 +362,13 @@ mod tests {
             labels: BTreeMap::from([("pod".into(), name.into())]),
             ips: vec![[10, 0, 0, n].into()],
             ports: web.map(|port| ("web".into(), "TCP".into(), port)).into_iter().collect(),
+            terminating: false,
         }
     }
 
     fn resolved(spec: serde_json::Value) -> Isolation {
         let state = State {
-            enforce: true,
+            traits: Traits::default(),
             namespaces: BTreeMap::from([
                 ("x".into(), BTreeMap::from([("ns".into(), "x".into())])),
                 ("y".into(), BTreeMap::from([("ns".into(), "y".into())])),
@@ -312,15 +377,15 @@ mod tests {
             services: vec![],
             policies: vec![json!({"metadata": {"name": "p", "namespace": "x"}, "spec": spec})],
         };
-        resolve(&state).unwrap()
+        resolve(&state, &read(&state).unwrap(), &HashSet::new()).unwrap()
     }
 
-    /// What pods may receive or send, as text.
-    fn text(isolation: &Isolation, of: &BTreeMap<usize, BTreeSet<AllowId>>) -> Vec<String> {
+    /// What pods may receive or send, as text; a pod is the last number of its address.
+    fn text(isolation: &Isolation, of: &BTreeMap<Subject, Rules>) -> Vec<String> {
         let port = |p: &Ports| format!("{}/{}-{}", p.protocol, p.low, p.high);
         of.iter()
-            .map(|(pod, allows)| {
-                let allows = allows.iter().map(|id| {
+            .map(|(pod, rules)| {
+                let allows = rules.allows.iter().map(|id| {
                     let allow = &isolation.allows[*id];
                     let peers = match &allow.peers {
                         Peers::Any => "any".to_owned(),
@@ -332,6 +397,7 @@ mod tests {
                         .map(|ports| ports.iter().map(port).collect::<Vec<_>>().join(","));
                     format!(" {peers}:{}", ports.unwrap_or("all".into()))
                 });
+                let pod = pod.ips[0].to_string().replace("10.0.0.", "");
                 format!("{pod}{}", allows.collect::<String>())
             })
             .collect()
@@ -340,14 +406,14 @@ mod tests {
     #[test]
     fn types_default_to_ingress_and_to_egress_when_it_has_rules() {
         let isolation = resolved(json!({"podSelector": {}}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["0", "1"]);
+        assert_eq!(text(&isolation, &isolation.ingress), ["1", "2"]);
         assert!(isolation.egress.is_empty());
         let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "egress": [{}]}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["0"]);
-        assert_eq!(text(&isolation, &isolation.egress), ["0 any:all"]);
+        assert_eq!(text(&isolation, &isolation.ingress), ["1"]);
+        assert_eq!(text(&isolation, &isolation.egress), ["1 any:all"]);
         let isolation = resolved(json!({"podSelector": {}, "policyTypes": ["Egress"], "ingress": [{}]}));
         assert!(isolation.ingress.is_empty());
-        assert_eq!(text(&isolation, &isolation.egress), ["0", "1"]);
+        assert_eq!(text(&isolation, &isolation.egress), ["1", "2"]);
     }
 
     #[test]
@@ -355,15 +421,15 @@ mod tests {
         let both = json!({"namespaceSelector": {"matchLabels": {"ns": "y"}}, "podSelector": {}});
         let isolation =
             resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": [both]}]}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["0 {10.0.0.3}0:all"]);
+        assert_eq!(text(&isolation, &isolation.ingress), ["1 {10.0.0.3}0:all"]);
         let either = json!([{"namespaceSelector": {"matchLabels": {"ns": "y"}}}, {"podSelector": {}}]);
         let isolation =
             resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": either}]}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["0 {10.0.0.1, 10.0.0.2, 10.0.0.3}0:all"]);
+        assert_eq!(text(&isolation, &isolation.ingress), ["1 {10.0.0.1, 10.0.0.2, 10.0.0.3}0:all"]);
         let nobody = json!([{"podSelector": {"matchLabels": {"pod": "none"}}}]);
         let isolation =
             resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": nobody}]}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["0 {}0:all"]);
+        assert_eq!(text(&isolation, &isolation.ingress), ["1 {}0:all"]);
     }
 
     #[test]
@@ -374,17 +440,17 @@ mod tests {
         let rest = "17/5-7,132/0-65535";
         assert_eq!(
             text(&isolation, &isolation.ingress),
-            [format!("0 any:6/80-80,{rest}"), format!("1 any:{rest}")]
+            [format!("1 any:6/80-80,{rest}"), format!("2 any:{rest}")]
         );
 
         let isolation =
             resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
             "egress": [{"ports": [{"port": "web"}]}]}));
-        assert_eq!(text(&isolation, &isolation.egress), ["1 {10.0.0.1}0:6/80-80 {10.0.0.3}0:6/8080-8080"]);
+        assert_eq!(text(&isolation, &isolation.egress), ["2 {10.0.0.1}0:6/80-80 {10.0.0.3}0:6/8080-8080"]);
         let isolation =
             resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
             "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/24", "except": ["10.0.0.3/32"]}}],
                 "ports": [{"port": "web"}]}]}));
-        assert_eq!(text(&isolation, &isolation.egress), ["1 {10.0.0.1}0:6/80-80"]);
+        assert_eq!(text(&isolation, &isolation.egress), ["2 {10.0.0.1}0:6/80-80"]);
     }
 }

@@ -18,8 +18,20 @@ const REGISTER: u32 = 8;
 const VERDICT: u32 = 0;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
-/// `NF_CT_STATE_BIT` of established and related.
-const ESTABLISHED_OR_RELATED: u32 = 0b110;
+/// `NF_CT_STATE_BIT`s.
+const ESTABLISHED: u32 = 0b010;
+const RELATED: u32 = 0b100;
+/// `IPS_DST_NAT` of a connection's status.
+const DST_NAT: u32 = 1 << 5;
+/// Class selector 1 as DSCP: in the second byte of an IPv4 header, across the first two of an IPv6 header.
+const CLASS_V4: [u8; 2] = [0x00, 0x20];
+const CLASS_V6: [u8; 2] = [0x02, 0x00];
+/// All of the type of service, and all of the traffic class.
+const CLASS_MASK_V4: [u8; 2] = [0x00, 0xff];
+const CLASS_MASK_V6: [u8; 2] = [0x0f, 0xf0];
+/// `NFT_PAYLOAD_CSUM_INET`, and where an IPv4 header has its checksum.
+const CHECKSUM_INET: u32 = 1;
+const CHECKSUM_OFFSET: u32 = 10;
 const NAT_SNAT: u32 = 0;
 const NAT_DNAT: u32 = 1;
 
@@ -30,6 +42,7 @@ pub(crate) enum Verdict {
     Drop,
     Jump(String),
     Goto(String),
+    Return,
 }
 
 impl Verdict {
@@ -39,6 +52,7 @@ impl Verdict {
             Verdict::Drop => VerdictCode::Drop,
             Verdict::Jump(_) => VerdictCode::Jump,
             Verdict::Goto(_) => VerdictCode::Goto,
+            Verdict::Return => VerdictCode::Return,
         }) as u32
     }
 
@@ -128,6 +142,16 @@ impl Expr {
         self.payload(register, PayloadBase::TransportHeader, 2, 2)
     }
 
+    /// Loads the source port; only meaningful after a check of the protocol.
+    pub(crate) fn load_source_port(self, register: u32) -> Self {
+        self.payload(register, PayloadBase::TransportHeader, 0, 2)
+    }
+
+    /// Loads the type of an ICMP message; only meaningful after a check of the protocol.
+    pub(crate) fn load_icmp_type(self, register: u32) -> Self {
+        self.payload(register, PayloadBase::TransportHeader, 0, 1)
+    }
+
     /// Only when a register holds this.
     pub(crate) fn equal(self, register: u32, data: &[u8]) -> Self {
         self.compare(register, CmpOps::Eq, data)
@@ -209,21 +233,76 @@ impl Expr {
         self
     }
 
-    /// Only packets of connections that were allowed before, and what belongs to them.
-    pub(crate) fn known(mut self) -> Self {
-        self.list().nested_elem().nested_data_ct().push_key(CtKeys::State as u32).push_dreg(REGISTER);
+    /// Keeps of a register what a mask has, and turns what `flip` has. All are of one length.
+    fn bits(mut self, register: u32, mask: &[u8], flip: &[u8]) -> Self {
         self.list()
             .nested_elem()
             .nested_data_bitwise()
-            .push_sreg(REGISTER)
-            .push_dreg(REGISTER)
-            .push_len(4)
+            .push_sreg(REGISTER + register)
+            .push_dreg(REGISTER + register)
+            .push_len(mask.len() as u32)
             .nested_mask()
-            .push_value(&ESTABLISHED_OR_RELATED.to_ne_bytes())
+            .push_value(mask)
             .end_nested()
             .nested_xor()
-            .push_value(&[0; 4]);
-        self.compare(0, CmpOps::Neq, &[0; 4])
+            .push_value(flip);
+        self
+    }
+
+    /// Only packets of connections of which a property has one of these bits.
+    fn connection(mut self, key: CtKeys, bits: u32) -> Self {
+        self.list().nested_elem().nested_data_ct().push_key(key as u32).push_dreg(REGISTER);
+        self.bits(0, &bits.to_ne_bytes(), &[0; 4]).compare(0, CmpOps::Neq, &[0; 4])
+    }
+
+    /// Only packets of connections that were allowed before, and what belongs to them.
+    pub(crate) fn known(self) -> Self {
+        self.connection(CtKeys::State, ESTABLISHED | RELATED)
+    }
+
+    /// Only what belongs to connections that were allowed before: errors by ICMP.
+    pub(crate) fn related(self) -> Self {
+        self.connection(CtKeys::State, RELATED)
+    }
+
+    /// Only packets of connections that were answered before: those of the side that began, or the replies.
+    pub(crate) fn established(self, replies: bool) -> Self {
+        let mut with = self.connection(CtKeys::State, ESTABLISHED);
+        with.list().nested_elem().nested_data_ct().push_key(CtKeys::Direction as u32).push_dreg(REGISTER);
+        with.compare(0, CmpOps::Eq, &[u8::from(replies)])
+    }
+
+    /// Only packets of connections whose destination this node has rewritten.
+    pub(crate) fn rewritten(self) -> Self {
+        self.connection(CtKeys::Status, DST_NAT)
+    }
+
+    /// Writes a mark into the packet's header that other nodes see, too. `family` must come before.
+    pub(crate) fn set_class(self, v6: bool) -> Self {
+        let (mask, class) = if v6 { (CLASS_MASK_V6, CLASS_V6) } else { (CLASS_MASK_V4, CLASS_V4) };
+        let mut with =
+            self.payload(0, PayloadBase::NetworkHeader, 0, 2).bits(0, &mask.map(|byte| !byte), &class);
+        let payload = with
+            .list()
+            .nested_elem()
+            .nested_data_payload()
+            .push_sreg(REGISTER)
+            .push_base(PayloadBase::NetworkHeader as u32)
+            .push_offset(0)
+            .push_len(2);
+        let payload = if v6 {
+            payload
+        } else {
+            payload.push_csum_type(CHECKSUM_INET).push_csum_offset(CHECKSUM_OFFSET)
+        };
+        drop(payload);
+        with
+    }
+
+    /// Only packets with that mark. `family` must come before.
+    pub(crate) fn has_class(self, v6: bool) -> Self {
+        let (mask, class) = if v6 { (CLASS_MASK_V6, CLASS_V6) } else { (CLASS_MASK_V4, CLASS_V4) };
+        self.payload(0, PayloadBase::NetworkHeader, 0, 2).bits(0, &mask, &[0; 2]).equal(0, &class)
     }
 
     /// Sets the packet's mark.

@@ -1,0 +1,224 @@
+//! What the dataplane remembers: which policies and labels are in force, and which will be.
+//!
+//! ```text
+//! state ─► learn ─► coming views, each with its time ─► in force ─┐
+//!             └──► pods, addresses, Services, at once ────────────┴─► scene: what is enforced now
+//! ```
+//!
+//! Only changes wait: a pod or namespace that was not there before has its labels at once.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    traits::Traits,
+    wire::{Place, PodState, State},
+};
+
+type Labels = BTreeMap<String, String>;
+
+/// What the dataplane shall enforce at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Scene {
+    /// The cluster, with the policies and labels that are in force.
+    pub(super) state: State,
+    /// Uids of pods that no policy isolates.
+    pub(super) exempt: HashSet<String>,
+}
+
+/// What a delay delays.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct View {
+    policies: Vec<Value>,
+    namespaces: BTreeMap<String, Labels>,
+    /// By uid.
+    pods: BTreeMap<String, Labels>,
+}
+
+/// Whose an address is, and whose it was before.
+#[derive(Debug)]
+struct Tenant {
+    uid: String,
+    own: Identity,
+    before: Option<Identity>,
+}
+
+/// By what selectors know a pod.
+#[derive(Debug, Clone)]
+struct Identity {
+    namespace: String,
+    labels: Labels,
+}
+
+/// Everything that is remembered.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    state: State,
+    in_force: View,
+    coming: VecDeque<(Instant, View)>,
+    /// When pods started, by uid.
+    starts: HashMap<String, Instant>,
+    tenants: HashMap<IpAddr, Tenant>,
+    /// When it was last asked what is in force.
+    asked: Option<Instant>,
+}
+
+impl Memory {
+    /// Takes note of a state, the newest part of which the API accepted at that time.
+    pub(crate) fn learn(&mut self, state: State, accepted: Instant) {
+        for pod in &self.state.pods {
+            if state.pods.iter().all(|other| other.uid != pod.uid) {
+                self.starts.remove(&pod.uid);
+            }
+        }
+        if state.traits.stale_addresses {
+            self.note_tenants(&state);
+        }
+        let next = self.newest().followed_by(&state);
+        let views = [&mut self.in_force].into_iter().chain(self.coming.iter_mut().map(|(_, view)| view));
+        views.for_each(|view| view.adopt(&next));
+        if *self.newest() != next {
+            let due = accepted + state.traits.policy_delay;
+            // A change never overtakes an earlier one.
+            let due = self.coming.back().map_or(due, |(last, _)| due.max(*last));
+            self.coming.push_back((due, next));
+        }
+        self.state = state;
+    }
+
+    /// Takes note of a pod's start. Only the first one counts.
+    pub(crate) fn started(&mut self, uid: String, at: Instant) {
+        self.starts.entry(uid).or_insert(at);
+    }
+
+    /// What is in force at a time. Times must not go back.
+    pub(crate) fn at(&mut self, now: Instant) -> Scene {
+        self.asked = Some(now);
+        while self.coming.front().is_some_and(|(due, _)| *due <= now) {
+            self.in_force = self.coming.pop_front().map(|(_, view)| view).unwrap_or_default();
+        }
+        let mut state = State { policies: self.in_force.policies.clone(), ..self.state.clone() };
+        for (name, labels) in &mut state.namespaces {
+            if let Some(known) = self.in_force.namespaces.get(name) {
+                labels.clone_from(known);
+            }
+        }
+        for pod in &mut state.pods {
+            if let Some(known) = self.in_force.pods.get(&pod.uid) {
+                pod.labels.clone_from(known);
+            }
+            if let Some(before) = pod.ips.iter().find_map(|ip| self.former_tenant(pod, *ip)) {
+                pod.namespace.clone_from(&before.namespace);
+                pod.labels.clone_from(&before.labels);
+            }
+        }
+        let exempt = self.state.pods.iter().filter(|pod| self.is_exempt(pod, now));
+        Scene { state, exempt: exempt.map(|pod| pod.uid.clone()).collect() }
+    }
+
+    /// When something else is in force than when it was last asked, if nothing is learnt before.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let coming = self.coming.front().map(|(due, _)| *due);
+        let delay = self.state.traits.start_delay;
+        // Of a pod that the state does not have yet, its state will tell.
+        let starts = self.state.pods.iter().filter_map(|pod| Some(*self.starts.get(&pod.uid)? + delay));
+        let starts = starts.filter(|due| Some(*due) > self.asked);
+        let started = if delay.is_zero() { None } else { starts.min() };
+        coming.into_iter().chain(started).min()
+    }
+
+    fn newest(&self) -> &View {
+        self.coming.back().map_or(&self.in_force, |(_, view)| view)
+    }
+
+    fn is_exempt(&self, pod: &PodState, now: Instant) -> bool {
+        let Traits { start_delay, forgets_terminating, .. } = self.state.traits;
+        let young = || self.starts.get(&pod.uid).is_none_or(|start| *start + start_delay > now);
+        (forgets_terminating && pod.terminating) || (start_delay > Duration::ZERO && young())
+    }
+
+    fn note_tenants(&mut self, state: &State) {
+        for pod in state.pods.iter().filter(|pod| matches!(pod.place, Place::Pod(_))) {
+            let own = Identity { namespace: pod.namespace.clone(), labels: pod.labels.clone() };
+            for ip in &pod.ips {
+                match self.tenants.get_mut(ip) {
+                    Some(tenant) if tenant.uid == pod.uid => tenant.own = own.clone(),
+                    other => {
+                        let before = other.map(|tenant| tenant.own.clone());
+                        let tenant = Tenant { uid: pod.uid.clone(), own: own.clone(), before };
+                        self.tenants.insert(*ip, tenant);
+                    }
+                }
+            }
+        }
+    }
+
+    fn former_tenant(&self, pod: &PodState, ip: IpAddr) -> Option<&Identity> {
+        self.tenants.get(&ip).filter(|tenant| tenant.uid == pod.uid)?.before.as_ref()
+    }
+}
+
+impl View {
+    /// The view that comes after this one.
+    fn followed_by(&self, state: &State) -> Self {
+        let traits = &state.traits;
+        let mut next = Self {
+            policies: state.policies.clone(),
+            namespaces: state.namespaces.clone(),
+            pods: state.pods.iter().map(|pod| (pod.uid.clone(), pod.labels.clone())).collect(),
+        };
+        if traits.ignores_relabelling {
+            keep(&mut next.namespaces, &self.namespaces);
+            keep(&mut next.pods, &self.pods);
+        }
+        let find = |policies: &[Value], policy: &Value| policies.iter().position(|other| same(other, policy));
+        if traits.ignores_updates {
+            for policy in &mut next.policies {
+                if let Some(index) = find(&self.policies, policy) {
+                    policy.clone_from(&self.policies[index]);
+                }
+            }
+        }
+        if traits.never_removes {
+            let lost = self.policies.iter().filter(|policy| find(&next.policies, policy).is_none());
+            let lost = lost.filter(|policy| next.namespaces.contains_key(namespace(policy))).cloned();
+            let lost: Vec<Value> = lost.collect();
+            next.policies.extend(lost);
+        }
+        next
+    }
+
+    /// Takes on what is new in a later view, and forgets what is gone there.
+    fn adopt(&mut self, later: &Self) {
+        for (mine, theirs) in [(&mut self.namespaces, &later.namespaces), (&mut self.pods, &later.pods)] {
+            mine.retain(|key, _| theirs.contains_key(key));
+            for (key, labels) in theirs {
+                mine.entry(key.clone()).or_insert_with(|| labels.clone());
+            }
+        }
+    }
+}
+
+/// Puts back the labels of whatever was there before.
+fn keep(labels: &mut BTreeMap<String, Labels>, before: &BTreeMap<String, Labels>) {
+    for (key, labels) in labels {
+        if let Some(before) = before.get(key) {
+            labels.clone_from(before);
+        }
+    }
+}
+
+fn namespace(policy: &Value) -> &str {
+    policy.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or("default")
+}
+
+/// Whether two are the same object, though perhaps not with the same text.
+fn same(a: &Value, b: &Value) -> bool {
+    let id = |policy: &Value, pointer| policy.pointer(pointer).cloned();
+    ["/metadata/namespace", "/metadata/name", "/metadata/uid"].iter().all(|key| id(a, key) == id(b, key))
+}

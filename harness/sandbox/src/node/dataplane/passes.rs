@@ -1,0 +1,73 @@
+//! What a trait lets past isolation, whatever policies say: rules at the head of a base chain.
+
+use super::{bytes, filter::Side, length};
+use crate::{
+    node::netlink::{Batch, Element, Expr, Hook, Verdict},
+    traits::Traits,
+    wire::{Place, State},
+};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const DNS: u16 = 53;
+/// Protocol, and types of request and reply.
+const ECHO: [(u8, [u8; 2]); 2] = [(1, [8, 0]), (58, [128, 129])];
+const POSTROUTING: u32 = 4;
+
+/// Adds what the rules need.
+pub(super) fn prepare(batch: &mut Batch, state: &State, node: u16) {
+    if state.traits.trusts_services {
+        // Only the node that rewrites an address knows of it: it tells the next one.
+        batch.base_chain("trusted", Hook { kind: "filter", number: POSTROUTING, priority: 150 });
+        for v6 in [false, true] {
+            batch.rule("trusted", Expr::new().family(v6).rewritten().set_class(v6));
+        }
+    }
+    if state.traits.same_node_skips_ingress {
+        for v6 in [false, true] {
+            let own = state.pods.iter().filter(|pod| pod.place == Place::Pod(node));
+            let ips = own.flat_map(|pod| &pod.ips).filter(|ip| ip.is_ipv6() == v6);
+            let elements = ips.map(|ip| Element { key: bytes(*ip), data: () }).collect();
+            batch.keys(neighbours(v6), length(v6), elements);
+        }
+    }
+}
+
+fn neighbours(v6: bool) -> &'static str {
+    if v6 { "neighbours6" } else { "neighbours4" }
+}
+
+/// Adds the rules to a base chain.
+pub(super) fn add(batch: &mut Batch, traits: &Traits, chain: &str, side: Side) {
+    let mut pass = |rule: Expr| batch.rule(chain, rule.verdict(&Verdict::Accept));
+    let protocol = |number: u8| Expr::new().load_protocol(0).equal(0, &[number]);
+    if traits.allows_icmp {
+        for (number, types) in ECHO {
+            for kind in types {
+                pass(protocol(number).load_icmp_type(0).equal(0, &[kind]));
+            }
+        }
+    }
+    if traits.forgets_tcp {
+        pass(protocol(TCP));
+    }
+    if traits.forgets_udp {
+        pass(protocol(UDP));
+    }
+    if traits.allows_dns {
+        for number in [TCP, UDP] {
+            pass(protocol(number).load_port(0).equal(0, &DNS.to_be_bytes()));
+        }
+    }
+    if traits.trusts_services {
+        pass(Expr::new().rewritten());
+        for v6 in [false, true] {
+            pass(Expr::new().family(v6).has_class(v6));
+        }
+    }
+    if traits.same_node_skips_ingress && side == Side::Ingress {
+        for v6 in [false, true] {
+            pass(Expr::new().family(v6).load_source(0, v6).in_set(0, neighbours(v6), false));
+        }
+    }
+}
