@@ -78,9 +78,9 @@ impl Lab {
         pod
     }
 
-    /// Starts a pod that serves TCP 80 and 81, and UDP 80.
+    /// Starts a pod that serves TCP 53, 80 and 81, and UDP 80.
     pub(crate) async fn start(&self, pod: &PodState) {
-        let argv = ["verdikt-probe", "serve", "--tcp", "80,81", "--udp", "80"];
+        let argv = ["verdikt-probe", "serve", "--tcp", "53,80,81", "--udp", "80"];
         let env = BTreeMap::from([(
             verdikt_protocol::IDENTITY_VARIABLE.to_owned(),
             format!("{}/{}", pod.namespace, pod.name),

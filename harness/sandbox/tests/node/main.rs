@@ -31,8 +31,10 @@ mod traits;
 #[path = "../../src/wire.rs"]
 mod wire;
 
+mod clients;
 mod commands;
 mod death;
+mod defects;
 mod lab;
 mod names;
 mod ping;
@@ -40,6 +42,7 @@ mod pods;
 mod policies;
 mod services;
 mod speed;
+mod timing;
 
 use std::process::ExitCode;
 
@@ -50,7 +53,7 @@ type Test = (&'static str, fn(&tokio::runtime::Runtime));
 
 fn main() -> ExitCode {
     death::refuse();
-    if let Some(code) = commands::stand_in() {
+    if let Some(code) = commands::stand_in().or_else(clients::play) {
         return code;
     }
     if let Some(code) = reexec::reexec() {
@@ -68,6 +71,8 @@ fn main() -> ExitCode {
         services::TESTS,
         names::TESTS,
         ping::TESTS,
+        defects::TESTS,
+        timing::TESTS,
         death::TESTS,
         speed::TESTS,
     ]
