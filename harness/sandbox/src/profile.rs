@@ -196,6 +196,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_word_and_no_other() {
+        let page = include_str!("../../../docs/sandbox.md");
+        let bases = Base::ALL.iter().map(|base| format!("| `{}` | {} |", base.as_str(), base.about()));
+        let traits =
+            Traits::ALL.iter().map(|known| format!("| `{}{}` | {} |", known.word, known.value, known.about));
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows, bases.chain(traits).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn mistakes_are_named_with_what_is_known() {
         assert!(refused("calico").contains("expected one of reference, flannel"));
         assert!(refused("referense").contains("did you mean `reference`?"));

@@ -198,17 +198,15 @@ fn status() -> Outcome {
 
 /// The words of profiles, a line each.
 fn profiles() -> Outcome {
-    let mut text =
-        String::from("A profile is BASE[+TRAIT[=VALUE]]…, such as reference+policy-delay=200ms.\n\nBases:\n");
-    let mut list = |word: &str, about: &str| text.push_str(&format!("  {word:<28} {about}\n"));
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "A profile is BASE[+TRAIT[=VALUE]]…, such as reference+policy-delay=200ms.\n\nBases:")?;
     for base in Base::ALL {
-        list(base.as_str(), base.about());
+        writeln!(out, "  {:<28} {}", base.as_str(), base.about())?;
     }
-    list("", "");
+    writeln!(out, "\nTraits:")?;
     for known in Traits::ALL {
-        list(&format!("{}{}", known.word, known.value), known.about);
+        writeln!(out, "  {:<28} {}", format!("{}{}", known.word, known.value), known.about)?;
     }
-    write!(std::io::stdout(), "{text}")?;
     Ok(ExitCode::Ok)
 }
 

@@ -305,3 +305,25 @@ fn the_mode_of_kube_proxy() {
     assert_eq!(proxy(&[], Some("mode: nftables\n")), "kube-proxy nftables");
     assert_eq!(judge(&Seen::default()).proxy, Proxy::default());
 }
+
+#[test]
+fn the_sandbox_says_its_base_and_what_was_added() {
+    let networking = |metadata: Value| {
+        let node: ApiNode = serde_json::from_value(json!({"metadata": metadata})).unwrap();
+        sandbox(&[node])
+    };
+    assert_eq!(networking(json!({"name": "n"})), None);
+    let plain = networking(json!({"name": "n", "labels": {SANDBOX_PROFILE_LABEL: "reference"}})).unwrap();
+    assert_eq!((&*plain.dataplane.name, &*plain.dataplane.mode), ("reference", "nftables"));
+    let metadata = |traits: &str| {
+        json!({"name": "n", "labels": {SANDBOX_PROFILE_LABEL: "reference"},
+            "annotations": {SANDBOX_TRAITS_ANNOTATION: traits}})
+    };
+    let late = networking(metadata("policy-delay=200ms+rejects")).unwrap();
+    assert_eq!(late.dataplane.mode, "nftables, policy-delay=200ms, rejects");
+    assert!(late.dataplane.evidence[1].contains("sandbox.verdikt.dev/traits=policy-delay=200ms+rejects"));
+    assert!(late.dataplane.emulated && late.lax.is_none());
+    let idle = networking(metadata("enforces-nothing")).unwrap();
+    assert_eq!(idle.dataplane.mode, "nftables, enforces-nothing, policies ignored");
+    assert!(idle.lax.is_some());
+}

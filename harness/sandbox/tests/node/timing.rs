@@ -117,7 +117,7 @@ fn start_delay(runtime: &Runtime) {
         let told = Instant::now();
         lab.start(&c).await;
         lab.expect(&b, &c, 80, "allowed").await;
-        lab.expect(&b, &a, 80, "dropped").await;
+        assert_eq!(lab.probe(&b, a.ips[0], 80, "tcp").await, "dropped", "a is older");
         check("isolation", told, LONG, until(&lab, &b, &c, "dropped").await);
 
         lab.state.traits = Traits::default();
