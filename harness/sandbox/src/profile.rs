@@ -135,7 +135,7 @@ fn meant(word: &str, known: &[&str]) -> String {
         .map(|known| (strsim::damerau_levenshtein(word, known), known))
         .filter(|(distance, known)| *distance <= (known.len() / 4).clamp(1, 4))
         .min();
-    near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default()
+    near.map(|(_, near)| format!(" (did you mean `{near}`?)")).unwrap_or_default()
 }
 
 impl FromStr for Profile {
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_what_is_known() {
         assert!(refused("calico").contains("expected one of reference, flannel"));
-        assert!(refused("referense").contains("did you mean `reference`?"));
+        assert!(refused("referense").contains("flannel (did you mean `reference`?)"));
         assert!(refused("").contains("`` is no sandbox profile"));
         let error = refused("reference+ignore-except");
         assert!(
