@@ -180,19 +180,18 @@ pub(super) type Answer = (u16, Value);
 
 impl Lab {
     pub(super) async fn new() -> Self {
+        Self::with(Profile::default()).await
+    }
+
+    /// With another profile than the reference.
+    pub(super) async fn with(profile: Profile) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let node = Arc::new(Fake::default());
         let scratch = crate::scratch::Scratch::create().unwrap();
         std::fs::create_dir(scratch.path().join("pods")).unwrap();
-        let sandbox = Sandbox::with_node(
-            node.clone(),
-            Profile::default(),
-            "a-token-for-tests".into(),
-            listener,
-            address,
-            scratch,
-        );
+        let sandbox =
+            Sandbox::with_node(node.clone(), profile, "a-token-for-tests".into(), listener, address, scratch);
         let config = kube::config::Kubeconfig::from_yaml(&sandbox.kubeconfig()).unwrap();
         let mut config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
         config.default_retry = false;

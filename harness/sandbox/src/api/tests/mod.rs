@@ -7,5 +7,6 @@ mod fake;
 mod namespaces;
 mod objects;
 mod pods;
+mod profile;
 mod services;
 mod watches;

@@ -222,3 +222,80 @@ fn same(a: &Value, b: &Value) -> bool {
     let id = |policy: &Value, pointer| policy.pointer(pointer).cloned();
     ["/metadata/namespace", "/metadata/name", "/metadata/uid"].iter().all(|key| id(a, key) == id(b, key))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const DELAY: Duration = Duration::from_secs(1);
+
+    fn state(traits: Traits, policies: &[&str], pods: &[(&str, &str)]) -> State {
+        let pod = |(uid, label): &(&str, &str)| PodState {
+            uid: (*uid).to_owned(),
+            namespace: "x".into(),
+            name: (*uid).to_owned(),
+            place: Place::Pod(0),
+            labels: Labels::from([("label".into(), (*label).to_owned())]),
+            ips: vec![],
+            ports: vec![],
+            terminating: false,
+        };
+        let policy = |name: &&str| json!({"metadata": {"name": name, "namespace": "x"}});
+        State {
+            traits,
+            namespaces: [("x".to_owned(), Labels::new())].into(),
+            pods: pods.iter().map(pod).collect(),
+            services: vec![],
+            policies: policies.iter().map(policy).collect(),
+        }
+    }
+
+    fn late() -> Traits {
+        Traits { policy_delay: DELAY, ..Traits::default() }
+    }
+
+    /// Policies and labels in force, as text.
+    fn text(scene: &Scene) -> String {
+        let policies = scene.state.policies.iter().filter_map(|policy| policy["metadata"]["name"].as_str());
+        let labels = scene.state.pods.iter().map(|pod| pod.labels["label"].as_str());
+        policies.chain(labels).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_change_waits_for_its_own_time() {
+        let start = Instant::now();
+        let at = |tenths: u32| start + DELAY / 10 * tenths;
+        let mut memory = Memory::default();
+        memory.learn(state(late(), &["p"], &[("a", "old")]), at(0));
+        assert_eq!(text(&memory.at(at(0))), "old", "a new pod has its label at once");
+        memory.learn(state(late(), &["p"], &[("a", "new")]), at(2));
+        // A pod that comes between two changes, and a change that was accepted before the last one.
+        memory.learn(state(late(), &["p", "q"], &[("a", "new"), ("b", "first")]), at(1));
+        assert_eq!(text(&memory.at(at(3))), "old first");
+        assert_eq!(memory.due(), Some(at(10)));
+        assert_eq!(text(&memory.at(at(9))), "old first");
+        assert_eq!(text(&memory.at(at(10))), "p old first");
+        assert_eq!(memory.due(), Some(at(12)));
+        assert_eq!(text(&memory.at(at(12))), "p q new first");
+        assert_eq!(memory.due(), None);
+        memory.learn(state(late(), &["p", "q"], &[("b", "first")]), at(20));
+        assert_eq!(memory.due(), None, "a pod that ends is no change");
+        assert_eq!(text(&memory.at(at(20))), "p q first");
+    }
+
+    #[test]
+    fn a_pod_is_exempt_until_its_delay_is_over() {
+        let start = Instant::now();
+        let traits = || Traits { start_delay: DELAY, ..Traits::default() };
+        let mut memory = Memory::default();
+        memory.learn(state(traits(), &[], &[("a", ""), ("b", "")]), start);
+        assert_eq!(memory.at(start).exempt.len(), 2, "neither has started");
+        memory.started("a".into(), start);
+        memory.started("a".into(), start + DELAY);
+        assert_eq!(memory.due(), Some(start + DELAY), "only the first start counts");
+        assert_eq!(memory.at(start + DELAY).exempt, HashSet::from(["b".to_owned()]));
+        assert_eq!(memory.due(), None);
+    }
+}
