@@ -15,7 +15,9 @@ use verdikt_report::Format;
 use verdikt_sandbox::Profile;
 use verdikt_scenario::{LabelSelector, Partition};
 
-use crate::values::{deadline, duration, format, key_value, namespace_prefix, namespaced, profile, run_id};
+use crate::values::{
+    deadline, duration, format, host_port, key_value, namespace_prefix, namespaced, profile, run_id,
+};
 
 pub(crate) use self::image::{Agents, Image, ImageVerb, Push};
 
@@ -165,6 +167,11 @@ pub(crate) struct Run {
     /// the sandbox, which enforces within milliseconds.
     #[arg(long, value_name = "DUR", help_heading = "Probing", env = "VERDIKT_SETTLE", value_parser = duration)]
     pub(crate) settle: Option<Duration>,
+    /// A host outside a real cluster on which `verdikt-probe serve --tcp PORT` runs: the first stands for `external`, a second
+    /// one for `external/2`; naming one again adds a port. Without it, cells with external hosts are skipped. The sandbox has
+    /// its own.
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Probing", env = "VERDIKT_EXTERNAL", value_delimiter = ',', value_parser = host_port)]
+    pub(crate) external: Vec<(String, u16)>,
     /// How often a scenario with wrong or unmeasured cells is tried again.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Probing", env = "VERDIKT_RETRIES")]
     pub(crate) retries: u32,

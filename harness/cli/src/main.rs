@@ -5,6 +5,7 @@
 //! ```
 
 mod args;
+mod external;
 mod failure;
 mod files;
 mod pods;

@@ -21,6 +21,8 @@ pub(crate) fn deploy_options(pods: &ProbePods) -> DeployOptions {
             Spread::SameNode => verdikt_cluster::Spread::SameNode,
             Spread::OtherNode => verdikt_cluster::Spread::OtherNode,
         },
+        // The runner knows it.
+        cluster_domain: String::new(),
         ready_limit: pods.ready_timeout,
     }
 }

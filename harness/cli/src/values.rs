@@ -28,6 +28,19 @@ pub(crate) fn namespaced(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `HOST:PORT`, with an IPv6 address in brackets.
+pub(crate) fn host_port(text: &str) -> Result<(String, u16), String> {
+    let bad = || "expected HOST:PORT, an IPv6 address in brackets".to_owned();
+    let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port: u16 = port.parse().ok().filter(|port| *port > 0).ok_or_else(bad)?;
+    if bare.is_empty() || bare == host && host.contains(':') {
+        Err(bad())
+    } else {
+        Ok((bare.to_owned(), port))
+    }
+}
+
 /// The id of a run, as `kubectl get ns -L verdikt.dev/run` shows it.
 pub(crate) fn run_id(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {

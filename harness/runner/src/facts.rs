@@ -7,6 +7,8 @@ use tokio::sync::{Mutex, OnceCell};
 use verdikt_cluster::{Cluster, ClusterError, DeployOptions, DnsFacts, HostPod, Kinds, Node, Scope};
 use verdikt_model::{Environment, Family, Serve};
 
+use crate::options::ExternalHost;
+
 /// What is the same for all scenarios of a run.
 pub(crate) struct Facts {
     pub(crate) cluster: Cluster,
@@ -20,6 +22,8 @@ pub(crate) struct Facts {
     /// Ports of the external host: the union over all scenarios, since its pod is shared.
     pub(crate) external_serve: Serve,
     pub(crate) service_cidrs: Vec<IpNet>,
+    /// Hosts outside that the user has named.
+    pub(crate) given: Vec<ExternalHost>,
     dns: OnceCell<Option<DnsFacts>>,
     external: OnceCell<HostPod>,
     /// Taken while the hosts' namespace is made.
@@ -35,6 +39,7 @@ impl Facts {
         deploy: DeployOptions,
         external_serve: Serve,
         service_cidrs: Vec<IpNet>,
+        given: Vec<ExternalHost>,
     ) -> Self {
         Self {
             cluster: cluster.clone(),
@@ -46,13 +51,19 @@ impl Facts {
             deploy,
             external_serve,
             service_cidrs,
+            given,
             dns: OnceCell::new(),
             external: OnceCell::new(),
             hosts: Mutex::new(false),
         }
     }
 
-    /// Whether there is an external host that verdikt can use: only the embedded cluster has one.
+    /// The n-th host outside (from 1) that the user has named.
+    pub(crate) fn given(&self, n: u16) -> Option<&ExternalHost> {
+        self.given.get(usize::from(n).checked_sub(1)?)
+    }
+
+    /// Whether there is an external host in which verdikt can run pods: only the embedded cluster has one.
     pub(crate) fn has_external(&self) -> bool {
         self.nodes.iter().any(|node| node.profile.is_some())
     }

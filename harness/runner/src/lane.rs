@@ -10,7 +10,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use verdikt_cluster::{Agent, ClusterError, Deployment, First, Hello, HostPod, Loss, Objects, ProbePodId};
 use verdikt_model::{
-    Action, Cell, EndpointId, EndpointKind, EndpointName, Family, ObjectRef, Topology, World, cells,
+    Action, Cell, Endpoint, EndpointId, EndpointKind, EndpointName, Family, ObjectRef, Topology, World, cells,
 };
 
 use verdikt_protocol::{Probe, ProbeResult, ProbeVerdict, Target, Transport};
@@ -80,7 +80,8 @@ impl Lane {
             .iter()
             .map(|endpoint| agent(facts, &deployment, &hosts, &endpoint.name))
             .collect();
-        let mut gaps = Gaps { missing: missing(facts, &world), ..Gaps::default() };
+        let mut gaps =
+            Gaps { missing: missing(facts, &world), given: given(facts, &world), ..Gaps::default() };
         for (id, hello) in greet(&world, &agents).await? {
             gaps.greeted(id, &hello);
         }
@@ -339,13 +340,27 @@ fn agent(facts: &Facts, deployment: &Deployment, hosts: &Hosts, name: &EndpointN
     Some(Arc::new(facts.cluster.agent(&namespace, &pod)))
 }
 
+/// Hosts outside that the user has named, with the ports on which they answer.
+fn given(facts: &Facts, world: &World) -> BTreeMap<EndpointId, BTreeSet<u16>> {
+    let of = |(index, endpoint): (u16, &Endpoint)| match endpoint.name {
+        EndpointName::External(n) if !facts.has_external() => {
+            Some((EndpointId(index), facts.given(n)?.ports.clone()))
+        }
+        _ => None,
+    };
+    (0..).zip(&world.endpoints).filter_map(of).collect()
+}
+
 /// Endpoints of the topology that this cluster does not have, with the reason.
 fn missing(facts: &Facts, world: &World) -> BTreeMap<EndpointId, String> {
     let mut missing = BTreeMap::new();
     for (index, endpoint) in world.endpoints.iter().enumerate() {
         let why = match (&endpoint.name, &endpoint.kind) {
-            (EndpointName::External(_), _) if !facts.has_external() => {
-                "this cluster has no external host that verdikt can use; the embedded sandbox has".to_owned()
+            (EndpointName::External(n), _) if !facts.has_external() && facts.given(*n).is_none() => {
+                format!(
+                    "no host outside the cluster stands for {}: --external HOST:PORT names one",
+                    endpoint.name
+                )
             }
             (EndpointName::Node(n), _) if usize::from(*n) > facts.nodes.len() => {
                 format!("this cluster has no node/{n}, only {}", facts.nodes.len())

@@ -33,7 +33,7 @@ mod target;
 mod tell;
 mod timed;
 
-pub use options::{Deadline, Keep, Options};
+pub use options::{Deadline, ExternalHost, Keep, Options};
 pub use resume::Resumed;
 pub use run::{Finished, RunError, run};
 pub use stop::Stop;

@@ -1,6 +1,6 @@
 //! The world as it stands in a cluster: real addresses under logical names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use verdikt_cluster::{DNS_NAMESPACE, Deployment, DnsFacts, Hello, HostPod};
 use verdikt_model::{
@@ -65,8 +65,11 @@ pub(crate) fn world(
                 EndpointKind::Node { node: n.saturating_sub(1), serve: extra.serve.clone() }
             }
             EndpointName::External(n) => {
-                let kind = external(*n, hosts.external.as_ref(), &extra.serve);
-                EndpointKind::External { ips: kind, serve: extra.serve.clone() }
+                let ips = match facts.given(*n).filter(|_| !facts.has_external()) {
+                    Some(given) => given.ips.clone(),
+                    None => external(*n, hosts.external.as_ref(), &extra.serve),
+                };
+                EndpointKind::External { ips, serve: extra.serve.clone() }
             }
             EndpointName::Dns => EndpointKind::Dns(dns_service(&mut world, facts, dns)),
             EndpointName::Pod { .. } | EndpointName::Service { .. } => continue,
@@ -145,6 +148,8 @@ fn dns_service(world: &mut World, facts: &Facts, dns: Option<&DnsFacts>) -> Serv
 pub(crate) struct Gaps {
     /// Endpoints that are not there, with the reason.
     pub(crate) missing: BTreeMap<EndpointId, String>,
+    /// Hosts outside that the user has named, with the TCP ports on which they answer.
+    pub(crate) given: BTreeMap<EndpointId, BTreeSet<u16>>,
     /// Endpoints without SCTP, with the reason.
     pub(crate) no_sctp: BTreeMap<EndpointId, String>,
     /// Endpoints that cannot send ICMP echo requests, with the reason.
@@ -157,6 +162,18 @@ impl Gaps {
         let ends = [cell.from, cell.to];
         if let Some(why) = ends.iter().find_map(|end| self.missing.get(end)) {
             return Some(why.clone());
+        }
+        if self.given.contains_key(&cell.from) {
+            return Some(
+                "a host that --external names only answers; nothing can be probed from it".to_owned(),
+            );
+        }
+        if let Some(ports) = self.given.get(&cell.to)
+            && !(cell.protocol == Protocol::Tcp && ports.contains(&cell.port))
+        {
+            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+            let answers = ports.join(", ");
+            return Some(format!("the host that --external names answers on TCP port {answers} only"));
         }
         match cell.protocol {
             Protocol::Sctp => {
@@ -183,6 +200,6 @@ impl Gaps {
 
     /// Whether nothing is missing.
     pub(crate) fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.no_sctp.is_empty() && self.no_icmp.is_empty()
+        self.missing.is_empty() && self.given.is_empty() && self.no_sctp.is_empty() && self.no_icmp.is_empty()
     }
 }

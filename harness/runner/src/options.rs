@@ -1,6 +1,6 @@
 //! What a caller decides about a run.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use verdikt_cluster::DeployOptions;
 use verdikt_model::{CellPattern, Family};
@@ -48,8 +48,19 @@ pub struct Options {
     pub resumed: Option<Resumed>,
     /// Whether one deny-all must deny before the first scenario runs.
     pub check_enforcement: bool,
+    /// Hosts outside a real cluster on which `verdikt-probe serve` runs: `external`, `external/2`.
+    pub external: Vec<ExternalHost>,
     /// The cluster's DNS domain, with which Service names are made.
     pub cluster_domain: String,
+}
+
+/// A host outside the cluster that answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExternalHost {
+    /// Its addresses, at most one of each family.
+    pub ips: Vec<IpAddr>,
+    /// The TCP ports on which it answers.
+    pub ports: BTreeSet<u16>,
 }
 
 /// How long silence must last to count as dropped.
@@ -94,6 +105,7 @@ impl Default for Options {
             partition: None,
             resumed: None,
             check_enforcement: false,
+            external: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),
         }
     }

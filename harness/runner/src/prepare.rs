@@ -77,8 +77,8 @@ async fn look(
                 (have < usize::from(*n))
                     .then(|| format!("needs {n} nodes on which pods may run, and there are {have}"))
             }
-            Requirement::External => (!facts.has_external())
-                .then(|| "needs a host outside the cluster; the embedded sandbox has one".to_owned()),
+            Requirement::External => (!facts.has_external() && facts.given.is_empty())
+                .then(|| "needs a host outside the cluster; --external HOST:PORT names one".to_owned()),
             // Only an agent can tell; the lane asks it.
             Requirement::Sctp | Requirement::Dns(_) => None,
         };

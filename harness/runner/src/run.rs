@@ -192,7 +192,16 @@ async fn facts(
     let (environment, nodes): (Environment, Vec<Node>) =
         tokio::try_join!(cluster.environment(), cluster.nodes_for(&deploy))?;
     let have = environment.ip_families.clone();
-    let mut facts = Facts::new(cluster, scope, environment, nodes, deploy, external_serve, service_cidrs);
+    let mut facts = Facts::new(
+        cluster,
+        scope,
+        environment,
+        nodes,
+        deploy,
+        external_serve,
+        service_cidrs,
+        options.external.clone(),
+    );
     if !options.families.is_empty() {
         if let Some(family) = options.families.iter().find(|family| !have.contains(family)) {
             return Err(RunError::Family { family: *family, have });

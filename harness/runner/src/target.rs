@@ -24,7 +24,8 @@ impl<'w> Targets<'w> {
         Self { world, names, hosts, domain }
     }
 
-    /// With what the servers of an endpoint answer. One pod serves all addresses of the external host.
+    /// With what the servers of an endpoint answer; `None` where any verdikt server will do. One pod serves all addresses of
+    /// the external host.
     fn identity(&self, name: &EndpointName) -> Option<String> {
         let host = match name {
             EndpointName::Pod { namespace, name } => {
@@ -57,8 +58,13 @@ impl<'w> Targets<'w> {
             EndpointKind::Dns(_) => (own()?, cell.port, Vec::new(), Some(QUERY.to_owned())),
             _ => {
                 let target = own()?;
-                let identity = self.identity(&to.name).ok_or_else(|| format!("{} has no server", to.name))?;
-                (target, cell.port, vec![identity], None)
+                let expect = match (self.identity(&to.name), &to.kind) {
+                    (Some(identity), _) => vec![identity],
+                    // A host that the user has named: who runs there has its own name.
+                    (None, EndpointKind::External { .. }) => Vec::new(),
+                    (None, _) => return Err(format!("{} has no server", to.name)),
+                };
+                (target, cell.port, expect, None)
             }
         };
         Ok(Probe {

@@ -8,6 +8,7 @@ use verdikt_runner::{Options, Resumed, RunError, Stop};
 
 use crate::{
     args::{Deadline, Keep, Run},
+    external,
     failure::{Failure, Outcome},
     files,
     pods::deploy_options,
@@ -60,7 +61,8 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     let (events, inbox) = mpsc::unbounded_channel();
     let reporting = tokio::task::spawn_blocking(move || reporters.consume(inbox));
     let cells = !args.cells.is_empty();
-    let options = Options { resumed, ..options(&args) };
+    let external = external::hosts(&args.external, args.target.is_real()).await?;
+    let options = Options { resumed, external, ..options(&args) };
     let finished = verdikt_runner::run(&connected.cluster, scenarios, options, events, stop).await;
     let reported = reporting.await.map_err(|e| Failure::internal(format!("a report failed: {e}")))?;
     connected.close().await;
