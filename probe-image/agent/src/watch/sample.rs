@@ -107,7 +107,7 @@ impl Sample {
     }
 
     /// An attempt has heard nothing that counts until its end, and it is `late` after that.
-    fn expire(&mut self, number: u64, looked: u64, late: u64, tools: &Tools) {
+    fn expire(&mut self, number: u64, looked: u64, late: u64) {
         let Some(attempt) = self.waiting.get_mut(&number) else { return };
         let oddity = attempt.oddity.take().or_else(|| attempt.talk.half_answered());
         let connected = attempt.talk.is_connected();
@@ -121,9 +121,8 @@ impl Sample {
             let why = "connected, but no answer came on the connection";
             self.end(number, (ProbeVerdict::Error, Some(why.into())));
         } else if first && is_late(late, self.patience) {
+            // Without asking again: the answer would tell of a later time.
             self.deadlines.push(looked + self.patience, number);
-            let heard = attempt.talk.again();
-            self.follow(number, heard, tools);
         } else {
             self.end(number, (ProbeVerdict::Dropped, None));
         }
@@ -145,7 +144,7 @@ impl Running for Sample {
 
     fn keep_time(&mut self, looked: u64, tools: &mut Tools) {
         while let Some((number, late)) = self.deadlines.pop(looked) {
-            self.expire(number, looked, late, tools);
+            self.expire(number, looked, late);
         }
         if self.next <= looked && self.until.is_none_or(|until| self.next < until) {
             self.attempt(tools);

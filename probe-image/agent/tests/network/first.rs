@@ -22,7 +22,7 @@ use crate::{
     Test,
     lab::Lab,
     netlink,
-    probe::{Agent, Server, command, now_us, run, tcp},
+    probe::{Agent, Server, command, now_us, run, tcp, udp},
     tests,
 };
 
@@ -46,6 +46,7 @@ fn as_pod(identity: &str, args: &[&str]) -> Command {
 fn attempts_begin_with_the_process(lab: &Lab) {
     let _server =
         lab.in_router(|| Ok(Server::start(&["--tcp", "80", "--udp", "80", "--identity", "y/b"]))).unwrap();
+    Agent::start().reach(&[tcp("10.0.0.1", 80), tcp("fd00::1", 80)]);
     let targets = "10.0.0.1:80/tcp,y/b=[fd00::1]:80/udp,10.9.1.1:80/tcp,10.0.0.1:81/tcp";
     let before = now_us();
     let pod = as_pod("x/a", &["serve", "--tcp", "80", "--first", targets, "--first", "x/c=10.0.0.1:80/tcp"]);
@@ -75,6 +76,7 @@ fn attempts_begin_with_the_process(lab: &Lab) {
 
 fn a_change_is_seen_from_the_first_instant_on(lab: &Lab) {
     let _server = lab.in_router(|| Ok(Server::start(&["--udp", "80"]))).unwrap();
+    Agent::start().reach(&[udp("10.0.0.1", 80)]);
     lab.in_router(netlink::drop_output).unwrap();
     let _pod = Server::spawn(as_pod("x/a", &["serve", "--first", "10.0.0.1:80/udp"]));
     std::thread::sleep(Duration::from_millis(300));

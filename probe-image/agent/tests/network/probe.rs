@@ -13,7 +13,7 @@ use nix::{
     unistd::Pid,
 };
 use verdikt_protocol::{
-    HttpRequest, Probe, ProbeResult, Reply, Request, Target, Task, TaskReport, Transport, Work,
+    HttpRequest, Probe, ProbeResult, ProbeVerdict, Reply, Request, Target, Task, TaskReport, Transport, Work,
 };
 
 use crate::lab::address;
@@ -142,6 +142,12 @@ impl Agent {
     /// Makes one probe.
     pub(crate) fn one(&mut self, deadline_ms: u32, probe: Probe) -> ProbeResult {
         self.probe(deadline_ms, vec![probe]).remove(0)
+    }
+
+    /// Waits until all of these answer: a new link may lose the first packets.
+    pub(crate) fn reach(&mut self, probes: &[Probe]) {
+        let results = self.probe(20_000, numbered(probes.iter().cloned()));
+        assert!(results.iter().all(|result| result.verdict == ProbeVerdict::Allowed), "{results:?}");
     }
 
     /// Begins a group of tasks.
