@@ -12,7 +12,7 @@ const ADDRESSES: usize = 100;
 /// Most endpoints of one slice.
 const ENDPOINTS: usize = 1000;
 /// Most ports of one slice.
-const PORTS: usize = 100;
+const PORTS: usize = 20_000;
 
 /// Checks a slice, and that an update keeps its address type.
 pub(super) fn check(slice: &Value, old: Option<&Value>, causes: &mut Causes) {
