@@ -177,12 +177,12 @@ impl Processes {
                         // Reaped by whoever started it in vain.
                         _ => continue,
                     };
-                    let owner = living.processes.remove(&pid);
-                    self.changed.notify_all();
-                    drop(living);
-                    if let Some(owner) = owner {
+                    // Told under the lock: who waits for it to go finds that its end is known.
+                    if let Some(owner) = living.processes.remove(&pid) {
                         ended(owner, code);
                     }
+                    self.changed.notify_all();
+                    drop(living);
                 }
                 Err(Errno::ECHILD) => {
                     let living = self.lock();
