@@ -19,8 +19,8 @@ const PACE: Duration = Duration::from_millis(2);
 pub(crate) fn play() -> Option<ExitCode> {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["verdikt-probe", "test-hold", to, millis] => {
-            hold(to.parse().unwrap(), Duration::from_millis(millis.parse().unwrap()));
+        ["verdikt-probe", "test-hold", to, millis, mark] => {
+            hold(to.parse().unwrap(), Duration::from_millis(millis.parse().unwrap()), mark);
         }
         ["verdikt-probe", "test-ping", to] => println!("{}", ping(to.parse().unwrap())),
         _ => return None,
@@ -28,10 +28,10 @@ pub(crate) fn play() -> Option<ExitCode> {
     Some(ExitCode::SUCCESS)
 }
 
-/// Holds a connection open and has lines echoed all the time; says when the last came back, in microseconds since
-/// 1970.
-fn hold(to: SocketAddr, time: Duration) {
-    let mut stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap();
+/// Holds a connection open, makes a file of this name, and has lines echoed all the time. Says when the last came back, and when the first was sent
+/// that did not (or would have been, if all did), in microseconds since 1970.
+fn hold(to: SocketAddr, time: Duration, mark: &str) {
+    let mut stream = TcpStream::connect_timeout(&to, 4 * PATIENCE).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap());
@@ -39,8 +39,13 @@ fn hold(to: SocketAddr, time: Duration) {
     let mut last = SystemTime::now();
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();
-    println!("open");
-    while Instant::now() < end && stream.write_all(b"x\n").is_ok() {
+    std::fs::write(mark, "").unwrap();
+    let mut sent = SystemTime::now();
+    while Instant::now() < end {
+        sent = SystemTime::now();
+        if stream.write_all(b"x\n").is_err() {
+            break;
+        }
         line.clear();
         if !lines.read_line(&mut line).is_ok_and(|count| count > 0) {
             break;
@@ -48,7 +53,9 @@ fn hold(to: SocketAddr, time: Duration) {
         last = SystemTime::now();
         std::thread::sleep(PACE);
     }
-    println!("{}", last.duration_since(UNIX_EPOCH).unwrap().as_micros());
+    for time in [last, sent] {
+        println!("{}", time.duration_since(UNIX_EPOCH).unwrap().as_micros());
+    }
 }
 
 /// Whether an ICMP echo is answered.

@@ -1,7 +1,10 @@
 //! Traits of time: what comes first, and that what is told later comes later. Upper bounds are wide, for machines are
 //! busy; how near the times are is printed.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -40,15 +43,15 @@ fn deny(lab: &mut Lab) {
     lab.policy("x", json!({"podSelector": {"matchLabels": {"pod": "a"}}, "policyTypes": ["Ingress"]}));
 }
 
-/// Probes until the verdict is this; when the last probe with another verdict began, which is before the change, and
-/// when the first with this one did.
+/// Probes until the verdict is this; a time before the change, and one after it: when the last probe with another
+/// verdict began, and when the first with this one did. One that is allowed may have been so only at its end.
 async fn until(lab: &Lab, from: &PodState, to: &PodState, verdict: &str) -> (Instant, Instant) {
     let end = Instant::now() + LONG + LATE;
     let mut before = Instant::now();
     loop {
         let now = Instant::now();
         if lab.probe(from, to.ips[0], 80, "tcp").await == verdict {
-            return (before, now);
+            return (before, if verdict == "allowed" { Instant::now() } else { now });
         }
         assert!(now < end, "{} -> {} is not {verdict} after {:?}", from.uid, to.uid, LONG + LATE);
         before = now;
@@ -130,22 +133,38 @@ fn start_delay(runtime: &Runtime) {
     });
 }
 
-/// Holds connections of both families for `time`; when the last echo of each came.
-async fn hold(lab: &Lab, from: &PodState, to: &PodState, time: Duration) -> Vec<SystemTime> {
+/// Holds connections of both families for `time`, and does something once they are open. When the last echo of each
+/// came, and when the first line was sent that did not come back: a cut is between the two.
+async fn hold<T>(
+    lab: &Lab,
+    (from, to): (&PodState, &PodState),
+    time: Duration,
+    change: impl Future<Output = T>,
+) -> (Vec<[SystemTime; 2]>, T) {
     let millis = time.as_millis().to_string();
+    let mark = |ip: &IpAddr| lab.scratch.path().join(format!("open-{}", if ip.is_ipv4() { 4 } else { 6 }));
     let each = to.ips.iter().map(async |ip| {
-        let to = std::net::SocketAddr::new(*ip, 80).to_string();
-        let said = lab.exec(from, &["verdikt-probe", "test-hold", &to, &millis]).await;
-        let micros = said.out.lines().last().and_then(|line| line.parse().ok());
-        UNIX_EPOCH + Duration::from_micros(micros.unwrap_or_else(|| panic!("{said:?}")))
+        let (to, mark) = (SocketAddr::new(*ip, 80).to_string(), mark(ip));
+        let argv = ["verdikt-probe", "test-hold", &to, &millis, mark.to_str().unwrap()];
+        let said = lab.exec(from, &argv).await;
+        let micros: Vec<u64> = said.out.lines().filter_map(|line| line.parse().ok()).collect();
+        let [last, sent] = micros[..] else { panic!("{said:?}") };
+        [last, sent].map(|micros| UNIX_EPOCH + Duration::from_micros(micros))
     });
-    futures::future::join_all(each).await
+    let changed = async {
+        while to.ips.iter().any(|ip| !mark(ip).exists()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        change.await
+    };
+    // A client that fails panics before the other side could wait for ever.
+    tokio::join!(futures::future::join_all(each), changed)
 }
 
 fn cuts(runtime: &Runtime) {
     runtime.block_on(async {
         let policy_delay = Duration::from_millis(200);
-        let held = 2 * LONG + LATE;
+        let held = 3 * LONG + LATE;
         for (text, cut) in [
             ("reference", None),
             ("reference+cuts-established", Some(policy_delay)),
@@ -162,24 +181,24 @@ fn cuts(runtime: &Runtime) {
                 json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Ingress"]}),
             );
             lab.sync().await;
+            until(&lab, &a, &b, "dropped").await;
             let mut change = lab.state.clone();
             change.policies.push(json!({"metadata": {"name": "late", "namespace": "x"},
                 "spec": {"podSelector": {"matchLabels": {"pod": "a"}}, "policyTypes": ["Ingress"]}}));
-            let (lasts, told) = tokio::join!(hold(&lab, &b, &a, held), async {
-                tokio::time::sleep(Duration::from_millis(300)).await;
+            let (lasts, told) = hold(&lab, (&b, &a), held, async {
                 let told = SystemTime::now();
                 lab.node.sync(change, Duration::ZERO).await.unwrap();
                 told
-            });
-            for last in lasts {
-                let lived =
-                    last.duration_since(told).unwrap_or_else(|_| panic!("{text}: ended before the change"));
-                println!("{text}: lived for {lived:?}, told {cut:?}");
+            })
+            .await;
+            for times in lasts {
+                let [last, sent] = times.map(|time| time.duration_since(told).unwrap_or_default());
+                println!("{text}: answered at {last:?}, not at {sent:?}, told {cut:?}");
                 match cut {
-                    None => assert!(lived > policy_delay + 2 * LONG, "{text}: cut after {lived:?}"),
+                    None => assert!(last > policy_delay + 2 * LONG, "{text}: cut after {last:?}"),
                     Some(cut) => {
-                        assert!(lived + Duration::from_millis(50) > cut, "{text}: cut after {lived:?}");
-                        assert!(lived < cut + LONG, "{text}: lived for {lived:?}");
+                        assert!(sent + Duration::from_millis(20) > cut, "{text}: no answer at {sent:?}");
+                        assert!(last < cut + LATE, "{text}: an answer at {last:?}");
                     }
                 }
             }
@@ -194,14 +213,14 @@ fn grace(runtime: &Runtime) {
         let open = lab.state.clone();
         deny(&mut lab);
         let closed = lab.state.clone();
-        let (lasts, end) = tokio::join!(hold(&lab, &b, &a, 4 * LONG), async {
-            for state in [closed, open] {
-                tokio::time::sleep(LONG / 2).await;
-                lab.node.sync(state, Duration::ZERO).await.unwrap();
-            }
+        let (lasts, end) = hold(&lab, (&b, &a), 4 * LONG, async {
+            lab.node.sync(closed, Duration::ZERO).await.unwrap();
+            tokio::time::sleep(LONG / 2).await;
+            lab.node.sync(open, Duration::ZERO).await.unwrap();
             SystemTime::now()
-        });
-        for last in lasts {
+        })
+        .await;
+        for [last, _] in lasts {
             assert!(last.duration_since(end).unwrap() > LONG, "it was cut though it was allowed in time");
         }
         lab.stop().await;
