@@ -16,6 +16,7 @@ use std::{
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use verdikt_model::{Scenario, ScenarioOutcome, ScenarioRecord};
+use verdikt_runner::Options;
 use verdikt_sandbox::Profile;
 
 /// Scenarios at once.
@@ -105,7 +106,7 @@ impl Run {
                     // A test that was given up hears nothing any more.
                     let _ = tells[&record.name].send(record);
                 };
-                if let Err(why) = lab.run(scenarios, LANES, told) {
+                if let Err(why) = lab.run(scenarios, Options { lanes: LANES, ..Options::default() }, told) {
                     failure.get_or_init(|| why);
                 }
             })

@@ -18,6 +18,7 @@ use verdikt_model::{
     Action, EndpointName, Expect, ExtraEndpoint, Level, NamespaceSpec, Outcome, PodSpec, PolicyObject,
     PortProtocol, Protocol, Scenario, ScenarioOutcome, Serve, Step, Topology,
 };
+use verdikt_runner::Options;
 use verdikt_sandbox::Profile;
 
 /// Topologies among which the cases are spread: cases with the same topology share its pods.
@@ -51,7 +52,7 @@ fn oracle_equals_real_packets(lab: &lab::Lab) -> Result<(), Failed> {
     let scenarios: Vec<Scenario> = (0..cases).map(|case| scenario(seed, case)).collect();
     let sources: BTreeMap<String, Scenario> = scenarios.iter().map(|s| (s.name.clone(), s.clone())).collect();
     let mut records = Vec::new();
-    lab.run(scenarios, 6, |record| records.push(record))?;
+    lab.run(scenarios, Options { lanes: 6, ..Options::default() }, |record| records.push(record))?;
     let (mut definite, mut open, mut denied) = (0_u64, 0_u64, 0_u64);
     let mut wrong = Vec::new();
     for record in &records {

@@ -82,7 +82,7 @@ pub struct TaskReport {
 pub struct Run {
     /// When the first of them was begun (its first packet was sent).
     pub first_us: u64,
-    /// When the last of them was begun.
+    /// When the last of them was begun; for a transfer, when it was over.
     pub last_us: u64,
     /// How many they are.
     pub count: u32,

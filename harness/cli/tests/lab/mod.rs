@@ -45,13 +45,12 @@ impl Lab {
     pub(crate) fn run(
         &self,
         scenarios: Vec<Scenario>,
-        lanes: usize,
+        options: Options,
         mut told: impl FnMut(ScenarioRecord),
     ) -> Result<(), String> {
         let cluster = self.cluster();
         self.handle.block_on(async {
             let (events, mut inbox) = mpsc::unbounded_channel();
-            let options = Options { lanes, ..Options::default() };
             let run = verdikt_runner::run(&cluster, scenarios, options, events, Stop::new());
             let collect = async {
                 while let Some(event) = inbox.recv().await {
@@ -82,6 +81,9 @@ pub(crate) fn findings(record: &ScenarioRecord) -> String {
         let _ = write!(text, ": {reason}");
     }
     for step in &record.steps {
+        for check in step.checks.iter().filter(|check| check.outcome != verdikt_model::Outcome::Pass) {
+            let _ = write!(text, "\n  step {}: {check:?}", step.name);
+        }
         for (row, reason) in step.cells.iter() {
             use verdikt_model::Outcome::{Pass, Skipped};
             if matches!(row.outcome, Pass | Skipped) {

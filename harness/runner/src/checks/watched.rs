@@ -2,9 +2,9 @@
 
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 use verdikt_cluster::{Clock, GroupReport, Watch};
-use verdikt_model::{Cell, Check, CheckKind, Expectation};
+use verdikt_model::{Cell, Check, CheckKind, Expectation, Protocol, Seen};
 use verdikt_oracle::Oracle;
-use verdikt_protocol::{MAX_TASKS, Probe, ProbeVerdict, Task, Work};
+use verdikt_protocol::{MAX_TASKS, ProbeVerdict, Task, TaskReport, Work};
 
 use super::{
     Checking,
@@ -15,10 +15,14 @@ use super::{
 const QUESTION: Duration = Duration::from_millis(10);
 /// From one attempt of a sample to the next, for few cells; each further cell of a pod takes as long again as half of it.
 const ATTEMPT: Duration = Duration::from_millis(1);
+/// The same where each attempt takes a source port that is not used again: they last for some twenty thousand.
+const ATTEMPT_UDP: Duration = Duration::from_millis(2);
 /// How long an attempt waits: a sample wants to know when, and the matrix tells whether.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Looks by which the clocks are compared.
 const LOOKS: usize = 5;
+/// Longest wait for attempts that are not decided.
+const UNDECIDED: Duration = Duration::from_millis(2500);
 /// Longest wait until held connections are answered for the first time.
 const OPENING: Duration = Duration::from_secs(5);
 
@@ -65,17 +69,17 @@ impl Checking<'_> {
         };
         let patience_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
         let micros = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
-        let attempt = ATTEMPT.max(ATTEMPT / 2 * u32::try_from(cells.len()).unwrap_or(u32::MAX));
-        let work = match check.kind {
+        let many = ATTEMPT / 2 * u32::try_from(cells.len()).unwrap_or(u32::MAX);
+        let work = |cell: &Cell| match check.kind {
             CheckKind::Hold { .. } => Work::Hold { interval_us: micros(QUESTION), patience_ms },
-            _ => Work::Sample { interval_us: micros(attempt), patience_ms },
+            _ => {
+                let attempt = if cell.protocol == Protocol::Udp { ATTEMPT_UDP } else { ATTEMPT };
+                Work::Sample { interval_us: micros(attempt.max(many)), patience_ms }
+            }
         };
-        let probe = |(n, cell): (u32, &Cell)| self.targets.probe(n, cell);
-        (0..)
-            .zip(cells)
-            .map(probe)
-            .map(|probe: Result<Probe, String>| Ok(Task { probe: probe?, work }))
-            .collect()
+        let task =
+            |(n, cell): (u32, &Cell)| Ok(Task { probe: self.targets.probe(n, cell)?, work: work(cell) });
+        (0..).zip(cells).map(task).collect()
     }
 
     /// Ends a check in a pod and reads it.
@@ -101,7 +105,7 @@ impl Checking<'_> {
             CheckKind::Hold { for_ms } => {
                 sleep_until(settled + Duration::from_millis(for_ms.into())).await;
             }
-            _ => sleep_until(settled.max(accepted) + PATIENCE * 2).await,
+            _ => self.decided(&going.watch, &cells, oracle).await,
         }
         let Going { watch, mut early } = going;
         let last = match watch.end().await {
@@ -140,6 +144,29 @@ impl Checking<'_> {
     }
 }
 
+impl Checking<'_> {
+    /// Waits until samples tell of the change: the attempt at its moment may be undecided for a second, when its
+    /// handshake went through and nothing more, and holds up those after it.
+    async fn decided(&self, watch: &Watch, cells: &[Cell], oracle: &Oracle<'_>) {
+        let until = Instant::now() + UNDECIDED;
+        sleep(PATIENCE).await;
+        while Instant::now() < until {
+            let Ok(report) = watch.look().await else { return };
+            let told = |task: &TaskReport| {
+                let cell = usize::try_from(task.n).ok().and_then(|n| cells.get(n));
+                cell.is_none_or(|cell| match oracle.expect(cell) {
+                    Expectation::Either => true,
+                    expected => read::sample(task, !expected.is_denial(), |_| 0).seen == Some(Seen::Changed),
+                })
+            };
+            if report.tasks.iter().all(told) {
+                return;
+            }
+            sleep(PATIENCE / 4).await;
+        }
+    }
+}
+
 /// Waits until every held connection has been answered, and compares clocks on the way.
 async fn opened(watch: &Watch, kind: &CheckKind) -> Result<Vec<GroupReport>, String> {
     let until = Instant::now() + OPENING;
@@ -147,9 +174,7 @@ async fn opened(watch: &Watch, kind: &CheckKind) -> Result<Vec<GroupReport>, Str
     loop {
         let report = watch.look().await?;
         let hold = matches!(kind, CheckKind::Hold { .. });
-        let answered = |task: &verdikt_protocol::TaskReport| {
-            task.runs.iter().any(|run| run.verdict == ProbeVerdict::Allowed)
-        };
+        let answered = |task: &TaskReport| task.runs.iter().any(|run| run.verdict == ProbeVerdict::Allowed);
         let open = !hold || report.tasks.iter().all(answered);
         let tried = report.tasks.iter().all(|task| !task.runs.is_empty());
         reports.push(report);

@@ -55,6 +55,13 @@ impl Runs {
         }
     }
 
+    /// The only attempt was over then.
+    pub(super) fn over_at(&mut self, now: u64) {
+        if let Some(run) = self.runs.last_mut() {
+            run.last_us = now;
+        }
+    }
+
     /// What is known.
     pub(super) fn known(&self) -> &[Run] {
         &self.runs

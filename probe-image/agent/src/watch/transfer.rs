@@ -97,6 +97,7 @@ impl Transfer {
     fn end(&mut self, (verdict, detail): End) {
         self.line = None;
         self.runs.end_all(verdict, detail.as_deref());
+        self.runs.over_at(now_us());
     }
 
     fn failed(&mut self, cause: Cause) {
