@@ -326,6 +326,97 @@ fn topology() {
     );
 }
 
+/// Adds to the first step of the good scenario.
+fn in_step(name: &str, lines: &str, codes: &[&str]) {
+    case(name, "    - name: deny\n", &format!("    - name: deny\n{lines}\n"), codes);
+}
+
+#[test]
+fn what_a_check_measures() {
+    let check = |name: &str, check: &str, codes: &[&str]| {
+        in_step(name, &format!("      checks: [{check}]"), codes);
+    };
+    check("check-of-nothing", "{expect: allow}", &["scenario/missing-field"]);
+    check(
+        "check-of-two-things",
+        "{hold: \"x/b -> x/a\", sample: \"x/b -> x/a\"}",
+        &["scenario/invalid-check"],
+    );
+    check("check-field", "{sample: \"x/b -> x/a\", bytes: 3}", &["scenario/invalid-check"]);
+    check("check-pattern", "{hold: \"x/b > x/a\"}", &["scenario/invalid-pattern"]);
+    check("check-without-cells", "{hold: \"x/b -> x/c\"}", &["scenario/pattern-without-cells"]);
+    check("check-word", "{hold: \"x/b -> x/a\", expect: survive}", &["scenario/unknown-word"]);
+    check("check-other-word", "{hold: \"x/b -> x/a\", expect: closed}", &["scenario/unknown-word"]);
+    check("check-too-long", "{hold: \"x/b -> x/a\", forMs: 600001}", &["scenario/wrong-type"]);
+    check("http-without-expectation", "{http: \"x/b -> x/a\"}", &["scenario/missing-field"]);
+    check("http-without-server", "{http: \"x/b -> x/a\", expect: 200}", &["scenario/pattern-without-cells"]);
+    check(
+        "http-method",
+        "{http: \"x/b -> x/a\", expect: 200, method: get, path: public}",
+        &["scenario/invalid-check", "scenario/invalid-check"],
+    );
+}
+
+#[test]
+fn pods_that_come_and_go() {
+    in_step("start-of-a-pod-that-is-there", "      start: [x/b]", &["scenario/pod-not-there"]);
+    in_step("end-of-an-unknown-pod", "      remove: [x/c]", &["scenario/unknown-pod"]);
+    in_step("terminating-without-linger", "      terminate: [x/b]", &["scenario/pod-not-there"]);
+    in_step("ended-twice", "      complete: [x/b]\n      terminate: [x/b]", &["scenario/pod-not-there"]);
+    in_step("replaced-never", "      replace: {times: 0, objects: []}", &["scenario/wrong-type"]);
+    case(
+        "address-of-early",
+        "          b: {}",
+        "          b: {addressOf: x/a}",
+        &["scenario/invalid-placement"],
+    );
+    case(
+        "address-of-nobody",
+        "          b: {}",
+        "          b: {late: true, addressOf: x/c}",
+        &["scenario/unknown-pod"],
+    );
+    case(
+        "root-of-its-own-network",
+        "          b: {}",
+        "          b: {root: true}",
+        &["scenario/invalid-placement"],
+    );
+    case("linger-too-long", "          b: {}", "          b: {linger: 301}", &["scenario/wrong-type"]);
+    case("repeat-never", "  clauses: [N10]", "  repeat: 0", &["scenario/wrong-type"]);
+    case("required-server", "  clauses: [N10]", "  requires: {dns: dns.example}", &["scenario/wrong-type"]);
+}
+
+#[test]
+fn services_by_other_means() {
+    let service = |name: &str, by: &str, codes: &[&str]| {
+        let good = "{selector: {app: web}, ports: [{port: 80, targetPort: http}], via: [cluster-ip, dns]}";
+        case(name, good, by, codes);
+    };
+    service(
+        "pods-and-selector",
+        "{selector: {app: web}, pods: [x/a], ports: [{port: 80}]}",
+        &["scenario/service-kind"],
+    );
+    service("external-name-of-nothing", "{externalName: x/wep}", &["scenario/unknown-endpoint"]);
+    service(
+        "external-name-with-ports",
+        "{externalName: x/web, ports: [{port: 80}]}",
+        &["scenario/unknown-endpoint", "scenario/service-kind"],
+    );
+    service(
+        "other-node-port-without-one",
+        "{selector: {app: web}, ports: [{port: 80}], via: [other-node-port]}",
+        &["scenario/service-path"],
+    );
+    case(
+        "http-and-tcp",
+        "serve: {tcp: [80, 8080],",
+        "serve: {tcp: [80, 8080], http: [80],",
+        &["scenario/duplicate-port"],
+    );
+}
+
 #[test]
 fn policies() {
     case(

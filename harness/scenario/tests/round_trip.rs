@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use proptest::prelude::*;
 use verdikt_model::{
-    Action, CellPattern, EndpointName, Expect, ExpectRule, Expectation, ExtraEndpoint, Level, NamespaceSpec,
-    ObjectRef, Placement, PodSpec, PolicyObject, PortProtocol, Protocol, Requirement, Scenario, Serve,
-    ServiceKind, ServicePortSpec, ServiceSpec, Step, TargetPort, Topology, Via,
+    Action, CellPattern, Check, CheckExpect, CheckKind, Differs, EndpointName, Expect, ExpectRule,
+    Expectation, ExtraEndpoint, Level, NamespaceSpec, ObjectRef, Placement, PodChange, PodSpec, PolicyObject,
+    PortProtocol, Protocol, Requirement, Scenario, Serve, ServiceKind, ServicePortSpec, ServiceSpec, Step,
+    TargetPort, Topology, Via,
 };
 use verdikt_scenario::{Severity, Source, Topologies, catalogue, parse, render, scenario_schema, to_yaml};
 
@@ -66,10 +67,67 @@ fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
 fn serve() -> impl Strategy<Value = Serve> {
     let port = (1_u16.., prop::sample::select(&Protocol::OF_POLICIES[..]))
         .prop_map(|(port, protocol)| PortProtocol { port, protocol });
-    (prop::collection::btree_set(port, 1..4), any::<bool>()).prop_map(|(ports, named)| {
+    let flags = any::<[bool; 3]>();
+    (prop::collection::btree_set(port, 1..4), flags).prop_map(|(mut ports, [named, icmp, http])| {
         let names = ports.iter().take(usize::from(named)).map(|port| ("web-1".to_owned(), *port)).collect();
-        Serve { ports, names, ..Serve::default() }
+        let taken = ports.contains(&PortProtocol { port: 8081, protocol: Protocol::Tcp });
+        if icmp {
+            ports.insert(PortProtocol::ICMP);
+        }
+        Serve { ports, names, http: (http && !taken).then_some(8081).into_iter().collect() }
     })
+}
+
+/// A pod that a step starts, with everything that only such a pod can say.
+fn late(namespace: &str) -> PodSpec {
+    let sidecar = PortProtocol { port: 9090, protocol: Protocol::Tcp };
+    PodSpec {
+        serve: Serve { http: [8081].into(), ..Serve::default() },
+        late: true,
+        address_of: Some(EndpointName::pod(namespace, "a")),
+        linger_s: 3,
+        sidecar: Serve {
+            ports: [sidecar].into(),
+            names: [("side".to_owned(), sidecar)].into(),
+            ..Serve::default()
+        },
+        ..PodSpec::default()
+    }
+}
+
+/// A Service of each kind in a namespace that has a pod `a`.
+fn services(namespace: &str, selector: &BTreeMap<String, String>) -> BTreeMap<String, ServiceSpec> {
+    let port = PortProtocol { port: 80, protocol: Protocol::Tcp };
+    let ports = vec![ServicePortSpec { port, target: TargetPort::Number(8080) }];
+    let of = |kind, via: &[Via]| ServiceSpec {
+        selector: selector.clone(),
+        pods: Vec::new(),
+        alias: None,
+        ports: ports.clone(),
+        kind,
+        via: via.iter().copied().collect(),
+    };
+    let slice = of(ServiceKind::ClusterIp, &[Via::ClusterIp]);
+    let name = of(ServiceKind::ExternalName, &[Via::Dns]);
+    [
+        ("web", of(ServiceKind::ClusterIp, &[Via::Dns])),
+        ("headless", of(ServiceKind::Headless, &[Via::Headless])),
+        ("node-port", of(ServiceKind::NodePort { local: true }, &[Via::NodePort, Via::OtherNodePort])),
+        (
+            "slice",
+            ServiceSpec { selector: BTreeMap::new(), pods: vec![EndpointName::pod(namespace, "a")], ..slice },
+        ),
+        (
+            "name",
+            ServiceSpec {
+                selector: BTreeMap::new(),
+                alias: Some(EndpointName::service(namespace, "web")),
+                ..name
+            },
+        ),
+    ]
+    .map(|(name, spec)| (name.to_owned(), spec))
+    .into()
 }
 
 fn topology() -> impl Strategy<Value = Topology> {
@@ -87,32 +145,22 @@ fn topology() -> impl Strategy<Value = Topology> {
                         _ if *pod == "a" => Placement::Node(1),
                         _ => Placement::OtherThan(EndpointName::pod(*name, "a")),
                     };
-                    spec.pods.insert(
-                        (*pod).to_owned(),
-                        PodSpec { labels, serve, placement, host_network, ..PodSpec::default() },
-                    );
+                    let own = PodSpec {
+                        labels,
+                        serve,
+                        placement,
+                        host_network,
+                        root: host_network && place == 0,
+                        linger_s: u16::from(*pod == "a") * 300,
+                        ..PodSpec::default()
+                    };
+                    spec.pods.insert((*pod).to_owned(), own);
                 }
                 if service {
-                    let kinds = [
-                        ServiceKind::ClusterIp,
-                        ServiceKind::Headless,
-                        ServiceKind::NodePort { local: true },
-                    ];
-                    for (kind, name) in kinds.iter().zip(["web", "headless", "node-port"]) {
-                        let via = match kind {
-                            ServiceKind::Headless => [Via::Headless].into(),
-                            ServiceKind::ClusterIp => [Via::Dns].into(),
-                            ServiceKind::NodePort { .. } => [Via::ClusterIp, Via::NodePort].into(),
-                            ServiceKind::ExternalName => [Via::Dns].into(),
-                        };
-                        let port = PortProtocol { port: 80, protocol: Protocol::Tcp };
-                        let ports = vec![ServicePortSpec { port, target: TargetPort::Number(8080) }];
-                        let selector = spec.pods["a"].labels.clone();
-                        spec.services.insert(
-                            name.to_owned(),
-                            ServiceSpec { selector, pods: Vec::new(), alias: None, ports, kind: *kind, via },
-                        );
-                    }
+                    spec.services = services(name, &spec.pods["a"].labels);
+                }
+                if *name == "x" {
+                    spec.pods.insert("late".to_owned(), late(name));
                 }
                 topology.namespaces.insert((*name).to_owned(), spec);
             }
@@ -203,6 +251,22 @@ fn policy(index: usize) -> impl Strategy<Value = NetworkPolicy> {
     })
 }
 
+/// Checks of every kind, for a step after which `x/late` is there.
+fn checks() -> Vec<Check> {
+    let check = |kind, pattern: &str, expect| Check { kind, pattern: pattern.parse().unwrap(), expect };
+    let http = |method: &str, path: &str| CheckKind::Http { method: method.into(), path: path.into() };
+    vec![
+        check(CheckKind::Hold { for_ms: 250 }, "* -> x/*", CheckExpect::Survives),
+        check(CheckKind::Hold { for_ms: 1000 }, "* -> x/*", CheckExpect::Cut),
+        check(CheckKind::First, "x/late -> *", CheckExpect::Derived),
+        check(CheckKind::First, "x/late -> *", CheckExpect::Closed),
+        check(CheckKind::Sample, "x/a -> x/*", CheckExpect::Either),
+        check(CheckKind::Transfer { bytes: 1 << 30 }, "x/a -> x/*", CheckExpect::Allow),
+        check(http("POST", "/a?b=c#d"), "* -> x/late:8081/tcp", CheckExpect::Status(403)),
+        check(http("GET", "/"), "* -> x/late over ipv6", CheckExpect::Deny),
+    ]
+}
+
 fn scenario() -> impl Strategy<Value = Scenario> {
     let level = prop::sample::select(&[Level::Extended, Level::ImplementationDefined][..]);
     let text = "[ -~äß✓]{0,30}x";
@@ -210,6 +274,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         |(level, summary, topology, first, second, changes, flags)| {
             let object = |policy: NetworkPolicy| PolicyObject::NetworkPolicy(Box::new(policy));
             let reference = object(first.clone()).reference();
+            let pod = |pod: &str, change| Action::Pod { namespace: "x".into(), pod: pod.into(), change };
             let rule = ExpectRule {
                 pattern: "* -> */*".parse::<CellPattern>().unwrap(),
                 expectation: Expectation::Either,
@@ -219,7 +284,10 @@ fn scenario() -> impl Strategy<Value = Scenario> {
             let steps = vec![
                 Step {
                     name: "first: step".into(),
-                    actions: vec![Action::Apply(object(first)), Action::Apply(object(second))],
+                    actions: vec![
+                        Action::Apply(object(first.clone())),
+                        Action::Apply(object(second.clone())),
+                    ],
                     checks: Vec::new(),
                     expect: Expect { derived: flags[0], rules: vec![rule] },
                 },
@@ -233,10 +301,32 @@ fn scenario() -> impl Strategy<Value = Scenario> {
                     checks: Vec::new(),
                     expect: Expect { derived: true, rules: vec![] },
                 },
+                Step {
+                    name: "in quick turn".into(),
+                    actions: vec![
+                        Action::Apply(object(first.clone())),
+                        Action::Apply(object(second)),
+                        Action::Apply(object(first)),
+                        pod("late", PodChange::Start),
+                    ],
+                    checks: checks(),
+                    expect: Expect { derived: true, rules: vec![] },
+                },
+                Step {
+                    name: "going".into(),
+                    actions: vec![
+                        pod("late", PodChange::Remove),
+                        pod("a", if flags[2] { PodChange::Terminate } else { PodChange::Complete }),
+                        pod("late", PodChange::Start),
+                    ],
+                    checks: Vec::new(),
+                    expect: Expect { derived: true, rules: vec![] },
+                },
             ];
             let mut requires = vec![Requirement::Crd("policies.example.com".into())];
             if flags[1] {
                 requires.extend([Requirement::Sctp, Requirement::DualStack, Requirement::Nodes(2)]);
+                requires.extend([Requirement::External, Requirement::Dns("169.254.20.10".parse().unwrap())]);
             }
             Scenario {
                 name: "fuzz/case-1".into(),
@@ -246,8 +336,19 @@ fn scenario() -> impl Strategy<Value = Scenario> {
                 summary,
                 clauses: vec!["N1".into()],
                 references: vec!["https://example.com/#a: b".into()],
-                differs: Vec::new(),
-                repeat: 1,
+                differs: vec![
+                    Differs {
+                        dataplane: "Calico (eBPF)".into(),
+                        how: "no: it's other".into(),
+                        reference: None,
+                    },
+                    Differs {
+                        dataplane: "on".into(),
+                        how: "y".into(),
+                        reference: Some("https://a/#b".into()),
+                    },
+                ],
+                repeat: if flags[2] { 200 } else { 1 },
                 requires,
                 topology,
                 steps,
@@ -275,7 +376,10 @@ fn the_schema_takes_good_files_and_refuses_bad_ones() {
         "apiVersion": "verdikt.dev/v1alpha1", "kind": "Scenario", "metadata": {"name": "a/b"},
         "spec": {
             "summary": "s", "topology": {"namespaces": {"x": {"pods": {"a": null, "b": {"node": "same-as x/a"}}}}},
+            "repeat": 3, "differs": [{"dataplane": "d", "how": "h"}],
             "steps": [{
+                "checks": [{"first": "x/c -> x/b", "expect": "closed"}, {"http": "x/a -> x/b", "expect": 403}],
+                "start": ["x/c"],
                 "apply": [{
                     "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
                     "metadata": {"name": "p", "namespace": "x"},
@@ -292,6 +396,10 @@ fn the_schema_takes_good_files_and_refuses_bad_ones() {
         ("/spec/summary", serde_json::json!(3)),
         ("/spec/steps", serde_json::json!({})),
         ("/spec/steps/0", serde_json::json!({"aply": []})),
+        ("/spec/steps/0/checks/0/first", serde_json::json!(["x/c -> x/b"])),
+        ("/spec/steps/0/start", serde_json::json!("x/c")),
+        ("/spec/differs/0", serde_json::json!({"how": "h"})),
+        ("/spec/repeat", serde_json::json!("3")),
         ("/spec/steps/0/apply/0/spec/ingress", serde_json::json!("all")),
         (
             "/spec/topology",
