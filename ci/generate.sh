@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes the files that are generated from code: the JSON Schemas in docs/schema/ and the ClusterRole ci/in-cluster/rbac.yaml.
+# Writes the files that are generated from code: the JSON Schemas in docs/schema/, the page of the catalogue docs/catalogue.md and
+# the ClusterRole ci/in-cluster/rbac.yaml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p docs/schema
@@ -7,3 +8,4 @@ for schema in scenario record; do
   cargo run --quiet --locked -- schema "$schema" >"docs/schema/$schema.json"
 done
 cargo run --quiet --locked -- doctor --print-rbac >ci/in-cluster/rbac.yaml
+cargo run --quiet --locked -- list -o markdown >docs/catalogue.md

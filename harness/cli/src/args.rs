@@ -327,6 +327,10 @@ pub(crate) struct Merge {
 pub(crate) struct List {
     #[command(flatten)]
     pub(crate) choice: Choice,
+    /// The statements of the specification instead, each with the scenarios that test it; exit code 1 when one that can be tested has
+    /// none. As names: those without a scenario.
+    #[arg(long)]
+    pub(crate) coverage: bool,
     /// Form: human, json or name.
     #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
     pub(crate) output: ListFormat,
@@ -338,6 +342,9 @@ pub(crate) enum ListFormat {
     Human,
     Json,
     Name,
+    /// A page, for docs/catalogue.md.
+    #[value(hide = true)]
+    Markdown,
 }
 
 /// Form of `verdikt expect` and other short answers.

@@ -28,8 +28,10 @@ mod reasons;
 mod selector_words;
 mod service;
 mod side;
+mod statements;
 mod trace;
 mod truth;
 
 pub use oracle::{Answer, Oracle};
 pub use plan::{Conflict, Contradiction, Plan, plan};
+pub use statements::{STATEMENTS, Statement};

@@ -12,7 +12,9 @@
 //! that closes the pipe ends the output and is no error.
 
 mod checks;
+mod catalogue_page;
 mod common;
+mod coverage;
 mod details;
 mod escape;
 mod expect;
@@ -44,6 +46,8 @@ mod text;
 #[cfg(test)]
 mod sample;
 
+pub use catalogue_page::list_markdown;
+pub use coverage::{CoverageEntry, coverage_human, coverage_json};
 pub use escape::{cut, escape, escape_lines};
 pub use expect::{ExpectScenario, ExpectStep, expect_human, expect_json};
 pub use format::{Format, ParseFormatError};
@@ -52,7 +56,7 @@ pub use jsonl::JsonlReporter;
 pub use junit::junit;
 pub use layout::write_record;
 pub use libtest::LibtestReporter;
-pub use list::{ListEntry, list_human, list_json};
+pub use list::{KnownDifference, ListEntry, list_human, list_json};
 pub use merge::{MergeError, Merged, merge};
 pub use progress::{ProgressOptions, ProgressReporter};
 pub use record_builder::RecordBuilder;

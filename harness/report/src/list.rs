@@ -19,12 +19,29 @@ pub struct ListEntry {
     pub level: Level,
     /// Statements that it tests.
     pub clauses: Vec<String>,
+    /// What the cluster must have, in words.
+    pub requires: Vec<String>,
+    /// What is documented of single dataplanes.
+    pub differs: Vec<KnownDifference>,
     /// Cells over all steps, with both IP families.
     pub cells: usize,
     /// One sentence.
     pub summary: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Where it was read from: a path, or `catalogue:PATH`.
+    pub source: String,
+}
+
+/// A dataplane that is documented to behave otherwise.
+#[derive(Debug, Clone, Serialize)]
+pub struct KnownDifference {
+    /// Which.
+    pub dataplane: String,
+    /// What it does.
+    pub how: String,
+    /// Where that is documented; otherwise null.
+    pub reference: Option<String>,
 }
 
 /// A table with a heading, and a line with totals.
@@ -80,6 +97,9 @@ mod tests {
             cells,
             summary: summary.into(),
             labels: BTreeMap::new(),
+            requires: Vec::new(),
+            differs: Vec::new(),
+            source: "own.yaml".into(),
         };
         vec![
             entry("selectors/and-versus-or", Level::Core, 648, &["N18", "N19"], "One element is AND"),

@@ -13,9 +13,12 @@ include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 
 /// The scenarios that verdikt brings along. Their source is `catalogue:PATH`.
 ///
-/// The diagnostics are those that `lint` of the same files would give; a released catalogue has none.
+/// The diagnostics are those that `lint` of the same files would give, but for the warning of objects that act on the
+/// whole cluster: here that is meant, and such scenarios run only where the user allows it. A released catalogue has none.
 pub fn catalogue() -> Loaded {
-    read_all(&sources(""), Topologies::default())
+    let mut loaded = read_all(&sources(""), Topologies::default());
+    loaded.diagnostics.retain(|diagnostic| diagnostic.code != "scenario/cluster-scoped");
+    loaded
 }
 
 /// The shared topologies of the catalogue.
@@ -43,6 +46,10 @@ fn sources(prefix: &str) -> Vec<Source> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use verdikt_oracle::STATEMENTS;
+
     use super::*;
     use crate::render;
 
@@ -52,6 +59,19 @@ mod tests {
         assert!(loaded.diagnostics.is_empty(), "{}", render(&loaded.diagnostics, false, 120));
         assert!(!loaded.scenarios.is_empty());
         assert!(loaded.scenarios.iter().all(|s| s.source.starts_with("catalogue:")));
+    }
+
+    #[test]
+    fn every_statement_that_can_be_tested_has_a_scenario() {
+        let loaded = catalogue();
+        let named: BTreeSet<&str> =
+            loaded.scenarios.iter().flat_map(|s| &s.clauses).map(String::as_str).collect();
+        let missing: Vec<&str> = STATEMENTS
+            .iter()
+            .filter(|statement| statement.untestable.is_none() && !named.contains(statement.name))
+            .map(|statement| statement.name)
+            .collect();
+        assert!(missing.is_empty(), "no scenario tests {missing:?}");
     }
 
     #[test]

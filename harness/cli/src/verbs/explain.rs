@@ -19,6 +19,7 @@ pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {
     let mut out = anstream::stdout().lock();
     let mut answers = Vec::new();
     for scenario in &scenarios {
+        let before = answers.len();
         for (world, step) in worlds(scenario)?.iter().zip(&scenario.steps) {
             if args.step.as_ref().is_some_and(|name| *name != step.name) {
                 continue;
@@ -40,6 +41,12 @@ pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {
                     "via": cell.via, "port": cell.port, "protocol": cell.protocol, "family": cell.family,
                     "expected": answer.expectation, "statement": answer.statement, "reasons": answer.reasons,
                 }));
+            }
+        }
+        if args.output == ShortFormat::Human && answers.len() > before {
+            for differs in &scenario.differs {
+                let source = differs.reference.as_ref().map(|link| format!(" ({link})")).unwrap_or_default();
+                writeln!(out, "known of {}: {}{source}", differs.dataplane, differs.how)?;
             }
         }
     }

@@ -321,9 +321,8 @@ fn named_port(name: &At<String>, transport: Protocol, around: &Surroundings<'_>,
     if name.value.contains("${") || !Name::Port.check(name, findings) {
         return;
     }
-    let pods = || {
-        around.topology.pods().flat_map(|(_, _, pod)| pod.serve.names.iter().chain(&pod.sidecar.names))
-    };
+    let pods =
+        || around.topology.pods().flat_map(|(_, _, pod)| pod.serve.names.iter().chain(&pod.sidecar.names));
     // kube-dns is there without being in the topology.
     let dns = [("dns", Protocol::Udp), ("dns-tcp", Protocol::Tcp)];
     if pods().any(|(have, port)| *have == name.value && port.protocol == transport)

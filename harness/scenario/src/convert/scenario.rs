@@ -1,6 +1,7 @@
 //! A whole scenario.
 
 use verdikt_model::{Differs, Level, Requirement, Scenario, World};
+use verdikt_oracle::STATEMENTS;
 
 use super::{
     names::{Name, check_labels},
@@ -26,9 +27,6 @@ pub(crate) struct Converted {
     /// Places of the patterns, step by step.
     pub(crate) rules: Vec<StepSpans>,
 }
-
-/// Statements of the specification that a scenario may name.
-const STATEMENTS: std::ops::RangeInclusive<u8> = 1..=43;
 
 /// How often steps may be repeated.
 const MOST_PASSES: u16 = 200;
@@ -159,9 +157,7 @@ fn level(raw: Option<&At<String>>, findings: &mut Findings) -> Level {
 }
 
 fn check_clause(clause: &At<String>, findings: &mut Findings) {
-    let number =
-        clause.value.strip_prefix('N').filter(|n| !n.starts_with('0')).and_then(|n| n.parse::<u8>().ok());
-    if !number.is_some_and(|n| STATEMENTS.contains(&n)) {
+    if !STATEMENTS.iter().any(|statement| statement.name == clause.value) {
         findings.push(
             Finding::error(
                 "scenario/unknown-clause",
