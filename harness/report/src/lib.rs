@@ -11,8 +11,8 @@
 //! Text that comes from scenarios, clusters or records is escaped before a terminal sees it ([`escape()`]). A reader
 //! that closes the pipe ends the output and is no error.
 
-mod checks;
 mod catalogue_page;
+mod checks;
 mod common;
 mod coverage;
 mod details;
