@@ -435,7 +435,11 @@ pub(crate) enum SandboxVerb {
     /// Print its kubeconfig.
     Kubeconfig,
     /// List the words of profiles: bases and traits.
-    Profiles,
+    Profiles {
+        /// Form: human or json.
+        #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
+        output: ShortFormat,
+    },
     /// Serve in the foreground; `up` starts this.
     #[command(hide = true)]
     Serve {

@@ -10,6 +10,7 @@ mod lint;
 mod list;
 mod man;
 mod merge;
+mod profiles;
 mod run;
 mod sandbox;
 mod schema;

@@ -23,7 +23,7 @@ use nix::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use verdikt_model::ExitCode;
-use verdikt_sandbox::{Base, Profile, Traits};
+use verdikt_sandbox::Profile;
 
 use super::block_on;
 use crate::{
@@ -62,7 +62,7 @@ pub(super) fn sandbox(verb: &SandboxVerb, ui: &Ui) -> Outcome {
             Ok(ExitCode::Ok)
         }
         SandboxVerb::Serve { profile } => block_on(serve(profile.clone())),
-        SandboxVerb::Profiles => profiles(),
+        SandboxVerb::Profiles { output } => super::profiles::profiles(*output),
     }
 }
 
@@ -194,20 +194,6 @@ fn status() -> Outcome {
             Ok(ExitCode::Setup)
         }
     }
-}
-
-/// The words of profiles, a line each.
-fn profiles() -> Outcome {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "A profile is BASE[+TRAIT[=VALUE]]…, such as reference+policy-delay=200ms.\n\nBases:")?;
-    for base in Base::ALL {
-        writeln!(out, "  {:<28} {}", base.as_str(), base.about())?;
-    }
-    writeln!(out, "\nTraits:")?;
-    for known in Traits::ALL {
-        writeln!(out, "  {:<28} {}", format!("{}{}", known.word, known.value), known.about)?;
-    }
-    Ok(ExitCode::Ok)
 }
 
 /// The server: runs until it is told to end.
