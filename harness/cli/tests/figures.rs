@@ -102,7 +102,7 @@ fn times(records: &[ScenarioRecord], step: &str, kind: CheckWord, seen: Seen) ->
     let ran = records.iter().filter(|record| record.outcome != ScenarioOutcome::Errored);
     let steps = ran.flat_map(|record| &record.steps).filter(|have| have.name == step);
     let checks = steps.flat_map(|step| &step.checks).filter(|c| c.kind == kind && c.seen == Some(seen));
-    checks.map(|check| check.ms.unwrap_or_default()).collect()
+    checks.map(|check| check.time_us.unwrap_or_default() as f64 / 1000.0).collect()
 }
 
 /// Whether the median is as it should be, and there is one.

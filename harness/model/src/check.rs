@@ -168,17 +168,17 @@ words! {
     Seen, "observation of a check", "survived, cut, closed, opened, window, changed, complete, answered, dropped, rejected, error",
     /// The held connection went on.
     Survived = "survived",
-    /// The held connection was cut; `ms` says when, from the API's answer on.
+    /// The held connection was cut; `timeUs` says when, from the API's answer on.
     Cut = "cut",
     /// Nothing got through.
     Closed = "closed",
-    /// It worked from some moment on; `ms` says from when.
+    /// It worked from some moment on; `timeUs` says from when.
     Opened = "opened",
-    /// It worked at first and then no more; `ms` says for how long.
+    /// It worked at first and then no more; `timeUs` says for how long.
     Window = "window",
-    /// The cell became as expected; `ms` says how long after the API's answer.
+    /// The cell became as expected; `timeUs` says how long after the API's answer.
     Changed = "changed",
-    /// The transfer went through; `ms` says how long it took.
+    /// The transfer went through; `timeUs` says how long it took.
     Complete = "complete",
     /// An HTTP answer came; `status` says which.
     Answered = "answered",
@@ -216,10 +216,10 @@ pub struct CheckRecord {
     pub seen: Option<Seen>,
     /// How the two compare.
     pub outcome: Outcome,
-    /// The time that belongs to what was seen, in milliseconds; otherwise null.
-    pub ms: Option<f64>,
-    /// How far off that may be, since two clocks are compared, in milliseconds; otherwise null.
-    pub within_ms: Option<f64>,
+    /// The time that belongs to what was seen, in microseconds; otherwise null.
+    pub time_us: Option<u64>,
+    /// How far off that may be, since two clocks are compared, in microseconds; otherwise null.
+    pub within_us: Option<u64>,
     /// HTTP status; otherwise null.
     pub status: Option<u16>,
     /// Why, for every check that is not a plain pass; otherwise null.

@@ -32,7 +32,7 @@ pub(crate) fn sentence(check: &CheckRecord) -> String {
 }
 
 fn seen(check: &CheckRecord) -> String {
-    let after = check.ms.map(|ms| format!(" {}", millis(ms))).unwrap_or_default();
+    let after = check.time_us.map(|us| format!(" {}", text::micros(us))).unwrap_or_default();
     match check.seen {
         None => "not measured".to_owned(),
         Some(Seen::Survived) => "survived".to_owned(),
@@ -51,11 +51,6 @@ fn seen(check: &CheckRecord) -> String {
     }
 }
 
-/// Milliseconds as people read them.
-fn millis(ms: f64) -> String {
-    if ms >= 10_000.0 { format!("{:.1} s", ms / 1000.0) } else { format!("{ms:.1} ms") }
-}
-
 /// Whether a check is a finding.
 pub(crate) fn is_finding(check: &CheckRecord) -> bool {
     matches!(check.outcome, Outcome::Fail | Outcome::Flaky | Outcome::Error)
@@ -63,28 +58,28 @@ pub(crate) fn is_finding(check: &CheckRecord) -> bool {
 
 /// What was measured of time, step by step; empty for a scenario without such checks.
 pub(crate) fn figures(scenario: &ScenarioRecord) -> Vec<String> {
-    let mut groups: Vec<(&str, CheckWord, Seen, Vec<f64>)> = Vec::new();
+    let mut groups: Vec<(&str, CheckWord, Seen, Vec<u64>)> = Vec::new();
     for step in &scenario.steps {
         for check in step.checks.iter().filter(|check| check.outcome != Outcome::Error) {
             let Some(seen) = check.seen else { continue };
             if !matches!(check.kind, CheckWord::Hold | CheckWord::First | CheckWord::Sample) {
                 continue;
             }
-            let ms = check.ms.unwrap_or_default();
+            let us = check.time_us.unwrap_or_default();
             match groups
                 .iter_mut()
                 .find(|(name, kind, have, _)| (*name, *kind, *have) == (step.name.as_str(), check.kind, seen))
             {
-                Some((.., times)) => times.push(ms),
-                None => groups.push((&step.name, check.kind, seen, vec![ms])),
+                Some((.., times)) => times.push(us),
+                None => groups.push((&step.name, check.kind, seen, vec![us])),
             }
         }
     }
     groups.into_iter().map(|(step, kind, seen, times)| figure(step, kind, seen, times)).collect()
 }
 
-fn figure(step: &str, kind: CheckWord, seen: Seen, mut times: Vec<f64>) -> String {
-    times.sort_by(f64::total_cmp);
+fn figure(step: &str, kind: CheckWord, seen: Seen, mut times: Vec<u64>) -> String {
+    times.sort_unstable();
     let part = |share: f64| {
         // The nearest rank.
         let rank = (share * times.len() as f64).ceil() as usize;
@@ -92,8 +87,8 @@ fn figure(step: &str, kind: CheckWord, seen: Seen, mut times: Vec<f64>) -> Strin
     };
     let n = times.len() as u64;
     let spread = match n {
-        1 => millis(part(1.0)),
-        _ => format!("{} (p50), {} (p99)", millis(part(0.5)), millis(part(0.99))),
+        1 => text::micros(part(1.0)),
+        _ => format!("{} (p50), {} (p99)", text::micros(part(0.5)), text::micros(part(0.99))),
     };
     let held = text::count(n, if kind == CheckWord::Hold { "held connection" } else { "cell" });
     let step = cut(step, NAME);
@@ -121,7 +116,7 @@ mod tests {
     use super::*;
     use crate::sample;
 
-    fn check(kind: CheckWord, seen: Seen, ms: Option<f64>) -> CheckRecord {
+    fn check(kind: CheckWord, seen: Seen, time_us: Option<u64>) -> CheckRecord {
         CheckRecord {
             kind,
             from: "x/a".into(),
@@ -134,8 +129,8 @@ mod tests {
             expected: "survives".into(),
             seen: Some(seen),
             outcome: Outcome::Pass,
-            ms,
-            within_ms: None,
+            time_us,
+            within_us: None,
             status: None,
             reason: None,
         }
@@ -143,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_check_is_one_sentence_without_control_characters() {
-        let mut one = check(CheckWord::Hold, Seen::Cut, Some(35.24));
+        let mut one = check(CheckWord::Hold, Seen::Cut, Some(35_240));
         assert_eq!(sentence(&one), "hold x/a -> y/b:80/tcp over ipv4: expected survives, cut after 35.2 ms");
         one.what = Some("GET /\u{1b}[31m".into());
         assert!(!sentence(&one).contains('\u{1b}'));
@@ -154,7 +149,7 @@ mod tests {
         let mut record = sample::record().scenarios.remove(0);
         record.steps[0].name = "create".into();
         record.steps[0].checks =
-            (1..=100).map(|n| check(CheckWord::Sample, Seen::Changed, Some(f64::from(n)))).collect();
+            (1..=100).map(|n| check(CheckWord::Sample, Seen::Changed, Some(n * 1000))).collect();
         record.steps[0].checks.push(check(CheckWord::Hold, Seen::Survived, None));
         assert_eq!(
             figures(&record),

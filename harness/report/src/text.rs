@@ -24,7 +24,8 @@ pub(crate) fn seconds(ms: u64) -> String {
 }
 
 /// Microseconds as `85 µs`, `1.2 ms` or `3.0 s`.
-pub(crate) fn micros(us: u32) -> String {
+pub(crate) fn micros(us: impl Into<u64>) -> String {
+    let us = us.into();
     match us {
         0..1_000 => format!("{us} µs"),
         1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
@@ -64,7 +65,7 @@ mod tests {
         );
         assert_eq!([1, 2].map(|n| count(n, "cell")), ["1 cell", "2 cells"]);
         assert_eq!([0, 413, 19_809].map(seconds), ["0.00s", "0.41s", "19.80s"]);
-        assert_eq!([85, 1_250, 3_000_000].map(micros), ["85 µs", "1.2 ms", "3.0 s"]);
+        assert_eq!([85_u32, 1_250, 3_000_000].map(micros), ["85 µs", "1.2 ms", "3.0 s"]);
     }
 
     #[test]

@@ -190,6 +190,6 @@ fn answered(result: ProbeResult) -> Reading {
         ProbeVerdict::Rejected => Seen::Rejected,
         ProbeVerdict::Error => Seen::Error,
     };
-    let ms = (seen == Seen::Answered).then(|| f64::from(rtt_us / 100) / 10.0);
-    Reading { seen: Some(seen), ms, status, detail }
+    let us = (seen == Seen::Answered).then(|| rtt_us.into());
+    Reading { seen: Some(seen), us, status, detail }
 }

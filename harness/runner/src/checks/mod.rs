@@ -73,7 +73,7 @@ impl<'a> Checking<'a> {
         settled: Instant,
     ) -> Vec<CheckRecord> {
         let oracle = Oracle::new(self.world);
-        let mut read: Vec<(usize, Cell, Reading, Option<f64>)> = Vec::new();
+        let mut read: Vec<(usize, Cell, Reading, Option<u64>)> = Vec::new();
         for watched in begun {
             let check = &step.checks[watched.check];
             read.extend(self.end(watched, check, &oracle, accepted, settled).await);
@@ -90,10 +90,10 @@ impl<'a> Checking<'a> {
         }
         read.sort_by_key(|(index, cell, ..)| (*index, *cell));
         read.into_iter()
-            .map(|(index, cell, reading, within_ms)| {
+            .map(|(index, cell, reading, within_us)| {
                 let check = &step.checks[index];
                 CheckRecord {
-                    within_ms,
+                    within_us,
                     ..self.record(check, &cell, self.expected(check, &cell, &oracle), reading)
                 }
             })
@@ -144,8 +144,8 @@ impl<'a> Checking<'a> {
             expected: expected.to_string(),
             seen: reading.seen.filter(|_| outcome != Outcome::Skipped),
             outcome,
-            ms: reading.ms,
-            within_ms: None,
+            time_us: reading.us,
+            within_us: None,
             status: reading.status,
             reason,
         }

@@ -10,14 +10,15 @@ pub(super) const CUT_US: u64 = 500_000;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Reading {
     pub(super) seen: Option<Seen>,
-    pub(super) ms: Option<f64>,
+    /// The time that belongs to it, in microseconds.
+    pub(super) us: Option<u64>,
     pub(super) status: Option<u16>,
     pub(super) detail: Option<String>,
 }
 
 impl Reading {
     fn new(seen: Seen, us: Option<i64>) -> Self {
-        Self { seen: Some(seen), ms: us.map(millis), ..Self::default() }
+        Self { seen: Some(seen), us: us.map(positive), ..Self::default() }
     }
 
     pub(super) fn error(why: impl Into<String>) -> Self {
@@ -29,10 +30,9 @@ impl Reading {
     }
 }
 
-/// Microseconds as milliseconds with one decimal; nothing takes force before the API's answer that can be told apart
-/// from the answer's own way.
-fn millis(us: i64) -> f64 {
-    (us.max(0) as f64 / 100.0).round() / 10.0
+/// Nothing takes force before the API's answer that can be told apart from the answer's own way.
+fn positive(us: i64) -> u64 {
+    u64::try_from(us).unwrap_or_default()
 }
 
 const fn allowed(run: &Run) -> bool {
@@ -100,7 +100,7 @@ pub(super) fn first(report: &TaskReport) -> Reading {
         Reading::new(Seen::Opened, since(opened.first_us))
     } else {
         let count: u32 = report.runs.iter().filter(|run| allowed(run)).map(|run| run.count).sum();
-        let from = since(opened.first_us).map(millis).unwrap_or_default();
+        let from = since(opened.first_us).unwrap_or_default() / 1000;
         let detail =
             format!("{count} attempts got through, the first {from} ms after the pod's first instruction");
         Reading::new(Seen::Window, since(last.last_us)).because(Some(detail))
@@ -168,7 +168,7 @@ mod tests {
         let of = |verdicts: &[ProbeVerdict], now| hold(&report(verdicts), now, at);
         assert_eq!(of(&[Allowed], 2_000_000).seen, Some(Seen::Survived));
         let silent = of(&[Allowed, Dropped], 1_700_000);
-        assert_eq!((silent.seen, silent.ms), (Some(Seen::Cut), Some(49.0)));
+        assert_eq!((silent.seen, silent.us), (Some(Seen::Cut), Some(49_000)));
         assert_eq!(of(&[Allowed, Dropped], 1_300_000).seen, Some(Seen::Error));
         assert_eq!(of(&[Allowed, Rejected], 1_201_000).seen, Some(Seen::Cut));
         assert_eq!(of(&[Dropped], 9_000_000).seen, Some(Seen::Error));
@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn a_change_is_timed_by_the_first_attempt_of_the_last_turn() {
         let denied = sample(&report(&[Allowed, Dropped, Allowed, Dropped]), false, at);
-        assert_eq!((denied.seen, denied.ms), (Some(Seen::Changed), Some(250.0)));
+        assert_eq!((denied.seen, denied.us), (Some(Seen::Changed), Some(250_000)));
         let opened = sample(&report(&[Dropped, Allowed]), true, at);
-        assert_eq!(opened.ms, Some(50.0));
+        assert_eq!(opened.us, Some(50_000));
         assert_eq!(sample(&report(&[Dropped]), true, at).seen, Some(Seen::Error));
         assert_eq!(sample(&report(&[Allowed]), true, at).seen, None);
         // A refusal is a denial, too.
@@ -193,9 +193,9 @@ mod tests {
     fn first_moments_are_closed_open_or_a_window() {
         assert_eq!(first(&report(&[Dropped])).seen, Some(Seen::Closed));
         let window = first(&report(&[Allowed, Dropped]));
-        assert_eq!((window.seen, window.ms), (Some(Seen::Window), Some(99.0)));
+        assert_eq!((window.seen, window.us), (Some(Seen::Window), Some(99_000)));
         let opened = first(&report(&[Dropped, Allowed]));
-        assert_eq!((opened.seen, opened.ms), (Some(Seen::Opened), Some(100.0)));
+        assert_eq!((opened.seen, opened.us), (Some(Seen::Opened), Some(100_000)));
         assert_eq!(first(&report(&[])).seen, Some(Seen::Error));
     }
 

@@ -90,7 +90,7 @@ impl Checking<'_> {
         oracle: &Oracle<'_>,
         accepted: Instant,
         settled: Instant,
-    ) -> Vec<(usize, Cell, Reading, Option<f64>)> {
+    ) -> Vec<(usize, Cell, Reading, Option<u64>)> {
         let Watched { check: index, cells, begun } = watched;
         let going = match begun {
             Ok(going) => going,
@@ -137,7 +137,8 @@ impl Checking<'_> {
                     expected => read::sample(report, !expected.is_denial(), at),
                 },
             };
-            let within = reading.ms.map(|_| (clock.error.as_secs_f64() * 10_000.0).ceil() / 10.0);
+            let error = u64::try_from(clock.error.as_micros()).unwrap_or(u64::MAX);
+            let within = reading.us.map(|_| error);
             all.push((index, cell, reading, within));
         }
         all
