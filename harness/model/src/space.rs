@@ -101,7 +101,7 @@ pub fn check_cells(world: &World, families: &[Family], kind: &CheckKind) -> Vec<
             let port = service.ports.iter().find(|port| port.port == cell.port_protocol());
             speaking.backends(service).iter().any(|pod| {
                 let number = port.and_then(|port| pod.resolve(&port.target, cell.protocol));
-                number.is_some_and(|port| serves(&pod, PortProtocol { port, protocol: cell.protocol }))
+                number.is_some_and(|port| serves(pod, PortProtocol { port, protocol: cell.protocol }))
             })
         }
         EndpointKind::Dns(_) => false,

@@ -76,6 +76,22 @@ fn a_dataplane_that_enforces_nothing_is_found_out() {
 }
 
 #[test]
+fn coverage_fails_where_a_statement_has_no_scenario() {
+    let all = run(&["list", "--coverage", "-o", "json"]);
+    assert_eq!(all.code, 0, "{}{}", all.stdout, all.stderr);
+    let statements = json(&all.stdout);
+    assert_eq!(statements.as_array().unwrap().len(), 43);
+    for statement in statements.as_array().unwrap() {
+        let scenarios = statement["scenarios"].as_array().unwrap();
+        assert!(!scenarios.is_empty() || !statement["untestable"].is_null(), "{statement}");
+    }
+    let some = run(&["list", "--coverage", "-o", "name", "basics"]);
+    assert_eq!(some.code, 1, "{}", some.stderr);
+    let missing: Vec<&str> = some.stdout.lines().collect();
+    assert!(missing.contains(&"N20") && !missing.contains(&"N7") && !missing.contains(&"N22"), "{missing:?}");
+}
+
+#[test]
 fn a_wrong_cell_is_a_sentence_with_a_reason_and_a_command() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "s.yaml", &scenario("", ""));

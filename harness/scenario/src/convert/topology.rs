@@ -176,11 +176,7 @@ fn serve(raw: &RawServe, findings: &mut Findings) -> Serve {
                 Finding::error("scenario/invalid-port", port.span, error.to_string())
                     .help(format!("write `{}: 80/tcp`", clean::word(&name.value))),
             ),
-            Ok(number)
-                if !serve.ports.contains(&number)
-                    && !(number.protocol == Protocol::Tcp && serve.http.contains(&number.port))
-                    || number.protocol == Protocol::Icmp =>
-            {
+            Ok(number) if !can_be_named(number, &serve) => {
                 let served: Vec<String> = serve.ports.iter().map(ToString::to_string).collect();
                 findings.push(
                     Finding::error(
@@ -205,6 +201,15 @@ fn serve(raw: &RawServe, findings: &mut Findings) -> Serve {
         }
     }
     serve
+}
+
+/// Whether a port is served, with or without HTTP, and is one that containers declare.
+fn can_be_named(port: PortProtocol, serve: &Serve) -> bool {
+    match port.protocol {
+        Protocol::Icmp => false,
+        Protocol::Tcp => serve.ports.contains(&port) || serve.http.contains(&port.port),
+        Protocol::Udp | Protocol::Sctp => serve.ports.contains(&port),
+    }
 }
 
 fn endpoint(
