@@ -123,7 +123,7 @@ pub(crate) fn cell(world: &World, text: &str) -> Cell {
         via: pattern.via,
         family: pattern.family.unwrap_or(Family::Ipv4),
         protocol: pattern.protocol.unwrap(),
-        port: pattern.port.unwrap(),
+        port: pattern.port.unwrap_or_default(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! N24, N32, N33: ports.
+//! N24, N31, N32, N33: ports and protocols.
 
 use serde_json::{Value, json};
 use verdikt_model::{NamedPort, PortProtocol, Protocol, World};
@@ -135,5 +135,18 @@ fn n33_what_the_api_refuses_matches_nothing() {
         json!({"port": -1}),
     ] {
         deny(&ingress(json!([port])), "y/a -> x/a:80/tcp");
+    }
+}
+
+#[test]
+fn n31_what_isolation_means_for_icmp_is_undefined() {
+    allow(&world(&[]), "y/a -> x/a:icmp");
+    for ingress in [json!([]), json!([{}]), json!([{"ports": [{"port": 80}]}])] {
+        let world = world(&[("x/p", json!({"podSelector": {}, "ingress": ingress}))]);
+        either(&world, "y/a -> x/a:icmp", "N31");
+        // Of other pods, of the way out and of the pod itself the policy says nothing.
+        allow(&world, "y/a -> z/a:icmp");
+        allow(&world, "x/a -> y/a:icmp");
+        allow(&world, "x/a -> x/a:icmp");
     }
 }
