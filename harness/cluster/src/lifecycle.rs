@@ -83,6 +83,34 @@ impl Cluster {
         Ok(None)
     }
 
+    /// The addresses of a pod that is being made, as soon as the API tells them.
+    ///
+    /// # Errors
+    /// If it tells none within the limit.
+    pub async fn pod_addresses(
+        &self,
+        deployment: &Deployment,
+        (namespace, pod): (&str, &str),
+        limit: Duration,
+    ) -> Result<Vec<IpAddr>, ClusterError> {
+        let real = deployment.real(namespace)?;
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &real);
+        let what = format!("read the addresses of pod {real}/{pod}");
+        let until = Instant::now() + limit;
+        loop {
+            let have = self.call(&what, || async { api.get_opt(pod).await }).await?;
+            let found = have.as_ref().map(ips).unwrap_or_default();
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            if Instant::now() >= until {
+                let cause = format!("it has none after {} s", limit.as_secs());
+                return Err(ClusterError::Failed { what, cause });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
     /// Deletes a pod and waits until it is gone.
     ///
     /// # Errors

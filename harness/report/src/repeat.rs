@@ -38,6 +38,7 @@ pub fn target_flags(command: &[String]) -> Vec<String> {
         "-f",
         "--filename",
         "--context",
+        "--external",
         "--kubeconfig",
         "--namespace-prefix",
         "--image",

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use verdikt_cluster::{Agent, ClusterError, Deployment, First, Hello, HostPod, Loss, Objects, ProbePodId};
+use verdikt_cluster::{Agent, ClusterError, Deployment, Hello, HostPod, Loss, Objects, ProbePodId};
 use verdikt_model::{
     Action, Cell, Endpoint, EndpointId, EndpointKind, EndpointName, Family, ObjectRef, Topology, World, cells,
 };
@@ -16,8 +16,10 @@ use verdikt_model::{
 use verdikt_protocol::{Probe, ProbeResult, ProbeVerdict, Target, Transport};
 
 use crate::{
+    checks::Arrival,
     facts::Facts,
     live::{Gaps, Hosts, world},
+    pods::Beginning,
     queue::host_ports,
     target::QUERY,
 };
@@ -48,6 +50,8 @@ pub(crate) struct Lane {
     touched: Touched,
     /// Pods that have been told to end and linger.
     pub(crate) terminating: BTreeSet<EndpointId>,
+    /// Attempts to reach pods that the step under way has started.
+    pub(crate) arrivals: Vec<Arrival>,
     /// Whether it was found broken.
     broken: bool,
 }
@@ -99,6 +103,7 @@ impl Lane {
             hosts,
             touched: Touched::default(),
             terminating: BTreeSet::new(),
+            arrivals: Vec::new(),
             broken: false,
         })
     }
@@ -208,12 +213,12 @@ impl Lane {
     }
 
     /// Makes a change in the cluster, and remembers it for [`Self::reset`]. `first`: what a pod that it starts tries with its
-    /// first instruction.
+    /// first instruction, and who tries to reach it.
     pub(crate) async fn act(
         &mut self,
         action: &Action,
         world: &mut World,
-        first: Vec<First>,
+        first: Beginning,
     ) -> Result<(), ClusterError> {
         match action {
             Action::Apply(object) => {

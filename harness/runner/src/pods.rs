@@ -1,24 +1,38 @@
 //! Pods that a step starts or ends.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use tokio::time::Instant;
 
 use verdikt_cluster::{ClusterError, First, Making};
 use verdikt_model::{
-    Action, Cell, EndpointId, EndpointKind, EndpointName, Family, PodChange, PodFacts, World,
+    Action, Cell, EndpointId, EndpointKind, EndpointName, Family, PodChange, PodFacts, PodPhase, World,
 };
 use verdikt_protocol::{Probe, Target};
 
-use crate::lane::Lane;
+use crate::{
+    checks::{Arrival, Checking},
+    lane::Lane,
+    target::Targets,
+};
+
+/// What happens as a pod comes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beginning {
+    /// What it tries with its first instruction.
+    pub(crate) own: Vec<First>,
+    /// Who tries to reach it, with the cells and their checks.
+    pub(crate) toward: BTreeMap<EndpointId, Vec<(usize, Cell)>>,
+}
 
 impl Lane {
-    /// Starts or ends a pod, and lets `world` know its node and addresses. `first`: what it tries with its first
-    /// instruction.
+    /// Starts or ends a pod, and lets `world` know its node and addresses. `first`: what happens as it comes.
     pub(crate) async fn change_pod(
         &mut self,
         (namespace, pod): (&str, &str),
         change: PodChange,
         world: &mut World,
-        first: Vec<First>,
+        first: Beginning,
     ) -> Result<(), ClusterError> {
         let name = EndpointName::pod(namespace, pod);
         let Some(id) = world.find(&name) else {
@@ -63,7 +77,7 @@ impl Lane {
         id: EndpointId,
         (namespace, pod): (&str, &str),
         world: &mut World,
-        first: Vec<First>,
+        first: Beginning,
     ) -> Result<(), ClusterError> {
         let spec = &self.topology.namespaces[namespace].pods[pod];
         let wanted: Option<Vec<IpAddr>> = spec.address_of.as_ref().map(|of| match of {
@@ -75,10 +89,12 @@ impl Lane {
         });
         let facts = Arc::clone(&self.facts);
         let making = Making { scope: &facts.scope, nodes: &facts.nodes, options: &facts.deploy };
-        let made = facts
-            .cluster
-            .start_pod(making, &self.deployment, (namespace, pod), spec, first, wanted.as_deref())
-            .await?;
+        let Beginning { own, toward } = first;
+        let starting =
+            facts.cluster.start_pod(making, &self.deployment, (namespace, pod), spec, own, wanted.as_deref());
+        let (made, arrivals) = tokio::join!(starting, self.arrivals_at(id, (namespace, pod), world, &toward));
+        let made = made?;
+        self.arrivals.extend(arrivals?);
         let Some(made) = made else {
             let of = spec.address_of.as_ref().map(ToString::to_string).unwrap_or_default();
             let why = format!("no new pod was given the address that {of} had");
@@ -100,6 +116,40 @@ impl Lane {
         self.gaps.greeted(id, &hello);
         self.agents[usize::from(id.0)] = Some(agent);
         Ok(())
+    }
+}
+
+impl Lane {
+    /// Has others try to reach a new pod as soon as the API tells its addresses.
+    async fn arrivals_at(
+        &self,
+        id: EndpointId,
+        (namespace, pod): (&str, &str),
+        world: &World,
+        toward: &BTreeMap<EndpointId, Vec<(usize, Cell)>>,
+    ) -> Result<Vec<Arrival>, ClusterError> {
+        if toward.is_empty() {
+            return Ok(Vec::new());
+        }
+        let facts = &self.facts;
+        let limit = facts.deploy.ready_limit;
+        let ips = facts.cluster.pod_addresses(&self.deployment, (namespace, pod), limit).await?;
+        let mut there = world.clone();
+        if let EndpointKind::Pod(pod) = &mut there.endpoints[usize::from(id.0)].kind {
+            (pod.ips, pod.phase) = (ips, PodPhase::Running);
+        }
+        let checking = Checking {
+            level: verdikt_model::Level::Core,
+            world: &there,
+            agents: &self.agents,
+            targets: Targets::new(&there, &self.deployment.names, &self.hosts, &facts.deploy.cluster_domain),
+            families: &facts.families,
+            gaps: &self.gaps,
+            only: &[],
+            deadline: limit,
+            limit: Instant::now(),
+        };
+        Ok(checking.arrive(toward).await)
     }
 }
 

@@ -14,13 +14,13 @@ use verdikt_model::{
 use verdikt_oracle::{Oracle, plan};
 
 use crate::{
-    checks::Checking,
+    checks::{Checking, FirstCells},
     control::control,
     deadline::{deadline, of_control},
     lane::Lane,
     options::Options,
     outcome::{outcome, reasons, unprove, unprove_checks},
-    pods,
+    pods::{self, Beginning},
     settle::{Limits, Settling},
     sweep::AgentProber,
     target::Targets,
@@ -93,7 +93,7 @@ impl Setting<'_> {
             let mut accepted = Instant::now();
             let before = world.clone();
             for action in &step.actions {
-                let first = firsts.as_ref().map(|firsts| of_pod(firsts, action, &world).to_vec());
+                let first = firsts.as_ref().map(|firsts| of_pod(firsts, action, &world));
                 let acted = match first {
                     Ok(first) => lane.act(action, &mut world, first).await,
                     Err(why) => Err(ClusterError::Object(why.clone())),
@@ -127,8 +127,9 @@ impl Setting<'_> {
             if !step.checks.is_empty() {
                 self.tell
                     .progress(&scenario.name, format!("step {}: {} checks", step.name, step.checks.len()));
+                let arrivals = std::mem::take(&mut lane.arrivals);
                 let checking = self.checking(lane, scenario, &world, deadline);
-                record.checks = checking.finish(step, begun, accepted, Instant::now()).await;
+                record.checks = checking.finish(step, begun, arrivals, accepted, Instant::now()).await;
             }
             let lost = lane.lost().await;
             unprove(&mut record.cells, &world, &lost);
@@ -239,7 +240,7 @@ impl Setting<'_> {
         }
     }
 
-    /// What the pods that a step starts try with their first instruction.
+    /// What the pods that a step starts try with their first instruction, and who tries to reach them.
     fn firsts(
         &self,
         lane: &Lane,
@@ -247,12 +248,13 @@ impl Setting<'_> {
         step: &Step,
         world: &World,
         deadline: Duration,
-    ) -> Result<BTreeMap<EndpointId, Vec<First>>, String> {
+    ) -> Result<BTreeMap<EndpointId, Beginning>, String> {
         let foreseen = pods::foreseen(world, &step.actions, &lane.facts.families);
         let checking = self.checking(lane, scenario, &foreseen, deadline);
-        let of_pod = |(pod, cells): (EndpointId, Vec<(usize, Cell)>)| {
+        let of_pod = |(pod, cells): (EndpointId, FirstCells)| {
             let first = |(_, cell): &(usize, Cell)| pods::first(cell, checking.targets.probe(0, cell)?);
-            Ok((pod, cells.iter().map(first).collect::<Result<Vec<First>, String>>()?))
+            let own = cells.own.iter().map(first).collect::<Result<Vec<First>, String>>()?;
+            Ok((pod, Beginning { own, toward: cells.toward }))
         };
         checking.first_cells(step).into_iter().map(of_pod).collect()
     }
@@ -290,13 +292,13 @@ impl Setting<'_> {
 }
 
 /// What the pod of an action tries first.
-fn of_pod<'a>(firsts: &'a BTreeMap<EndpointId, Vec<First>>, action: &Action, world: &World) -> &'a [First] {
+fn of_pod(firsts: &BTreeMap<EndpointId, Beginning>, action: &Action, world: &World) -> Beginning {
     match action {
         Action::Pod { namespace, pod, change: PodChange::Start } => {
             let id = world.find(&EndpointName::pod(namespace, pod));
-            id.and_then(|id| firsts.get(&id)).map(Vec::as_slice).unwrap_or_default()
+            id.and_then(|id| firsts.get(&id)).cloned().unwrap_or_default()
         }
-        _ => &[],
+        _ => Beginning::default(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Expectations against the cells that there are, against each other and against the oracle.
 
 use verdikt_model::{
-    Cell, CellPattern, Check, CheckKind, EndpointName, Family, Scenario, Via, World, cells, check_cells,
+    Action, Cell, CellPattern, CheckKind, EndpointName, Family, PodChange, Scenario, Step, Via, World, cells,
+    check_cells,
 };
 use verdikt_oracle::{Contradiction, Plan, plan};
 
@@ -41,15 +42,39 @@ pub(crate) fn check(converted: &Converted, findings: &mut Findings) {
         }
         let cells = cells(&world, Family::ALL);
         let plan = plan(scenario.level, &step.expect, &world, &cells);
-        check_patterns(&step.checks, spans, &world, findings);
+        check_patterns(step, spans, &world, findings);
         report(&plan, scenario, &spans.rules, &world, &cells, &step.expect.rules, findings);
     }
 }
 
+/// Whether an end of a cell is a pod that the step starts.
+fn comes(step: &Step, world: &World, cell: &Cell) -> bool {
+    step.actions.iter().any(|action| match action {
+        Action::Pod { namespace, pod, change: PodChange::Start } => {
+            let pod = EndpointName::pod(namespace, pod);
+            [cell.from, cell.to].iter().any(|end| *world.name(*end) == pod)
+        }
+        _ => false,
+    })
+}
+
 /// A check must have something to measure.
-fn check_patterns(checks: &[Check], spans: &StepSpans, world: &World, findings: &mut Findings) {
-    for (check, span) in checks.iter().zip(&spans.checks) {
+fn check_patterns(step: &Step, spans: &StepSpans, world: &World, findings: &mut Findings) {
+    for (check, span) in step.checks.iter().zip(&spans.checks) {
         let of_kind = check_cells(world, Family::ALL, &check.kind);
+        if check.kind == CheckKind::First
+            && let Some(cell) =
+                of_kind.iter().find(|cell| check.pattern.matches(world, cell) && !comes(step, world, cell))
+        {
+            findings.push(
+                Finding::error(
+                    "scenario/invalid-check",
+                    *span,
+                    format!("neither end of {} is a pod that this step starts", name(cell, world)),
+                )
+                .help("a first check is about pods under `start` of its own step; make the pattern narrower"),
+            );
+        }
         if !of_kind.iter().any(|cell| check.pattern.matches(world, cell)) {
             findings.push_error(|| match check.kind {
                 CheckKind::Http { .. } => Finding::error(

@@ -1,10 +1,9 @@
-//! First moments, transfers and HTTP: looked at once the step is in force.
+//! Transfers and HTTP: asked once the step is in force.
 
 use std::collections::BTreeMap;
 
 use tokio::time::{Duration, Instant, sleep};
-use verdikt_cluster::GroupReport;
-use verdikt_model::{Cell, Check, CheckExpect, CheckKind, EndpointId, Outcome, Seen, Step};
+use verdikt_model::{Cell, Check, CheckKind, EndpointId, Outcome, Seen};
 use verdikt_oracle::Oracle;
 use verdikt_protocol::{HttpRequest, Probe, ProbeResult, ProbeVerdict, Task, Work};
 
@@ -13,8 +12,6 @@ use super::{
     read::{self, Reading, judge},
 };
 
-/// How long a pod must not have got through any more before its first moments are over.
-const QUIET_US: u64 = 1_000_000;
 /// From one look to the next.
 const LOOK: Duration = Duration::from_millis(50);
 /// A transfer without progress for so long has stalled, and longest time for one.
@@ -24,74 +21,6 @@ const TRANSFER: Duration = Duration::from_secs(60);
 type Seens = Vec<(Cell, Reading)>;
 
 impl Checking<'_> {
-    /// What pods that were started in this step got through from their first instruction on.
-    pub(super) async fn firsts(&self, step: &Step, oracle: &Oracle<'_>) -> Vec<(usize, Cell, Reading)> {
-        let mut seen = Vec::new();
-        for (pod, cells) in self.first_cells(step) {
-            match self.first_of(pod, &cells, step, oracle).await {
-                Ok(readings) => {
-                    let all = cells.into_iter().zip(readings);
-                    seen.extend(all.map(|((check, cell), reading)| (check, cell, reading)));
-                }
-                Err(why) => {
-                    let all = cells.into_iter();
-                    seen.extend(all.map(|(check, cell)| (check, cell, Reading::error(why.clone()))));
-                }
-            }
-        }
-        seen
-    }
-
-    /// The cells of a step's first moments by pod, in the order in which each pod tries them, with their checks.
-    pub(crate) fn first_cells(&self, step: &Step) -> BTreeMap<EndpointId, Vec<(usize, Cell)>> {
-        let mut all: BTreeMap<EndpointId, Vec<(usize, Cell)>> = BTreeMap::new();
-        for (index, check) in
-            step.checks.iter().enumerate().filter(|(_, check)| check.kind == CheckKind::First)
-        {
-            for cell in self.cells(check) {
-                all.entry(cell.from).or_default().push((index, cell));
-            }
-        }
-        all
-    }
-
-    async fn first_of(
-        &self,
-        pod: EndpointId,
-        cells: &[(usize, Cell)],
-        step: &Step,
-        oracle: &Oracle<'_>,
-    ) -> Result<Vec<Reading>, String> {
-        let watch = self.agent(pod)?.first().await?;
-        let opening = |(check, cell): &(usize, Cell)| {
-            self.expected(&step.checks[*check], cell, oracle) == CheckExpect::Allow
-        };
-        let is_over = |report: &GroupReport| {
-            cells.iter().zip(&report.tasks).all(|(cell, task)| {
-                let last = task.runs.iter().rev().find(|run| run.verdict == ProbeVerdict::Allowed);
-                let is_open = task.runs.last().is_some_and(|run| run.verdict == ProbeVerdict::Allowed);
-                let quiet = |since: u64| report.now_us().saturating_sub(since) >= QUIET_US;
-                match last {
-                    Some(_) if is_open && opening(cell) => true,
-                    Some(run) => quiet(run.last_us),
-                    None => !opening(cell) && quiet(task.began_us),
-                }
-            })
-        };
-        loop {
-            let report = watch.look().await?;
-            if is_over(&report) || Instant::now() >= self.limit {
-                break;
-            }
-            sleep(LOOK).await;
-        }
-        let report = watch.end().await?;
-        if report.tasks.len() != cells.len() {
-            return Err(format!("the pod tried {} addresses, not {}", report.tasks.len(), cells.len()));
-        }
-        Ok(report.tasks.iter().map(read::first).collect())
-    }
-
     /// Bytes there and back.
     pub(super) async fn transfer(&self, check: &Check, bytes: u64) -> Seens {
         let (sources, mut seen) = self.by_source(check);

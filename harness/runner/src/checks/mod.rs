@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! hold, sample   begun before the step's changes ──► changes, settling ──► ended and read
-//! first          begun by the pod with its first instruction ──────────► looked at until quiet, read
+//! first          begun by the pod, or toward it, as it comes ───────────► looked at until quiet, read
 //! transfer, http                                     settled ──► asked ──► read
 //! ```
 
 mod after;
+mod first;
 mod read;
 mod watched;
 
@@ -21,7 +22,10 @@ use verdikt_model::{
 use verdikt_oracle::Oracle;
 
 use self::read::{Reading, judge};
-pub(crate) use self::watched::Watched;
+pub(crate) use self::{
+    first::{Arrival, FirstCells},
+    watched::Watched,
+};
 use crate::{live::Gaps, target::Targets};
 
 /// What checks need of a lane at one moment.
@@ -69,6 +73,7 @@ impl<'a> Checking<'a> {
         &self,
         step: &Step,
         begun: Vec<Watched>,
+        arrivals: Vec<Arrival>,
         accepted: Instant,
         settled: Instant,
     ) -> Vec<CheckRecord> {
@@ -78,7 +83,7 @@ impl<'a> Checking<'a> {
             let check = &step.checks[watched.check];
             read.extend(self.end(watched, check, &oracle, accepted, settled).await);
         }
-        let firsts = self.firsts(step, &oracle).await;
+        let firsts = self.firsts(step, arrivals, &oracle).await;
         read.extend(firsts.into_iter().map(|(check, cell, reading)| (check, cell, reading, None)));
         for (index, check) in step.checks.iter().enumerate() {
             let seen = match check.kind {
