@@ -75,7 +75,7 @@ pub const RIGHTS: [Right; 15] = [
     need(
         "discovery.k8s.io",
         "endpointslices",
-        &["create", "get"],
+        &["create"],
         Place::Own,
         "pods behind Services that have no selector",
     ),

@@ -9,7 +9,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
-use kube::Api;
+use kube::{Api, api::PostParams};
 use verdikt_model::{EndpointName, Family, ServiceKind, ServiceSpec, TargetPort, Topology};
 
 use crate::{
@@ -113,8 +113,14 @@ impl Cluster {
             let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &real);
             for family in Family::ALL {
                 let slice = slice(scope, topology, deployment, (&real, name), spec, *family);
-                if !slice.endpoints.is_empty() {
-                    self.create(&api, &slice, &format!("create endpointslice {real}/{name}")).await?;
+                if slice.endpoints.is_empty() {
+                    continue;
+                }
+                let (what, params) = (format!("create endpointslice {real}/{name}"), PostParams::default());
+                match self.call(&what, || async { api.create(&params, &slice).await }).await {
+                    // The namespace is new and ours, so what is there already is from an attempt whose answer was lost.
+                    Ok(_) | Err(ClusterError::AlreadyExists { .. }) => {}
+                    Err(error) => return Err(error),
                 }
             }
         }

@@ -128,8 +128,9 @@ pub(crate) fn unprove_checks(checks: &mut [CheckRecord], world: &World, lost: &B
 }
 
 /// Takes back what lost endpoints make worthless. The silence of one that died proves nothing, and neither does a
-/// refusal, which its node sends in its place; an answer that came stays. Where another stands in its place, nothing
-/// is its own.
+/// refusal, which its node sends in its place. An answer that should have come stays; one that should not may have come
+/// because the dataplane has forgotten a pod whose processes were still ending. Where another stands in its place,
+/// nothing is its own.
 pub(crate) fn unprove(matrix: &mut Matrix, world: &World, lost: &BTreeMap<EndpointId, Loss>) {
     let backend = |id: EndpointId| match &world.endpoint(id).kind {
         EndpointKind::Service(service) => world.backends(service).iter().find_map(|pod| {
@@ -145,7 +146,9 @@ pub(crate) fn unprove(matrix: &mut Matrix, world: &World, lost: &BTreeMap<Endpoi
         let of = |id: EndpointId| lost.get(&id).or_else(|| backend(id));
         let ends = [row.cell.from, row.cell.to].map(|id| of(id).map(|loss| (id, loss)));
         let worthless = |(_, loss): &(EndpointId, &Loss)| {
-            row.observed != Some(Verdict::Allowed) || matches!(loss, Loss::Replaced(_))
+            row.observed != Some(Verdict::Allowed)
+                || row.outcome != Outcome::Pass
+                || matches!(loss, Loss::Replaced(_))
         };
         if let Some((id, loss)) = ends.into_iter().flatten().find(worthless) {
             (row.observed, row.outcome) = (Some(Verdict::Error), Outcome::Error);
@@ -209,13 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn of_the_dead_only_answers_count_and_of_the_replaced_nothing() {
+    fn of_the_dead_only_answers_that_should_have_come_count_and_of_the_replaced_nothing() {
         let pods = ["a", "b"].map(|name| (name.to_owned(), PodSpec::default())).into();
         let namespace = NamespaceSpec { pods, ..NamespaceSpec::default() };
         let topology = Topology { namespaces: [("x".to_owned(), namespace)].into(), ..Topology::default() };
         let world = World::synthetic(&topology);
         let seen = |loss: Option<Loss>| {
-            let mut matrix = step(&[Outcome::Fail, Outcome::Pass, Outcome::Pass, Outcome::Skipped]).cells;
+            let mut matrix =
+                step(&[Outcome::Fail, Outcome::Pass, Outcome::Pass, Outcome::Skipped, Outcome::Pass]).cells;
             matrix.rows[1].observed = Some(Verdict::Dropped);
             matrix.rows[2].observed = Some(Verdict::Rejected);
             matrix.rows.iter_mut().for_each(|row| row.cell.to = EndpointId(1));
@@ -223,8 +227,8 @@ mod tests {
             matrix.rows.iter().map(|row| row.outcome).collect::<Vec<_>>()
         };
         use Outcome::{Error, Fail, Pass, Skipped};
-        assert_eq!(seen(None), [Fail, Pass, Pass, Skipped]);
-        assert_eq!(seen(Some(Loss::Died("it is gone".into()))), [Fail, Error, Error, Skipped]);
-        assert_eq!(seen(Some(Loss::Replaced("by another".into()))), [Error, Error, Error, Skipped]);
+        assert_eq!(seen(None), [Fail, Pass, Pass, Skipped, Pass]);
+        assert_eq!(seen(Some(Loss::Died("it is gone".into()))), [Error, Error, Error, Skipped, Pass]);
+        assert_eq!(seen(Some(Loss::Replaced("by another".into()))), [Error, Error, Error, Skipped, Error]);
     }
 }

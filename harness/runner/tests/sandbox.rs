@@ -112,10 +112,10 @@ fn unenforced_policies_fail_with_reasons(runtime: &Runtime) -> Result<()> {
     runtime.block_on(async {
         let target = start("flannel").await?;
         let options = Options { settle: Duration::from_millis(500), ..Options::default() };
-        let names = ["basics/default-deny-ingress", "basics/no-policy-all-open"];
+        let names = ["basics/default-deny-ingress", "ipblock/any-block-and-pods"];
         let ran = run_all(&target, scenarios(&names), options).await?;
         for record in &ran.records {
-            let open = record.name == "basics/no-policy-all-open";
+            let open = record.name == "ipblock/any-block-and-pods";
             let expected = if open { ScenarioOutcome::Passed } else { ScenarioOutcome::Failed };
             ensure!(record.outcome == expected, "{}: {:?}", record.name, record.outcome);
             for step in &record.steps {
@@ -177,7 +177,7 @@ fn failures_are_kept_when_asked_for(runtime: &Runtime) -> Result<()> {
             lanes: 1,
             ..Options::default()
         };
-        let names = ["basics/default-deny-ingress", "basics/no-policy-all-open"];
+        let names = ["basics/default-deny-ingress", "ipblock/any-block-and-pods"];
         let ran = run_all(&target, scenarios(&names), options).await?;
         ensure!(ran.finished.left_behind.len() == 1, "{:?}", ran.finished.left_behind);
         ensure!(ran.finished.left_behind[0].contains("basics/default-deny-ingress"));

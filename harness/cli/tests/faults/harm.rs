@@ -65,6 +65,7 @@ impl Harm {
         // The run may end at any moment, and its pods with it: what fails here has nobody to harm any more.
         match self {
             Self::Deleted => (api.delete(&name, &now()).await.is_ok(), None),
+            // Its status says so before its process has ended: a kubelet that is in a hurry.
             Self::Evicted => (set_phase(&api, &name, "Failed", "Evicted").await, None),
             Self::Killed => (kill_process(&namespace, &name), None),
             Self::Replaced => (replace(&api, pod, &name).await, None),
