@@ -97,7 +97,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     match done {
         Ok(code) => code,
         Err(Failure::Usage(why)) => {
-            complain(&format!("{why}\n\n{USAGE}"));
+            complain(&format!("{why}; `verdikt-probe help` tells what there is"));
             2
         }
         Err(Failure::Fatal(why)) => {

@@ -22,7 +22,7 @@ pub(crate) fn play() -> Option<ExitCode> {
         ["verdikt-probe", "test-hold", to, millis, mark] => {
             hold(to.parse().unwrap(), Duration::from_millis(millis.parse().unwrap()), mark);
         }
-        ["verdikt-probe", "test-ping", to] => println!("{}", ping(to.parse().unwrap())),
+        ["verdikt-probe", "test-echo", to] => println!("{}", ping(to.parse().unwrap())),
         _ => return None,
     }
     Some(ExitCode::SUCCESS)

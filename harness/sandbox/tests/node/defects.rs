@@ -199,7 +199,7 @@ fn echo(runtime: &Runtime) {
         let b = lab.add("x", "b", 1).await;
         lab.sync().await;
         let ping = async |lab: &Lab, ip: std::net::IpAddr| {
-            let said = lab.exec(&b, &["verdikt-probe", "test-ping", &ip.to_string()]).await;
+            let said = lab.exec(&b, &["verdikt-probe", "test-echo", &ip.to_string()]).await;
             assert_eq!(said.code, Ok(0), "{said:?}");
             said.out.trim().to_owned()
         };

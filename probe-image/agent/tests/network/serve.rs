@@ -166,6 +166,6 @@ fn bad_usage_is_explained(_: &Lab) {
     for (args, why) in cases {
         let (code, out, said) = run(command(args));
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
-        assert!(said.contains(why) && said.contains("usage:"), "{args:?}: {said}");
+        assert!(said.contains(why) && said.contains("verdikt-probe help"), "{args:?}: {said}");
     }
 }
