@@ -363,6 +363,9 @@ pub(crate) struct Lint {
     /// The same as PATH, as in the other verbs.
     #[arg(short = 'f', long = "filename", value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) files: Vec<PathBuf>,
+    /// Check objects of other kinds against the CustomResourceDefinitions of this file or folder; may be given again.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) crds: Vec<PathBuf>,
     /// Form: human or json.
     #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
     pub(crate) output: ShortFormat,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use verdikt_model::{ExitCode, Scenario};
-use verdikt_scenario::{Diagnostic, Loaded, Selection, Severity};
+use verdikt_scenario::{Definitions, Diagnostic, Loaded, Selection, Severity};
 
 use crate::{args::Choice, failure::Failure, ui::Ui};
 
@@ -48,6 +48,14 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
         return Ok(verdikt_scenario::catalogue());
     }
     verdikt_scenario::load(paths).map_err(Failure::usage)
+}
+
+/// Like [`load()`], and checks objects of other kinds against their definitions.
+pub(crate) fn load_against(paths: &[PathBuf], definitions: &Definitions) -> Result<Loaded, Failure> {
+    if paths.is_empty() {
+        return Ok(verdikt_scenario::catalogue_against(definitions));
+    }
+    verdikt_scenario::load_against(paths, definitions).map_err(Failure::usage)
 }
 
 /// Shows diagnostics on standard error.

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::{
+    crd::Definitions,
     document::File,
     load::{Loaded, read_all},
     source::Source,
@@ -16,7 +17,16 @@ include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 /// The diagnostics are those that `lint` of the same files would give, but for the warning of objects that act on the
 /// whole cluster: here that is meant, and such scenarios run only where the user allows it. A released catalogue has none.
 pub fn catalogue() -> Loaded {
-    let mut loaded = read_all(&sources(""), Topologies::default());
+    read(None)
+}
+
+/// Like [`catalogue()`], and checks objects of other kinds against their definitions.
+pub fn catalogue_against(definitions: &Definitions) -> Loaded {
+    read(Some(definitions))
+}
+
+fn read(definitions: Option<&Definitions>) -> Loaded {
+    let mut loaded = read_all(&sources(""), Topologies::default(), definitions);
     loaded.diagnostics.retain(|diagnostic| diagnostic.code != "scenario/cluster-scoped");
     loaded
 }

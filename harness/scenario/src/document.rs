@@ -7,6 +7,7 @@ use verdikt_model::Scenario;
 use crate::{
     clean,
     convert::{self, Name},
+    crd::Definitions,
     crosscheck,
     decode::{Findings, FromNode},
     diagnostic::{Diagnostic, Finding},
@@ -35,7 +36,7 @@ pub fn parse(source: &Source, topologies: &Topologies) -> (Vec<Scenario>, Vec<Di
     for (name, _, topology) in file.topologies() {
         topologies.insert(name, topology);
     }
-    let scenarios = file.scenarios(&topologies).into_iter().map(|(scenario, _)| scenario).collect();
+    let scenarios = file.scenarios(&topologies, None).into_iter().map(|(scenario, _)| scenario).collect();
     (scenarios, file.diagnostics())
 }
 
@@ -120,15 +121,20 @@ impl<'s> File<'s> {
     }
 
     /// The file's scenarios without errors, with the places of their names.
-    pub(crate) fn scenarios(&mut self, topologies: &Topologies) -> Vec<(Scenario, Span)> {
+    pub(crate) fn scenarios(
+        &mut self,
+        topologies: &Topologies,
+        definitions: Option<&Definitions>,
+    ) -> Vec<(Scenario, Span)> {
         let mut out: Vec<(Scenario, Span)> = Vec::new();
         let mut all = Vec::new();
         for document in self.documents.iter().filter(|d| d.kind == DocumentKind::Scenario) {
             let mut findings = Findings::default();
             let raw =
                 RawScenario::from_node(&document.node, &mut findings).filter(|_| findings.errors() == 0);
-            let converted =
-                raw.and_then(|raw| convert::scenario(&raw, &self.source.name, topologies, &mut findings));
+            let converted = raw.and_then(|raw| {
+                convert::scenario(&raw, &self.source.name, topologies, definitions, &mut findings)
+            });
             if let Some(converted) = converted {
                 if let Some((_, first)) = out.iter().find(|(have, _)| have.name == converted.scenario.name) {
                     findings.push(

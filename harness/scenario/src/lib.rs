@@ -12,6 +12,7 @@
 mod catalogue;
 mod clean;
 mod convert;
+mod crd;
 mod crosscheck;
 mod decode;
 mod diagnostic;
@@ -28,11 +29,12 @@ mod suggest;
 mod topologies;
 mod yaml;
 
-pub use catalogue::catalogue;
+pub use catalogue::{catalogue, catalogue_against};
+pub use crd::{Definitions, DefinitionsError};
 pub use diagnostic::{Diagnostic, Related, Severity};
 pub use document::{LARGEST_FILE, parse};
 pub use emit::to_yaml;
-pub use load::{LoadError, Loaded, load};
+pub use load::{LoadError, Loaded, load, load_against};
 pub use render::render;
 pub use schema::scenario_schema;
 pub use select::{

@@ -11,6 +11,7 @@ use verdikt_model::Scenario;
 
 use crate::{
     clean,
+    crd::Definitions,
     diagnostic::Diagnostic,
     document::{File, LARGEST_FILE, duplicate},
     source::{Lines, Source},
@@ -31,7 +32,7 @@ pub struct Loaded {
 pub enum LoadError {
     /// There is no such file or directory.
     #[error(
-        "{path}: there is no such file or directory; give a scenario file, a directory of them, or `-` for standard input"
+        "{path}: there is no such file or directory; give a file, a directory of them, or, for scenarios, `-` for standard input"
     )]
     NotFound {
         /// The path as it was given.
@@ -84,6 +85,18 @@ pub enum LoadError {
 /// # Errors
 /// A path that cannot be read. What is wrong inside a file is a diagnostic, not an error.
 pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
+    Ok(read_all(&all_sources(paths)?, Topologies::builtin(), None))
+}
+
+/// Like [`load()`], and checks objects of other kinds against their definitions.
+///
+/// # Errors
+/// As [`load()`].
+pub fn load_against(paths: &[PathBuf], definitions: &Definitions) -> Result<Loaded, LoadError> {
+    Ok(read_all(&all_sources(paths)?, Topologies::builtin(), Some(definitions)))
+}
+
+fn all_sources(paths: &[PathBuf]) -> Result<Vec<Source>, LoadError> {
     let mut sources = Vec::new();
     let mut seen = BTreeSet::new();
     for path in paths {
@@ -91,28 +104,41 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
             sources.push(read(io::stdin().lock(), "-")?);
             continue;
         }
-        let metadata = fs::metadata(path).map_err(|error| failed(path, error))?;
-        let mut files = Vec::new();
-        if metadata.is_dir() {
-            walk(path, &mut files)?;
-            if files.is_empty() {
-                return Err(LoadError::NoFiles { path: shown(path) });
-            }
-        } else {
-            files.push(path.clone());
-        }
-        for file in files {
+        for file in files(path)? {
             // A file given twice, directly or through its directory, is read once.
             if seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
                 sources.push(read_file(&file)?);
             }
         }
     }
-    Ok(read_all(&sources, Topologies::builtin()))
+    Ok(sources)
+}
+
+/// The text of a file, or of the files of a directory.
+pub(crate) fn sources(path: &Path) -> Result<Vec<Source>, LoadError> {
+    files(path)?.iter().map(|file| read_file(file)).collect()
+}
+
+/// The file itself, or the files of a directory.
+fn files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let metadata = fs::metadata(path).map_err(|error| failed(path, error))?;
+    if !metadata.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    walk(path, &mut files)?;
+    if files.is_empty() {
+        return Err(LoadError::NoFiles { path: shown(path) });
+    }
+    Ok(files)
 }
 
 /// Reads several sources together.
-pub(crate) fn read_all(sources: &[Source], mut topologies: Topologies) -> Loaded {
+pub(crate) fn read_all(
+    sources: &[Source],
+    mut topologies: Topologies,
+    definitions: Option<&Definitions>,
+) -> Loaded {
     let mut files: Vec<File<'_>> = sources.iter().map(File::open).collect();
     let mut taken: BTreeMap<String, String> = BTreeMap::new();
     for (file, source) in files.iter_mut().zip(sources) {
@@ -128,7 +154,7 @@ pub(crate) fn read_all(sources: &[Source], mut topologies: Topologies) -> Loaded
     let mut loaded = Loaded::default();
     let mut taken: BTreeMap<String, String> = BTreeMap::new();
     for (mut file, source) in files.into_iter().zip(sources) {
-        for (scenario, span) in file.scenarios(&topologies) {
+        for (scenario, span) in file.scenarios(&topologies, definitions) {
             if let Some(first) = taken.get(&scenario.name) {
                 file.push(duplicate("scenario", &scenario.name, span).help(format!(
                     "it is also in {first}; names must be unique in a run, rename one of the two"
@@ -205,6 +231,6 @@ fn failed(path: &Path, source: io::Error) -> LoadError {
     }
 }
 
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     clean::message(&path.to_string_lossy())
 }

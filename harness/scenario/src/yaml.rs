@@ -76,7 +76,18 @@ fn limits() -> String {
 
 /// Reads all documents of a text; empty ones are left out.
 pub(crate) fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
-    let options = serde_yaml::options! {
+    let documents: Vec<Spanned<Inner>> = serde_yaml::from_multiple_with_options(text, options())
+        .map_err(|error| syntax_error(&error, text))?;
+    Ok(documents.into_iter().map(|document| node(document, text)).collect())
+}
+
+/// Reads all documents of a text for their values alone; empty ones are left out.
+pub(crate) fn values(text: &str) -> Result<Vec<serde_json::Value>, SyntaxError> {
+    serde_yaml::from_multiple_with_options(text, options()).map_err(|error| syntax_error(&error, text))
+}
+
+fn options() -> serde_yaml::Options {
+    serde_yaml::options! {
         budget: serde_yaml::budget! {
             max_documents: MAX_DOCUMENTS,
             max_nodes: MAX_NODES,
@@ -89,10 +100,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
         non_finite_float_policy: serde_yaml::options::NonFiniteFloatPolicy::PassThrough,
         reject_unsupported_tags: true,
         with_snippet: false,
-    };
-    let documents: Vec<Spanned<Inner>> =
-        serde_yaml::from_multiple_with_options(text, options).map_err(|error| syntax_error(&error, text))?;
-    Ok(documents.into_iter().map(|document| node(document, text)).collect())
+    }
 }
 
 /// Writes a value as one YAML document.

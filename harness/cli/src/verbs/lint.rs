@@ -4,18 +4,24 @@ use std::io::Write;
 
 use serde_json::json;
 use verdikt_model::ExitCode;
-use verdikt_scenario::Severity;
+use verdikt_scenario::{Definitions, Severity};
 
 use crate::{
     args::{Lint, ShortFormat},
-    failure::Outcome,
+    failure::{Failure, Outcome},
     files,
     ui::Ui,
 };
 
 pub(super) fn lint(args: &Lint, ui: &Ui) -> Outcome {
     let paths: Vec<_> = args.paths.iter().chain(&args.files).cloned().collect();
-    let loaded = files::load(&paths)?;
+    let loaded = if args.crds.is_empty() {
+        files::load(&paths)?
+    } else {
+        let definitions =
+            Definitions::load(&args.crds).map_err(|error| Failure::usage(format!("--crds: {error}")))?;
+        files::load_against(&paths, &definitions)?
+    };
     let count = |severity| loaded.diagnostics.iter().filter(|d| d.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let mut out = anstream::stdout().lock();

@@ -6,6 +6,7 @@
 //! ```
 
 mod checks;
+mod definition;
 mod late;
 mod names;
 mod object;

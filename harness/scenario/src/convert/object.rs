@@ -3,11 +3,13 @@
 use verdikt_model::{PolicyObject, Topology, VariableError, World, substitute_value};
 
 use super::{
+    definition,
     names::{Name, is_reserved},
     policy,
 };
 use crate::{
     clean,
+    crd::Definitions,
     decode::{Findings, FromNode, wrong_type},
     diagnostic::Finding,
     raw::RawNetworkPolicy,
@@ -25,6 +27,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) world: Option<&'a World>,
     /// The custom resource definitions that the scenario requires.
     pub(crate) crds: &'a [String],
+    /// Definitions that objects of other kinds are checked against, if any were given.
+    pub(crate) definitions: Option<&'a Definitions>,
 }
 
 /// Reads an object, with all its checks.
@@ -94,6 +98,9 @@ fn other(
         && let Some(namespace) = At::<String>::from_node(namespace, findings)
     {
         check_namespace(&namespace, &format!("the {kind}"), around.topology, findings);
+    }
+    if findings.errors() == errors {
+        definition::check(node, &value, around, findings);
     }
     (findings.errors() == errors).then_some(PolicyObject::Other(value))
 }

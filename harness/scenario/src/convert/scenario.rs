@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     clean,
+    crd::Definitions,
     decode::Findings,
     diagnostic::Finding,
     raw::{RawDiffers, RawRequires, RawScenario, RawTopologyRef},
@@ -36,6 +37,7 @@ pub(crate) fn scenario(
     raw: &RawScenario,
     file: &str,
     topologies: &Topologies,
+    definitions: Option<&Definitions>,
     findings: &mut Findings,
 ) -> Option<Converted> {
     let errors = findings.errors();
@@ -67,7 +69,7 @@ pub(crate) fn scenario(
         .iter()
         .filter_map(|r| if let Requirement::Crd(crd) = r { Some(crd.clone()) } else { None })
         .collect();
-    let around = Surroundings { topology: &topology, world: world.as_ref(), crds: &crds };
+    let around = Surroundings { topology: &topology, world: world.as_ref(), crds: &crds, definitions };
     if spec.steps.is_empty() {
         findings.push(
             Finding::error("scenario/no-steps", meta.name.span, "the scenario has no step")
