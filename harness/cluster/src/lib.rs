@@ -39,6 +39,7 @@ mod scope;
 mod services;
 mod session;
 mod settings;
+mod strict;
 mod watch;
 
 pub use access::MissingRight;

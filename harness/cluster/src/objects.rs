@@ -8,7 +8,7 @@ use std::{
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
     core::GroupVersionKind,
     discovery::{Scope as KindScope, pinned_kind},
 };
@@ -21,6 +21,7 @@ use crate::{
     error::ClusterError,
     rewrite::rewrite,
     scope::{CLUSTER_OBJECTS_ANNOTATION, Names, RUN_LABEL, Scope},
+    strict,
 };
 
 /// How often an object is replaced that somebody else changes at the same time.
@@ -100,7 +101,7 @@ impl Objects {
     }
 
     /// Creates an object, or replaces it if it is there, with its variables filled in from `world` and its names
-    /// made real. A cluster-scoped object that is there and is not the run's own is left alone, with an error.
+    /// made real. A field that the API server does not know is refused. A cluster-scoped object that is there and is not the run's own is left alone, with an error.
     ///
     /// # Errors
     /// A variable without a value, a foreign namespace, an unknown kind, or the API server's refusal.
@@ -125,9 +126,9 @@ impl Objects {
             self.note_cluster_object(&reference).await?;
         }
         let mut wanted: DynamicObject = serde_json::from_value(value).map_err(|e| bad(e.to_string()))?;
-        let params = PostParams::default();
+        let client = &self.cluster.client;
         let what = format!("create {}", describe(&reference));
-        match self.cluster.change(&what, || async { api.create(&params, &wanted).await }).await {
+        match self.cluster.change(&what, || strict::write(client, &api, None, &wanted)).await {
             Err(ClusterError::AlreadyExists { .. }) => {}
             done => return done.map(drop),
         }
@@ -141,7 +142,7 @@ impl Objects {
                 ));
             }
             wanted.metadata.resource_version = have.metadata.resource_version;
-            let replace = || async { api.replace(&reference.name, &params, &wanted).await };
+            let replace = || strict::write(client, &api, Some(&reference.name), &wanted);
             match self.cluster.change(&what, replace).await {
                 // A controller has written to it meanwhile, or this replacement was made and its answer lost.
                 Err(ClusterError::Refused { code: 409, .. }) if left > 0 => {}

@@ -7,9 +7,12 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::json;
 use tokio::{runtime::Runtime, sync::mpsc};
 use verdikt_cluster::{Cluster, Target};
-use verdikt_model::{Event, Family, Outcome, Scenario, ScenarioOutcome, ScenarioRecord, Verdict};
+use verdikt_model::{
+    Action, Event, Family, Outcome, PolicyObject, Scenario, ScenarioOutcome, ScenarioRecord, Verdict,
+};
 use verdikt_runner::{Finished, Keep, Options, RunError, Stop, run};
 use verdikt_sandbox::{Config, Profile, Sandbox, reexec};
 
@@ -25,6 +28,10 @@ fn main() -> ExitCode {
         trial("fail_fast_begins_nothing_new", fail_fast_begins_nothing_new),
         trial("a_lane_that_panics_ends_the_run_in_order", a_lane_that_panics_ends_the_run_in_order),
         trial("families_and_cells_can_be_chosen", families_and_cells_can_be_chosen),
+        trial(
+            "a_field_that_the_server_does_not_know_is_an_error",
+            a_field_that_the_server_does_not_know_is_an_error,
+        ),
         trial("external_hosts_and_nodes_take_part", external_hosts_and_nodes_take_part),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -126,6 +133,33 @@ fn unenforced_policies_fail_with_reasons(runtime: &Runtime) -> Result<()> {
                 }
             }
         }
+        nothing_is_left(&target).await?;
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+/// Without its misspelt field the policy would be a weaker one, and be measured as if it were what was written.
+fn a_field_that_the_server_does_not_know_is_an_error(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("reference").await?;
+        let mut scenario = scenarios(&["basics/default-deny-ingress"]).remove(0);
+        let step = &mut scenario.steps[0];
+        let index = step.actions.iter().position(|action| matches!(action, Action::Apply(_)));
+        let Action::Apply(object) = &mut step.actions[index.context("nothing is applied")?] else {
+            unreachable!()
+        };
+        let namespace = object.reference().namespace;
+        *object = PolicyObject::Other(json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": "misspelt", "namespace": namespace},
+            "spec": {"podSelector": {}, "ingres": [{}]},
+        }));
+        let ran = run_all(&target, vec![scenario], Options::default()).await?;
+        let record = ran.records.first().context("no record")?;
+        ensure!(record.outcome == ScenarioOutcome::Errored, "{record:?}");
+        let told = format!("{record:?}");
+        ensure!(told.contains("refuses to create NetworkPolicy") && told.contains("spec.ingres"), "{told}");
         nothing_is_left(&target).await?;
         target.sandbox.stop().await;
         Ok(())
