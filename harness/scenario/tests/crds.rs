@@ -146,7 +146,7 @@ fn what_the_definition_admits_is_good() {
     good("{action: Deny, priority: 1000, weight: 0.5, network: 10.0.0.0/8, comment: null, mode: null}");
     good("{action: Deny, port: 80}");
     good("{action: Deny, port: web, labels: {any: thing}, free: {known: true, other: {deep: [1]}}}");
-    good("{action: Deny, peers: [{name: aa, pods: p}, {name: bb, nodes: n}], when: {until: noon}}");
+    good("{action: Deny, peers: [{name: aa, pods: p}, {name: bb, nodes: m}], when: {until: noon}}");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn unknown_fields_are_found_where_they_stand() {
         &["spec.prioritty: there is no field", "did you mean `priority`?"],
     );
     bad(
-        "{action: Allow, peers: [{name: aa, pods: p}, {name: bb, nodes: n, }], whenn: {}}",
+        "{action: Allow, peers: [{name: aa, pods: p}, {name: bb, nodes: m}], whenn: {}}",
         "whenn",
         &["did you mean `when`?"],
     );
@@ -199,14 +199,10 @@ fn sizes() {
     bad("{action: Allow, peers: []}", "[]", &["too few items: at least 1"]);
     bad("{action: Allow, networks: [1.1.1.1/1, 1.1.1.1/2, 1.1.1.1/3]}", "1.1.1.1/1", &["at most 2, found 3"]);
     bad("{action: Allow, networks: [1.1.1.1/1, 1.1.1.1/1]}", "1.1.1.1/1]", &["there already, at place 0"]);
-    bad(
-        "{action: Allow, networks: [100.100.100.100/100]}",
-        "100.",
-        &["at most 18 characters", "does not match"][..1].as_ref(),
-    );
+    bad("{action: Allow, networks: [100.100.100.1000/10]}", "100.", &["at most 18 characters, not 19"]);
     bad("{action: Allow, peers: [{name: a, pods: p}]}", "a,", &["at least 2 characters"]);
     bad(
-        "{action: Allow, peers: [{name: aa, pods: p}, {name: aa, nodes: n}]}",
+        "{action: Allow, peers: [{name: aa, pods: p}, {name: aa, nodes: m}]}",
         "name: aa, nodes",
         &["spec.peers[1]: the item is there already", "items differ in name"],
     );
@@ -217,7 +213,7 @@ fn fields_that_must_and_must_not_stand_together() {
     bad("{priority: 1}", "priority", &["the field `action` is missing"]);
     bad("{action: Allow, peers: [{name: aa}]}", "name", &["one of the fields pods, nodes must be there"]);
     bad(
-        "{action: Allow, peers: [{pods: p, nodes: n}]}",
+        "{action: Allow, peers: [{pods: p, nodes: m}]}",
         "pods",
         &["only one of the fields pods, nodes may be there"],
     );

@@ -3,6 +3,8 @@
 //! What an API server checks when it is asked for strict validation: the structural schema, unknown fields, scope and
 //! served versions. Rules in CEL (`x-kubernetes-validations`) and webhooks are left to a real one.
 
+#[cfg(test)]
+mod agreement;
 mod combine;
 mod defaults;
 mod definitions;
