@@ -229,6 +229,45 @@ fn a_missing_file_and_a_bad_flag() {
 }
 
 #[test]
+fn an_object_against_its_definition() {
+    let folder = tempfile::tempdir().unwrap();
+    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.com}\n\
+               spec:\n  group: example.com\n  names: {kind: Widget}\n  scope: Namespaced\n  versions:\n  - name: v1\n    \
+               served: true\n    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, \
+               properties: {action: {type: string, enum: [Allow, Deny]}}}}}}\n";
+    let crd = file(folder.path(), "crd.yaml", crd);
+    let other = file(folder.path(), "other.yaml", "apiVersion: v1\nkind: ConfigMap\n");
+    let widget = |spec: &str| {
+        let object = format!(
+            "- {{apiVersion: example.com/v1, kind: Widget, metadata: {{name: w, namespace: x}}, spec: {spec}}}\n        \
+             - apiVersion: networking"
+        );
+        let text = scenario("- apiVersion: networking", &object)
+            .replace("  topology:", "  requires: {crd: widgets.example.com}\n  topology:");
+        file(folder.path(), "s.yaml", &text).to_str().unwrap().to_owned()
+    };
+    let lint = |path: &str, crds: &std::path::Path| run(&["lint", path, "--crds", crds.to_str().unwrap()]);
+
+    let wrong = widget("{acton: Allow}");
+    let said = lint(&wrong, &crd);
+    assert_eq!(said.code, 1, "{}\n{}", said.stdout, said.stderr);
+    for word in ["scenario/against-crd", "s.yaml:18:", "spec.acton", "did you mean `action`?"] {
+        assert!(said.stdout.contains(word), "no `{word}` in:\n{}", said.stdout);
+    }
+    assert_eq!(run(&["lint", &wrong]).code, 0, "without definitions there is nothing to check against");
+    assert_eq!(lint(&widget("{action: Deny}"), &crd).code, 0);
+
+    let said = lint(&wrong, &other);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("--crds") && said.stderr.contains("no CustomResourceDefinition"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(lint(&wrong, &folder.path().join("nothing")).code, 2);
+}
+
+#[test]
 fn lint_finds_and_exits_1() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "s.yaml", &scenario(INGRESS, "ingress: [{ports: [{port: 70000}]}]"));
