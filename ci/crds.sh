@@ -30,7 +30,7 @@ say "definitions"
 for kind in ciliumnetworkpolicies ciliumclusterwidenetworkpolicies; do
   definition "all/$kind.yaml" cilium/cilium "v$CILIUM" "pkg/k8s/apis/cilium.io/client/crds/v2/$kind.yaml"
 done
-# One by one: Calico's manifest also holds a ClusterNetworkPolicy of the Network Policy API, which differs from that project's.
+# One by one: Calico's manifest also holds a ClusterNetworkPolicy, which differs from the Network Policy API's own.
 for kind in globalnetworkpolicies networkpolicies tiers; do
   definition "all/calico-$kind.yaml" projectcalico/calico "$CALICO" \
     "libcalico-go/config/crd/crd.projectcalico.org_$kind.yaml"
