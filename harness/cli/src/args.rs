@@ -16,7 +16,8 @@ use verdikt_sandbox::Profile;
 use verdikt_scenario::{LabelSelector, Partition};
 
 use crate::values::{
-    deadline, duration, format, host_port, key_value, namespace_prefix, namespaced, profile, run_id,
+    dataplane, deadline, duration, format, host_port, key_value, namespace_prefix, namespaced, profile,
+    run_id,
 };
 
 pub(crate) use self::image::{Agents, Image, ImageVerb, Push};
@@ -167,6 +168,10 @@ pub(crate) struct Run {
     /// the sandbox, which enforces within milliseconds.
     #[arg(long, value_name = "DUR", help_heading = "Probing", env = "VERDIKT_SETTLE", value_parser = duration)]
     pub(crate) settle: Option<Duration>,
+    /// What enforces policies in a real cluster, as `verdikt doctor` names it (cilium, calico, …), where it cannot be told
+    /// from the API; scenarios that need another one are skipped.
+    #[arg(long, value_name = "NAME", help_heading = "Probing", env = "VERDIKT_DATAPLANE", value_parser = dataplane)]
+    pub(crate) dataplane: Option<String>,
     /// A host outside a real cluster on which `verdikt-probe serve --tcp PORT` runs: the first stands for `external`, a second
     /// one for `external/2`; naming one again adds a port. Without it, cells with external hosts are skipped. The sandbox has
     /// its own.

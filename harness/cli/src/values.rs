@@ -28,6 +28,16 @@ pub(crate) fn namespaced(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A dataplane's name.
+pub(crate) fn dataplane(text: &str) -> Result<String, String> {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !text.is_empty() && text.len() <= 40 && text.chars().all(word) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a name in lower-case letters, digits and `-`, such as cilium or kube-router".into())
+    }
+}
+
 /// `HOST:PORT`, with an IPv6 address in brackets.
 pub(crate) fn host_port(text: &str) -> Result<(String, u16), String> {
     let bad = || "expected HOST:PORT, an IPv6 address in brackets".to_owned();

@@ -90,6 +90,9 @@ impl fmt::Display for Level {
 pub enum Requirement {
     /// A custom resource definition, by full name: `ciliumnetworkpolicies.cilium.io`.
     Crd(String),
+    /// What enforces policies, by the name that the environment of a record has for it: `cilium`. A custom resource
+    /// definition alone may be what an earlier one has left.
+    Dataplane(String),
     /// SCTP sockets in the nodes' kernels.
     Sctp,
     /// Both IP families.

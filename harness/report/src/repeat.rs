@@ -34,10 +34,11 @@ pub fn repeat_command(scenario: &ScenarioRecord, matrix: &Matrix, row: &Row, tar
 /// what [`repeat_command`] needs when only the record is at hand.
 pub fn target_flags(command: &[String]) -> Vec<String> {
     const ALONE: [&str; 2] = ["--in-cluster", "--allow-cluster-scoped"];
-    const WITH_VALUE: [&str; 13] = [
+    const WITH_VALUE: [&str; 14] = [
         "-f",
         "--filename",
         "--context",
+        "--dataplane",
         "--external",
         "--kubeconfig",
         "--namespace-prefix",

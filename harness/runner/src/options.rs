@@ -48,6 +48,8 @@ pub struct Options {
     pub resumed: Option<Resumed>,
     /// Whether one deny-all must deny before the first scenario runs.
     pub check_enforcement: bool,
+    /// What enforces policies, where the user says it.
+    pub dataplane: Option<String>,
     /// Hosts outside a real cluster on which `verdikt-probe serve` runs: `external`, `external/2`.
     pub external: Vec<ExternalHost>,
     /// The cluster's DNS domain, with which Service names are made.
@@ -105,6 +107,7 @@ impl Default for Options {
             partition: None,
             resumed: None,
             check_enforcement: false,
+            dataplane: None,
             external: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),
         }

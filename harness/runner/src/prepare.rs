@@ -64,6 +64,15 @@ async fn look(
                 };
                 (!there).then(|| format!("this cluster has no custom resource definition {name}"))
             }
+            Requirement::Dataplane(name) => {
+                let found = facts.environment.dataplane.name.as_str();
+                (found != name).then(|| match found {
+                    "" | "unknown" => {
+                        format!("needs {name}, and what enforces policies here could not be told; --dataplane says it")
+                    }
+                    found => format!("needs {name}, and this cluster has {found}"),
+                })
+            }
             Requirement::DualStack => {
                 let cluster = facts.environment.ip_families.len();
                 let probed = facts.families.len();

@@ -8,7 +8,7 @@ use tokio::{
 };
 use verdikt_cluster::{ClusterError, First};
 use verdikt_model::{
-    Action, Cell, CellMatcher, EndpointId, EndpointName, Expectation, Matrix, Outcome, PodChange,
+    Action, Cell, CellMatcher, EndpointId, EndpointName, Expectation, Level, Matrix, Outcome, PodChange,
     Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, World,
 };
 use verdikt_oracle::{Oracle, plan};
@@ -49,7 +49,10 @@ impl Setting<'_> {
         } else {
             match self.steps(lane, scenario, &mut record.steps).await {
                 Ok(()) => (record.outcome, record.reason) = outcome(&record.steps),
-                Err(why) => {
+                Err(End::Refused(why)) => {
+                    (record.outcome, record.reason) = (ScenarioOutcome::Skipped, Some(why))
+                }
+                Err(End::Broken(why)) => {
                     // What the steps before it proved stays proved.
                     let (so_far, _) = outcome(&record.steps);
                     let failed = so_far == ScenarioOutcome::Failed;
@@ -67,7 +70,7 @@ impl Setting<'_> {
         lane: &mut Lane,
         scenario: &Scenario,
         records: &mut Vec<StepRecord>,
-    ) -> Result<(), String> {
+    ) -> Result<(), End> {
         let mut world = lane.world.clone();
         let names =
             Arc::new(world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>());
@@ -101,7 +104,11 @@ impl Setting<'_> {
                 if let Err(error) = acted {
                     // Perhaps it was done all the same, or will be: too late for this scenario, and amid the next.
                     lane.give_up();
-                    return Err(format!("step {}: {error}", step.name));
+                    let why = format!("step {}: {error}", step.name);
+                    // What is open may be refused, too.
+                    let open = scenario.level == Level::ImplementationDefined;
+                    let refused = open && matches!(error, ClusterError::Refused { code: 422, .. });
+                    return Err(if refused { End::Refused(why) } else { End::Broken(why) });
                 }
                 accepted = Instant::now();
                 world.apply(action).map_err(|e| format!("step {}: {e}", step.name))?;
@@ -137,7 +144,7 @@ impl Setting<'_> {
             records.push(record);
             if let Some((id, loss)) = lost.iter().next() {
                 lane.give_up();
-                return Err(format!("step {}: {} {loss}", step.name, world.name(*id)));
+                return Err(format!("step {}: {} {loss}", step.name, world.name(*id)).into());
             }
         }
         Ok(())
@@ -315,6 +322,20 @@ fn is_telling(before: &World, rows: &[Row]) -> bool {
         .any(|row| definite(row.expected).is_some_and(|now| definite(oracle.expect(&row.cell)) == Some(!now)))
 }
 
+/// Why a scenario did not go to its end.
+enum End {
+    /// Something could not be done or measured.
+    Broken(String),
+    /// The API server does not take an object, which the specification leaves open.
+    Refused(String),
+}
+
+impl From<String> for End {
+    fn from(why: String) -> Self {
+        Self::Broken(why)
+    }
+}
+
 /// Why a scenario is skipped in this lane; what can be known without one is checked before.
 async fn unmet(lane: &Lane, scenario: &Scenario) -> Option<String> {
     for requirement in &scenario.requires {
@@ -331,7 +352,11 @@ async fn unmet(lane: &Lane, scenario: &Scenario) -> Option<String> {
                 }
             }
             // Looked at before there was a lane.
-            Requirement::Crd(_) | Requirement::DualStack | Requirement::Nodes(_) | Requirement::External => {}
+            Requirement::Crd(_)
+            | Requirement::Dataplane(_)
+            | Requirement::DualStack
+            | Requirement::Nodes(_)
+            | Requirement::External => {}
         }
     }
     None

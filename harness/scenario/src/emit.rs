@@ -128,6 +128,7 @@ fn requires(requires: &[Requirement]) -> Tree {
     for requirement in requires {
         map = match requirement {
             Requirement::Crd(_) => map,
+            Requirement::Dataplane(name) => map.put("dataplane", text(name)),
             Requirement::Sctp => map.put("sctp", Tree::Bool(true)),
             Requirement::DualStack => map.put("dualStack", Tree::Bool(true)),
             Requirement::Nodes(nodes) => map.put("nodes", number(*nodes)),

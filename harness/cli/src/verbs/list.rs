@@ -59,6 +59,7 @@ fn entry(scenario: Scenario) -> ListEntry {
 fn words(requirement: &Requirement) -> String {
     match requirement {
         Requirement::Crd(crd) => crd.clone(),
+        Requirement::Dataplane(name) => name.clone(),
         Requirement::Sctp => "SCTP".to_owned(),
         Requirement::DualStack => "both IP families".to_owned(),
         Requirement::External => "a host outside the cluster".to_owned(),

@@ -152,6 +152,7 @@ fn options(args: &Run) -> Options {
             Keep::OnFailure => verdikt_runner::Keep::OnFailure,
             Keep::Always => verdikt_runner::Keep::Always,
         },
+        dataplane: args.dataplane.clone().filter(|_| args.target.is_real()),
         families: args.families.clone(),
         cells: args.cells.clone(),
         // The sandbox says itself what it enforces.

@@ -188,6 +188,10 @@ fn requires(raw: &RawRequires, findings: &mut Findings) -> Vec<Requirement> {
         }
         out.push(Requirement::Crd(crd.value.clone()));
     }
+    if let Some(name) = &raw.dataplane {
+        Name::Object.check(name, findings);
+        out.push(Requirement::Dataplane(name.value.clone()));
+    }
     let set = |flag: &Option<At<bool>>| flag.as_ref().is_some_and(|at| at.value);
     if set(&raw.sctp) {
         out.push(Requirement::Sctp);

@@ -104,6 +104,8 @@ raw_struct! {
         /// Custom resource definitions by full name, one or a list: ciliumnetworkpolicies.cilium.io.
         #[schemars(default)]
         crd: OneOrMany = "crd",
+        /// What enforces policies: cilium, calico, antrea, …, as `verdikt doctor` names it.
+        dataplane: Option<At<String>> = "dataplane",
         /// SCTP sockets in the nodes' kernels.
         sctp: Option<At<bool>> = "sctp",
         /// Both IP families.

@@ -1,6 +1,6 @@
 //! What the server tells of its profile, and tells the dataplane for it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::fake::{Lab, pod};
 
