@@ -39,7 +39,6 @@ impl Facts {
         deploy: DeployOptions,
         external_serve: Serve,
         service_cidrs: Vec<IpNet>,
-        given: Vec<ExternalHost>,
     ) -> Self {
         Self {
             cluster: cluster.clone(),
@@ -51,7 +50,7 @@ impl Facts {
             deploy,
             external_serve,
             service_cidrs,
-            given,
+            given: Vec::new(),
             dns: OnceCell::new(),
             external: OnceCell::new(),
             hosts: Mutex::new(false),

@@ -202,16 +202,8 @@ async fn facts(
         plane.evidence.push(format!("--dataplane says {name}; found was {found}"));
     }
     let have = environment.ip_families.clone();
-    let mut facts = Facts::new(
-        cluster,
-        scope,
-        environment,
-        nodes,
-        deploy,
-        external_serve,
-        service_cidrs,
-        options.external.clone(),
-    );
+    let mut facts = Facts::new(cluster, scope, environment, nodes, deploy, external_serve, service_cidrs);
+    facts.given.clone_from(&options.external);
     if !options.families.is_empty() {
         if let Some(family) = options.families.iter().find(|family| !have.contains(family)) {
             return Err(RunError::Family { family: *family, have });

@@ -28,6 +28,9 @@ pub(crate) use self::{
 };
 use crate::{live::Gaps, target::Targets};
 
+/// Cells by their source.
+type BySource = Vec<(EndpointId, Vec<Cell>)>;
+
 /// What checks need of a lane at one moment.
 pub(crate) struct Checking<'a> {
     pub(crate) level: Level,
@@ -162,8 +165,8 @@ impl<'a> Checking<'a> {
     }
 
     /// The cells of a check by source, without those that cannot be measured here; and the readings of those.
-    fn by_source(&self, check: &Check) -> (Vec<(EndpointId, Vec<Cell>)>, Vec<(Cell, Reading)>) {
-        let (mut sources, mut gaps): (Vec<(EndpointId, Vec<Cell>)>, _) = (Vec::new(), Vec::new());
+    fn by_source(&self, check: &Check) -> (BySource, Vec<(Cell, Reading)>) {
+        let (mut sources, mut gaps): (BySource, _) = (Vec::new(), Vec::new());
         for cell in self.cells(check) {
             if self.gaps.reason(&cell).is_some() {
                 gaps.push((cell, Reading::default()));
