@@ -37,7 +37,7 @@ fn seen(check: &CheckRecord) -> String {
         None => "not measured".to_owned(),
         Some(Seen::Survived) => "survived".to_owned(),
         Some(Seen::Cut) => format!("cut after{after}"),
-        Some(Seen::Closed) => "closed from the first instruction on".to_owned(),
+        Some(Seen::Closed) => "closed from the first moment on".to_owned(),
         Some(Seen::Opened) => format!("open from{after} on"),
         Some(Seen::Window) => format!("open until{after}"),
         Some(Seen::Changed) => format!("in force after{after}"),
@@ -95,7 +95,7 @@ fn figure(step: &str, kind: CheckWord, seen: Seen, mut times: Vec<u64>) -> Strin
     match seen {
         Seen::Survived => format!("{step}: {held} survived"),
         Seen::Cut => format!("{step}: {held} cut after {spread}"),
-        Seen::Closed => format!("{step}: {held} closed from the first instruction on"),
+        Seen::Closed => format!("{step}: {held} closed from the first moment on"),
         Seen::Opened => format!("{step}: {held} open from {spread} on"),
         Seen::Window => format!("{step}: {held} open at first, until {spread}"),
         _ => format!("{step}: in force after {spread}, {}", text::count(n, "sample")),

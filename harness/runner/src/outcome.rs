@@ -102,7 +102,13 @@ pub(crate) fn reasons(
         match row.outcome {
             Outcome::Fail | Outcome::Flaky => {
                 let oracle = oracle.get_or_insert_with(|| Oracle::new(world));
-                parts.extend(oracle.explain(&row.cell).reasons);
+                let explained = oracle.explain(&row.cell).reasons;
+                if world.foreign {
+                    let alone = explained.join("; ");
+                    parts.push(format!("expected by hand; the NetworkPolicies alone: {alone}"));
+                } else {
+                    parts.extend(explained);
+                }
                 parts.extend(detail.map(|detail| format!("seen: {detail}")));
             }
             Outcome::Error => parts.push(detail.unwrap_or("it was not probed").to_owned()),

@@ -101,8 +101,7 @@ pub(super) fn first(report: &TaskReport) -> Reading {
     } else {
         let count: u32 = report.runs.iter().filter(|run| allowed(run)).map(|run| run.count).sum();
         let from = since(opened.first_us).unwrap_or_default() / 1000;
-        let detail =
-            format!("{count} attempts got through, the first {from} ms after the pod's first instruction");
+        let detail = format!("{count} attempts got through, the first after {from} ms");
         Reading::new(Seen::Window, since(last.last_us)).because(Some(detail))
     }
 }
