@@ -55,12 +55,14 @@ impl Lane {
             PodChange::Complete => {
                 let agent = self.agents[usize::from(id.0)].clone();
                 let agent = agent.ok_or_else(|| ClusterError::Object(format!("{name} is not there")))?;
-                agent
-                    .finish()
-                    .await
-                    .map_err(|cause| ClusterError::Session { pod: name.to_string(), cause })?;
+                // The servers take their container along, and so the session, perhaps before its answer.
+                let asked = agent.finish().await;
                 self.leave(id).await;
-                facts.cluster.wait_completed(&self.deployment, (namespace, pod)).await
+                let completed = facts.cluster.wait_completed(&self.deployment, (namespace, pod)).await;
+                completed.map_err(|error| match asked {
+                    Ok(()) => error,
+                    Err(cause) => ClusterError::Session { pod: name.to_string(), cause },
+                })
             }
         }
     }
