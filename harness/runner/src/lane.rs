@@ -118,6 +118,11 @@ impl Lane {
         !self.broken
     }
 
+    /// Whether an endpoint is a pod that was not there at first.
+    pub(crate) fn came_later(&self, id: EndpointId) -> bool {
+        self.world.pod(id).is_some_and(|pod| !pod.is_there())
+    }
+
     /// Takes it out of use: its network or one of its pods is broken.
     pub(crate) const fn give_up(&mut self) {
         self.broken = true;

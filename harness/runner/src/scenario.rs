@@ -203,7 +203,12 @@ impl Setting<'_> {
                 prober: &prober,
                 cells: &step_cells,
                 rows: &mut matrix.rows,
-                resolved_before: &|cell| resolved.binary_search(cell).is_ok(),
+                // A pod that came later has asked nothing before the first policy, but others have.
+                resolved_before: &|cell| {
+                    resolved.binary_search(cell).is_ok()
+                        || lane.came_later(cell.from)
+                            && resolved.iter().any(|have| (have.to, have.via) == (cell.to, cell.via))
+                },
                 limits: Limits {
                     deadline,
                     settle: self.options.settle,

@@ -77,7 +77,7 @@ pub(crate) fn scenario(
         );
     }
     let repeat = repeat(spec.repeat.as_ref(), findings);
-    let (steps, rules) = steps::steps(&spec.steps, meta.name.span, &around, findings);
+    let (steps, rules) = steps::steps(&spec.steps, meta.name.span, repeat, &around, findings);
     if findings.errors() > errors {
         return None;
     }

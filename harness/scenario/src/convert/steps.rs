@@ -37,6 +37,7 @@ const MOST_REPLACEMENTS: usize = 1000;
 pub(crate) fn steps(
     raw: &[RawStep],
     at: Span,
+    repeat: u16,
     around: &Surroundings<'_>,
     findings: &mut Findings,
 ) -> (Vec<Step>, Vec<StepSpans>) {
@@ -121,6 +122,17 @@ pub(crate) fn steps(
         steps.push(Step { name, actions, checks, expect });
         rules.push(StepSpans { rules: spans, checks: places });
     }
+    let otherwise = pods.left_otherwise(around.topology);
+    if let (true, Some(first)) = (repeat > 1, otherwise.first()) {
+        findings.push(
+            Finding::error(
+                "scenario/pod-not-there",
+                at,
+                format!("with `repeat` the steps must leave `{first}` as they found it"),
+            )
+            .help("a late pod must be gone at the end (`remove`), any other must still be there"),
+        );
+    }
     (steps, rules)
 }
 
@@ -160,6 +172,17 @@ enum Presence {
 }
 
 impl Pods {
+    /// The pods that the steps leave otherwise than they found them, and so cannot be repeated.
+    fn left_otherwise(&self, topology: &Topology) -> Vec<String> {
+        let back = |now: Presence, late: bool| match now {
+            Presence::There => !late,
+            Presence::NotYet | Presence::Gone => late,
+            Presence::Terminating => false,
+        };
+        let named = topology.pods().map(|(ns, pod, spec)| (format!("{ns}/{pod}"), spec.late));
+        named.filter(|(name, late)| !back(self.0[name], *late)).map(|(name, _)| name).collect()
+    }
+
     fn new(topology: &Topology) -> Self {
         let of = |late| if late { Presence::NotYet } else { Presence::There };
         Self(topology.pods().map(|(ns, pod, spec)| (format!("{ns}/{pod}"), of(spec.late))).collect())
@@ -179,7 +202,13 @@ impl Pods {
             };
             let spec = &topology.namespaces[&namespace].pods[&pod];
             let have = self.0[&name.value];
+            let of = spec.address_of.as_ref().map(|of| self.0.get(&of.to_string()).copied());
             let (fits, then, must) = match change {
+                PodChange::Start if of.is_some_and(|of| of != Some(Presence::Gone)) => (
+                    false,
+                    Presence::There,
+                    "the pod whose address it is to have (`addressOf`) has not ended yet: complete or remove it before",
+                ),
                 PodChange::Start => (
                     spec.late && matches!(have, Presence::NotYet | Presence::Gone),
                     Presence::There,
@@ -196,7 +225,7 @@ impl Pods {
                 PodChange::Remove => (
                     matches!(have, Presence::There | Presence::Terminating),
                     Presence::Gone,
-                    "only a pod that is there can be removed",
+                    "only a pod that runs can be removed",
                 ),
             };
             if fits {
