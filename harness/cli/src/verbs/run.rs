@@ -168,7 +168,7 @@ fn options(args: &Run) -> Options {
 
 /// Probing waits more than it works, so a few lanes for each processor.
 fn default_lanes() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).saturating_mul(3).clamp(2, 8)
+    std::thread::available_parallelism().map_or(2, usize::from).saturating_mul(4).clamp(2, 8)
 }
 
 /// The command line as text; what is no UTF-8 in it is replaced.
