@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client,
-    api::{AttachParams, AttachedProcess, DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -27,8 +27,6 @@ pub(crate) enum Harm {
     Killed,
     /// Somebody deletes it and makes another with its name.
     Replaced,
-    /// Its process is killed, and somebody else answers under its address; the API knows nothing of it.
-    Usurped,
 }
 
 impl Harm {
@@ -41,22 +39,15 @@ impl Harm {
             (1, Some(Self::Evicted)),
             (1, Some(Self::Killed)),
             (1, Some(Self::Replaced)),
-            (1, Some(Self::Usurped)),
         ];
         let harm = dice.weighed(&all)?;
         Some((harm, Duration::from_millis(dice.below(3500))))
     }
 
     /// Does it to one of the pods that run in namespaces that begin with `prefix`; tells whether there was one.
-    /// Whoever answers in a pod's place does so as long as what is given back lives.
-    pub(crate) async fn come(
-        self,
-        client: &Client,
-        prefix: &str,
-        seed: u64,
-    ) -> (bool, Option<AttachedProcess>) {
+    pub(crate) async fn come(self, client: &Client, prefix: &str, seed: u64) -> bool {
         let victim = tokio::time::timeout(Duration::from_secs(10), victim(client, prefix, seed)).await;
-        let Ok(Some(pod)) = victim else { return (false, None) };
+        let Ok(Some(pod)) = victim else { return false };
         let (namespace, name) = (
             pod.metadata.namespace.clone().unwrap_or_default(),
             pod.metadata.name.clone().unwrap_or_default(),
@@ -64,12 +55,11 @@ impl Harm {
         let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
         // The run may end at any moment, and its pods with it: what fails here has nobody to harm any more.
         match self {
-            Self::Deleted => (api.delete(&name, &now()).await.is_ok(), None),
+            Self::Deleted => api.delete(&name, &now()).await.is_ok(),
             // Its status says so before its process has ended: a kubelet that is in a hurry.
-            Self::Evicted => (set_phase(&api, &name, "Failed", "Evicted").await, None),
-            Self::Killed => (kill_process(&namespace, &name), None),
-            Self::Replaced => (replace(&api, pod, &name).await, None),
-            Self::Usurped => usurp(&api, &namespace, &name).await,
+            Self::Evicted => set_phase(&api, &name, "Failed", "Evicted").await,
+            Self::Killed => kill_process(&namespace, &name),
+            Self::Replaced => replace(&api, pod, &name).await,
         }
     }
 }
@@ -140,27 +130,4 @@ async fn replace(api: &Api<Pod>, pod: Pod, name: &str) -> bool {
         sleep(Duration::from_millis(5)).await;
     }
     false
-}
-
-async fn usurp(api: &Api<Pod>, namespace: &str, name: &str) -> (bool, Option<AttachedProcess>) {
-    if !kill_process(namespace, name) {
-        return (false, None);
-    }
-    // The API is made to forget that the pod has ended.
-    let limit = Instant::now() + Duration::from_secs(5);
-    loop {
-        let pod = api.get(name).await.ok().and_then(|pod| pod.status?.phase);
-        match pod.as_deref() {
-            Some("Failed") => break,
-            Some(_) if Instant::now() < limit => sleep(Duration::from_millis(5)).await,
-            _ => return (false, None),
-        }
-    }
-    if !set_phase(api, name, "Running", "").await {
-        return (false, None);
-    }
-    let params = AttachParams::default().stdin(true).stdout(true).stderr(false);
-    let command = ["verdikt-probe", "serve", "--identity", "somebody/else", "--tcp", "80,81", "--udp", "80"];
-    let process = api.exec(name, command, &params).await.ok();
-    (process.is_some(), process)
 }

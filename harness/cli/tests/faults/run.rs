@@ -81,11 +81,9 @@ impl Lab {
             let (lab, prefix) = (Arc::clone(self), prefix.clone());
             tokio::spawn(async move {
                 sleep(after).await;
-                let (came, usurper) = harm.come(&lab.client, &prefix, seed).await;
-                if came {
+                if harm.come(&lab.client, &prefix, seed).await {
                     lab.counts.add(&format!("{harm:?}"));
                 }
-                usurper
             })
         });
         let through = connect(&proxy.url(), &self.token).await;
