@@ -20,6 +20,7 @@ mod record;
 mod scenario;
 mod selector;
 mod space;
+mod topic;
 mod topology;
 mod vars;
 mod verdict;
@@ -34,8 +35,8 @@ pub use matrix::{Matrix, Row};
 pub use net::{Family, ParseWordError, PortProtocol, Protocol, Via};
 pub use pattern::{CellMatcher, CellPattern, ParsePatternError};
 pub use record::{
-    CellCounts, CellRecord, Dataplane, Enforced, Enforcement, Environment, Record, RunInfo, SCHEMA,
-    ScenarioCounts, ScenarioRecord, StepRecord, Summary,
+    CellCounts, CellRecord, ChangeRecord, Dataplane, Enforced, Enforcement, Environment, Record, RunInfo,
+    SCHEMA, ScenarioCounts, ScenarioRecord, StepRecord, Summary,
 };
 pub use scenario::{
     Action, Differs, Expect, ExpectRule, Level, ObjectRef, PodChange, PolicyObject, Requirement, Scenario,
@@ -43,6 +44,7 @@ pub use scenario::{
 };
 pub use selector::{is_empty_selector, selector_matches};
 pub use space::{cells, check_cells};
+pub use topic::{EVIDENCE, Evidence, Topic, Topics, evidence};
 pub use topology::{
     ExtraEndpoint, METADATA_NAME, NamespaceSpec, Placement, PodSpec, Serve, ServiceKind, ServicePortSpec,
     ServiceSpec, TargetPort, Topology,

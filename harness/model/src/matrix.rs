@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq}
 use crate::{
     cell::{Cell, EndpointId},
     record::CellRecord,
+    topic::Topics,
     verdict::{Expectation, Outcome, SeenAs, Verdict},
 };
 
@@ -30,6 +31,8 @@ pub struct Row {
     pub rtt_us: u32,
     /// The source address that the server saw, where it was not the client's own.
     pub seen_as: Option<SeenAs>,
+    /// What the verdict turns on, where dataplanes are known to differ.
+    pub topics: Topics,
 }
 
 /// The cells of one step. Serialises as a list of [`CellRecord`].
@@ -74,6 +77,7 @@ impl Serialize for Matrix {
                 attempts: row.attempts,
                 rtt_us: (row.rtt_us > 0).then_some(row.rtt_us),
                 seen_as: row.seen_as,
+                topics: row.topics,
                 reason: reason.map(Into::into),
             })?;
         }
@@ -113,6 +117,7 @@ impl<'de> Deserialize<'de> for Matrix {
                 attempts: cell.attempts,
                 rtt_us: cell.rtt_us.unwrap_or_default(),
                 seen_as: cell.seen_as,
+                topics: cell.topics,
             });
             if let Some(reason) = cell.reason {
                 reasons.insert(index as u32, reason.into_owned());

@@ -9,7 +9,8 @@ use crate::{
     check::CheckRecord,
     matrix::Matrix,
     net::{Family, Protocol, Via},
-    scenario::Level,
+    scenario::{Differs, Level},
+    topic::Topics,
     verdict::{Expectation, Outcome, ScenarioOutcome, SeenAs, Verdict},
 };
 
@@ -199,6 +200,15 @@ pub struct ScenarioRecord {
     pub labels: std::collections::BTreeMap<String, String>,
     /// Statements that it tests.
     pub clauses: Vec<String>,
+    /// What it is about, in one sentence.
+    #[serde(default)]
+    pub summary: String,
+    /// Links for the reader.
+    #[serde(default)]
+    pub references: Vec<String>,
+    /// What is documented of single dataplanes.
+    #[serde(default)]
+    pub differs: Vec<Differs>,
     /// Digest of what was to be done: topology, steps and expectations, as this version of verdikt reads them.
     #[serde(default)]
     pub digest: String,
@@ -218,6 +228,10 @@ pub struct ScenarioRecord {
 pub struct StepRecord {
     /// Name.
     pub name: String,
+    /// What was changed, in order. Older records of v1 do not have it.
+    #[serde(default)]
+    #[schemars(required)]
+    pub changes: Vec<ChangeRecord>,
     /// From the API's acceptance of the step until every cell was as expected, in milliseconds; null when
     /// that did not happen.
     pub settle_ms: Option<u64>,
@@ -230,6 +244,16 @@ pub struct StepRecord {
     /// What was measured besides cells.
     #[serde(default)]
     pub checks: Vec<CheckRecord>,
+}
+
+/// One change of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeRecord {
+    /// What was done to what: `apply NetworkPolicy x/p`, `label pod x/a role=web`.
+    pub what: String,
+    /// The object that was applied, with logical names and `${…}` variables; null for any other change.
+    pub object: Option<serde_json::Value>,
 }
 
 const fn first() -> u16 {
@@ -267,6 +291,9 @@ pub struct CellRecord<'a> {
     /// The source address that the server saw, where it was not the client's own; otherwise null or missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_as: Option<SeenAs>,
+    /// What the verdict turns on, where dataplanes are known to differ; missing where there is nothing of the kind.
+    #[serde(default, skip_serializing_if = "Topics::is_empty")]
+    pub topics: Topics,
     /// Why, for every cell that is not a plain pass; otherwise null.
     #[serde(borrow)]
     pub reason: Option<Cow<'a, str>>,

@@ -53,7 +53,8 @@ impl Scenario {
 }
 
 /// What is known of a dataplane.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Differs {
     /// Which, as in `Cilium` or `Calico (eBPF)`.
     pub dataplane: String,

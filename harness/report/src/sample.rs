@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use verdikt_model::{
     Cell, Dataplane, EndpointId, Environment, Event, Expectation, Family, Level, Matrix, Outcome, Protocol,
-    Record, Row, RunInfo, SCHEMA, ScenarioOutcome, ScenarioRecord, StepRecord, Summary, Verdict, Via,
+    Record, Row, RunInfo, SCHEMA, ScenarioOutcome, ScenarioRecord, StepRecord, Summary, Topics, Verdict, Via,
 };
 
 /// All pairs of `namespaces` × `pods` over both families; `judge` says what is expected and observed.
@@ -41,6 +41,7 @@ pub(crate) fn matrix(
                         attempts,
                         rtt_us,
                         seen_as: None,
+                        topics: Topics::default(),
                     });
                 }
             }
@@ -60,6 +61,9 @@ fn scenario(
         level: Level::Core,
         labels: [("feature".to_owned(), "selectors".to_owned())].into(),
         clauses: vec!["N18".into(), "N19".into()],
+        summary: String::new(),
+        references: Vec::new(),
+        differs: Vec::new(),
         digest: "9c1f0e55a7b3d2e4".into(),
         outcome,
         reason: None,
@@ -73,8 +77,14 @@ pub(crate) fn passed() -> ScenarioRecord {
     let cells = matrix(&["x", "y", "z"], &["a", "b", "c"], &[(80, Protocol::Tcp)], |_, _, _| {
         (Expectation::Allow, Verdict::Allowed)
     });
-    let step =
-        StepRecord { name: "no-policy".into(), settle_ms: Some(12), pass: 1, checks: Vec::new(), cells };
+    let step = StepRecord {
+        name: "no-policy".into(),
+        changes: Vec::new(),
+        settle_ms: Some(12),
+        pass: 1,
+        checks: Vec::new(),
+        cells,
+    };
     scenario("isolation/no-policy-allows-all", ScenarioOutcome::Passed, 413, vec![step])
 }
 
@@ -105,8 +115,22 @@ pub(crate) fn failed() -> ScenarioRecord {
         ScenarioOutcome::Failed,
         15_631,
         vec![
-            StepRecord { name: "and".into(), settle_ms: None, pass: 1, checks: Vec::new(), cells },
-            StepRecord { name: "or".into(), settle_ms: Some(34), pass: 1, checks: Vec::new(), cells: good },
+            StepRecord {
+                name: "and".into(),
+                changes: Vec::new(),
+                settle_ms: None,
+                pass: 1,
+                checks: Vec::new(),
+                cells,
+            },
+            StepRecord {
+                name: "or".into(),
+                changes: Vec::new(),
+                settle_ms: Some(34),
+                pass: 1,
+                checks: Vec::new(),
+                cells: good,
+            },
         ],
     )
 }
@@ -120,7 +144,14 @@ pub(crate) fn errored() -> ScenarioRecord {
     for index in 4..8 {
         cells.reasons.insert(index, "the agent in x/b ended: exit code 137".into());
     }
-    let step = StepRecord { name: "step-1".into(), settle_ms: None, pass: 1, checks: Vec::new(), cells };
+    let step = StepRecord {
+        name: "step-1".into(),
+        changes: Vec::new(),
+        settle_ms: None,
+        pass: 1,
+        checks: Vec::new(),
+        cells,
+    };
     let mut record = scenario("ports/named", ScenarioOutcome::Errored, 2_004, vec![step]);
     record.reason = Some("4 cells could not be measured".into());
     record
@@ -142,7 +173,14 @@ pub(crate) fn mixed() -> ScenarioRecord {
     cells.rows[4].attempts = 0;
     cells.rows[4].outcome = Outcome::Skipped;
     cells.reasons.insert(4, "no SCTP in this kernel".into());
-    let step = StepRecord { name: "step-1".into(), settle_ms: Some(7), pass: 1, checks: Vec::new(), cells };
+    let step = StepRecord {
+        name: "step-1".into(),
+        changes: Vec::new(),
+        settle_ms: Some(7),
+        pass: 1,
+        checks: Vec::new(),
+        cells,
+    };
     scenario("field/three-tier", ScenarioOutcome::Passed, 999, vec![step])
 }
 

@@ -120,7 +120,7 @@ fn read(record: &ScenarioRecord) -> Enforcement {
 
 #[cfg(test)]
 mod tests {
-    use verdikt_model::{Cell, EndpointId, Matrix, Row, ScenarioOutcome, StepRecord, Via};
+    use verdikt_model::{Cell, EndpointId, Matrix, Row, ScenarioOutcome, StepRecord, Topics, Via};
 
     use super::*;
     use crate::tell::unmeasured;
@@ -141,12 +141,14 @@ mod tests {
             attempts: 1,
             rtt_us: 0,
             seen_as: None,
+            topics: Topics::default(),
         };
         let cells = Matrix { rows: outcomes.iter().map(row).collect(), ..Matrix::default() };
         let right = outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Pass);
         let mut record = unmeasured(&deny_all(), ScenarioOutcome::Passed, String::new());
         record.steps = vec![StepRecord {
             name: "s".into(),
+            changes: Vec::new(),
             settle_ms: right.then_some(7),
             pass: 1,
             checks: Vec::new(),

@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows what kind of cluster it talks to, and nothing sleeps where it can look.
 
+mod changes;
 mod checks;
 mod control;
 mod crew;

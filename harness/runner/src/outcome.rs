@@ -167,7 +167,7 @@ pub(crate) fn unprove(matrix: &mut Matrix, world: &World, lost: &BTreeMap<Endpoi
 mod tests {
     use std::sync::Arc;
 
-    use verdikt_model::{Cell, Family, NamespaceSpec, PodSpec, Protocol, Row, Topology, Via};
+    use verdikt_model::{Cell, Family, NamespaceSpec, PodSpec, Protocol, Row, Topics, Topology, Via};
 
     use super::*;
 
@@ -188,13 +188,21 @@ mod tests {
             attempts: 1,
             rtt_us: 0,
             seen_as: None,
+            topics: Topics::default(),
         };
         let cells = Matrix {
             names: Arc::new(vec!["x/a".into()]),
             rows: outcomes.iter().map(|o| row(*o)).collect(),
             reasons: BTreeMap::new(),
         };
-        StepRecord { name: "s".into(), settle_ms: None, pass: 1, checks: Vec::new(), cells }
+        StepRecord {
+            name: "s".into(),
+            changes: Vec::new(),
+            settle_ms: None,
+            pass: 1,
+            checks: Vec::new(),
+            cells,
+        }
     }
 
     #[test]

@@ -98,6 +98,7 @@ mod tests {
             let mut record = unmeasured(&scenario, *outcome, String::new());
             record.steps = vec![StepRecord {
                 name: (*step).into(),
+                changes: Vec::new(),
                 settle_ms: None,
                 pass: 1,
                 checks: Vec::new(),

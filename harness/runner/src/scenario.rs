@@ -9,11 +9,12 @@ use tokio::{
 use verdikt_cluster::{ClusterError, First};
 use verdikt_model::{
     Action, Cell, CellMatcher, EndpointId, EndpointName, Expectation, Level, Matrix, Outcome, PodChange,
-    Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, World,
+    Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, Topics, World,
 };
 use verdikt_oracle::{Oracle, plan};
 
 use crate::{
+    changes::change,
     checks::{Checking, FirstCells},
     control::control,
     deadline::{deadline, of_control},
@@ -197,6 +198,7 @@ impl Setting<'_> {
                 attempts: 0,
                 rtt_us: 0,
                 seen_as: None,
+                topics: Topics::default(),
             });
             step_cells.push(cell);
         }
@@ -231,6 +233,7 @@ impl Setting<'_> {
         reasons(&mut matrix, &settled.notes, world, &planned.written);
         StepRecord {
             name: step.name.clone(),
+            changes: step.actions.iter().map(change).collect(),
             settle_ms: settled.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             cells: matrix,
             pass: 1,

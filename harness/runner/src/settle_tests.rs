@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use verdikt_model::{EndpointId, Family, Protocol};
+use verdikt_model::{EndpointId, Family, Protocol, Topics};
 
 use super::*;
 
@@ -103,6 +103,7 @@ async fn run_step(via: Via, telling: bool, cells: Vec<(Expectation, Behaviour)>)
             attempts: 0,
             rtt_us: 0,
             seen_as: None,
+            topics: Topics::default(),
         })
         .collect();
     let fake = Fake { accepted, probed: Mutex::new(vec![0; behaviours.len()]), behaviours };
@@ -307,6 +308,7 @@ async fn skipped_cells_are_left_alone() {
         attempts: 0,
         rtt_us: 0,
         seen_as: None,
+        topics: Topics::default(),
     }];
     let fake = Fake { accepted, probed: Mutex::new(vec![0]), behaviours: vec![steady(Verdict::Dropped)] };
     let limits = Limits { deadline: DEADLINE, settle: DEADLINE, quiet: DEADLINE, telling: true };
