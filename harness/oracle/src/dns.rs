@@ -100,15 +100,15 @@ impl Oracle<'_> {
         let mut families = self.dns.families.iter();
         let Some(first) = families.next() else {
             trace
-                .add(Truth::Open("N28"), || "the pods of the cluster's DNS have no address yet (N28)".into());
-            return Truth::Open("N28");
+                .add(Truth::open("N28"), || "the pods of the cluster's DNS have no address yet (N28)".into());
+            return Truth::open("N28");
         };
         let mut answer = judge(*first, trace);
         for family in families {
             let other = judge(*family, trace);
             if !answer.same(other) {
                 let open = [answer, other].into_iter().find(|truth| matches!(truth, Truth::Open(_)));
-                answer = open.unwrap_or(Truth::Open("N28"));
+                answer = open.unwrap_or(Truth::open("N28"));
                 trace
                     .add(answer, || "the IP family over which the name server is asked decides (N28)".into());
             }
@@ -124,7 +124,7 @@ impl Oracle<'_> {
             self.note_side(Direction::Egress, &query, finding, trace);
             return Truth::Yes;
         }
-        let open = Truth::Open("N28");
+        let open = Truth::open("N28");
         trace.add(open, || {
             format!(
                 "{} is isolated for egress by {}, and where the cluster's DNS is, is not known (N28)",

@@ -45,6 +45,8 @@ pub(crate) enum Path {
     Direct,
     /// Through a Service, whose address is rewritten on the way.
     Service,
+    /// Through a Service, as the source's policy sees it before its address is rewritten.
+    ServiceAddress,
 }
 
 /// One end of a connection.

@@ -29,9 +29,11 @@ mod selector_words;
 mod service;
 mod side;
 mod statements;
+mod topics;
 mod trace;
 mod truth;
 
 pub use oracle::{Answer, Oracle};
 pub use plan::{Conflict, Contradiction, Plan, plan};
 pub use statements::{STATEMENTS, Statement};
+pub use topics::topics;

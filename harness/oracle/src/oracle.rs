@@ -27,6 +27,8 @@ pub struct Oracle<'w> {
     backends: Vec<Vec<PodIndex>>,
     /// Where the cluster's DNS is.
     pub(crate) dns: ClusterDns<'w>,
+    /// Whether traffic from a pod's own node always passes (N5, N10); some dataplanes ask whose process it is.
+    pub(crate) own_node_passes: bool,
 }
 
 /// An answer with its reasons.
@@ -75,7 +77,7 @@ impl<'w> Oracle<'w> {
             })
             .collect();
         let dns = ClusterDns::find(world, &pods, &backends);
-        Self { world, pods, policies, ingress, egress, pod_of, backends, dns }
+        Self { world, pods, policies, ingress, egress, pod_of, backends, dns, own_node_passes: true }
     }
 
     /// What the specification says about a cell: allow, deny or either.
@@ -94,7 +96,7 @@ impl<'w> Oracle<'w> {
         let mut trace = Trace::on();
         let truth = self.judge(cell, &mut trace);
         let statement: Option<Statement> = match truth {
-            Truth::Open(statement) => Some(statement),
+            Truth::Open(open) => Some(open.statement),
             Truth::No | Truth::Yes => None,
         };
         Answer { expectation: truth.expectation(), statement, reasons: trace.reasons(truth) }

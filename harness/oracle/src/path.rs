@@ -1,6 +1,6 @@
 //! From a cell to the connections that it can mean, and their common answer.
 
-use verdikt_model::{Cell, EndpointKind, Via};
+use verdikt_model::{Cell, EndpointKind, Topic, Via};
 
 use crate::{
     compile::{Direction, PodIndex},
@@ -23,11 +23,11 @@ impl Oracle<'_> {
             })
         });
         if !pods.same(nodes) {
-            trace.add(Truth::Open("N42"), || {
+            trace.add(Truth::open("N42"), || {
                 "a pod on its node's network may count as a pod or as its node, and the two differ here (N42)".into()
             });
         }
-        pods.agree(nodes, "N42")
+        pods.agree(nodes, Truth::open_on("N42", Topic::HostNetwork))
     }
 
     fn host_network_takes_part(&self, cell: &Cell) -> bool {
@@ -40,10 +40,10 @@ impl Oracle<'_> {
 
     fn judge_under(&self, reading: Reading, cell: &Cell, trace: &mut Trace) -> Truth {
         let Some(from) = self.end(cell.from, cell.family, reading) else {
-            trace.add(Truth::Open("N2"), || {
+            trace.add(Truth::open("N2"), || {
                 format!("{} is a Service: it opens no connection", self.world.name(cell.from))
             });
-            return Truth::Open("N2");
+            return Truth::open("N2");
         };
         if let Some(to) = self.end(cell.to, cell.family, reading) {
             return self
@@ -60,10 +60,10 @@ impl Oracle<'_> {
             return self.ask_unknown_dns(&from, cell.port_protocol(), trace);
         }
         let Some(port) = service.ports.iter().find(|have| have.port == cell.port_protocol()) else {
-            trace.add(Truth::Open("N21"), || {
+            trace.add(Truth::open("N21"), || {
                 format!("{} has no port {}", self.world.name(cell.to), cell.port_protocol())
             });
-            return Truth::Open("N21");
+            return Truth::open("N21");
         };
         let dialled = Dialled {
             service,

@@ -10,7 +10,7 @@ use crate::{
     selector_words::{describe_peer, labels_against, namespace_against},
     side::{Finding, Place, Why, ends_of},
     trace::Trace,
-    truth::Truth,
+    truth::{Open, Truth},
 };
 
 /// How many policies, and rules of each, a denial speaks of.
@@ -107,13 +107,13 @@ impl Oracle<'_> {
         );
         let (_, end) = ends_of(direction, connection);
         match truth {
-            Truth::Open("N24") => {
+            Truth::Open(Open { statement: "N24", .. }) => {
                 text.push_str("; without peers there is no pod to look the name up on (N24, k8s#99256)")
             }
-            Truth::Open("N20") if end.role == Role::External => {
+            Truth::Open(Open { statement: "N20", .. }) if end.role == Role::External => {
                 text.push_str("; how a CIDR with host bits is read is open (N20)");
             }
-            Truth::Open(statement) => {
+            Truth::Open(Open { statement, .. }) => {
                 let what = if matches!(end.who, Who::Pod(_)) { "pod" } else { "node" };
                 let _ = match end.ip {
                     Some(ip) => write!(

@@ -1,6 +1,6 @@
 //! Through a Service: its backends, and what rewriting its address leaves open (N21).
 
-use verdikt_model::{Cell, Family, PortProtocol, ServiceFacts, ServiceKind, TargetPort, Via};
+use verdikt_model::{Cell, Family, PortProtocol, ServiceFacts, ServiceKind, TargetPort, Topic, Via};
 
 use crate::{
     compile::{Direction, PodIndex},
@@ -65,19 +65,19 @@ impl Oracle<'_> {
                 None => truth,
                 Some(before) => {
                     differ |= !truth.same(before);
-                    truth.agree(before, "N21")
+                    truth.agree(before, Truth::open("N21"))
                 }
             });
         }
         let answer = answer.unwrap_or_else(|| {
-            trace.add(Truth::Open("N21"), || {
+            trace.add(Truth::open("N21"), || {
                 let family = dialled.family;
                 format!(
                     "no pod with {family} is behind {}; no statement covers that (N21)",
                     name(dialled.service)
                 )
             });
-            Truth::Open("N21")
+            Truth::open("N21")
         });
         if differ {
             trace.add(answer, || {
@@ -106,16 +106,18 @@ impl Oracle<'_> {
         let after = Connection { from: *from, to, port, path: Path::Service };
         let cluster_ip =
             dialled.service.cluster_ips.iter().copied().find(|ip| Family::of(*ip) == dialled.family);
-        let before = Connection { to: End { ip: cluster_ip, ..to }, port: dialled.port, ..after };
+        let to_service = End { ip: cluster_ip, ..to };
+        let before = Connection { to: to_service, port: dialled.port, path: Path::ServiceAddress, ..after };
         let ingress = self.side(Direction::Ingress, &after);
         let egress = self.side(Direction::Egress, &after);
         let egress_before = self.side(Direction::Egress, &before);
         if egress.truth.same(egress_before.truth) {
             self.note_sides(&after, egress, ingress, trace);
-            return egress.truth.and(ingress.truth);
+            return egress.truth.with(egress_before.truth).and(ingress.truth);
         }
         let judge_egress = |trace: &mut Trace| {
-            let open = Truth::Open("N21");
+            let open =
+                Truth::open_on("N21", Topic::ServiceAddresses).with(egress.truth).with(egress_before.truth);
             trace.add(open, || {
                 let service = format!("{}:{}", name(dialled.service), dialled.port);
                 let backend = format!("{}:{port}", self.who(&to));
@@ -170,14 +172,14 @@ impl Oracle<'_> {
         }
         let local = dialled.service.kind == ServiceKind::NodePort { local: true };
         if local && dialled.entry.is_some() && from.role != Role::External {
-            trace.add(Truth::Open("N21"), || {
+            trace.add(Truth::open("N21"), || {
                 format!(
                     "what {} reaches through a node without a pod of {}, whose externalTrafficPolicy is Local, is not said (N21)",
                     self.who(from),
                     name(dialled.service)
                 )
             });
-            return Truth::Open("N21");
+            return Truth::open_on("N21", Topic::NodePorts);
         }
         let client = Connection { from: *from, to, port, path: Path::Service };
         let rewritten = match (dialled.entry, from.role) {
@@ -205,7 +207,8 @@ impl Oracle<'_> {
         trace: &mut Trace,
     ) -> Truth {
         let finding = self.side(direction, one);
-        let answer = finding.truth.agree(self.side(direction, other).truth, "N21");
+        let open = Truth::open_on("N21", Topic::NodePorts);
+        let answer = finding.truth.agree(self.side(direction, other).truth, open);
         if let Truth::Open(_) = answer {
             let (subject, _) = ends_of(direction, one);
             trace.add(answer, || {
@@ -216,7 +219,7 @@ impl Oracle<'_> {
                     self.isolating_names(direction, one),
                 )
             });
-            return Truth::Open("N21");
+            return open.with(answer);
         }
         self.note_side(direction, one, finding, trace);
         answer
@@ -225,14 +228,14 @@ impl Oracle<'_> {
     /// A pod that reaches itself through its own Service: open in every case (k8s#95879).
     fn hairpin(&self, from: &End, to: &End, service: &ServiceFacts, trace: &mut Trace) -> Option<Truth> {
         (from.who == to.who).then(|| {
-            trace.add(Truth::Open("N21"), || {
+            trace.add(Truth::open("N21"), || {
                 format!(
                     "{} reaches itself through {}; that is not defined (N21, k8s#95879)",
                     self.who(from),
                     name(service)
                 )
             });
-            Truth::Open("N21")
+            Truth::open_on("N21", Topic::OwnService)
         })
     }
 }

@@ -1,6 +1,6 @@
 //! One side of a connection: does the isolation of the pod at one end let the other end through?
 
-use verdikt_model::{PortProtocol, Protocol};
+use verdikt_model::{PortProtocol, Protocol, Topic};
 
 use crate::{
     block::Holds,
@@ -54,11 +54,11 @@ impl Oracle<'_> {
             return Finding { truth: Truth::Yes, why: Why::NotIsolated };
         }
         let own_node = self.own_node(pod, peer);
-        if direction == Direction::Ingress && own_node == Some(true) {
+        if self.own_node_passes && direction == Direction::Ingress && own_node == Some(true) {
             return Finding { truth: Truth::Yes, why: Why::OwnNode };
         }
         if connection.port.protocol == Protocol::Icmp {
-            return Finding { truth: Truth::Open("N31"), why: Why::Undefined };
+            return Finding { truth: Truth::open_on("N31", Topic::Icmp), why: Why::Undefined };
         }
         let mut best = Finding { truth: Truth::No, why: Why::NoRule };
         for policy in policies {
@@ -67,6 +67,8 @@ impl Oracle<'_> {
                 let (truth, peer) = self.rule(direction, rule, connection);
                 if truth.beats(best.truth) {
                     best = Finding { truth, why: Why::Rule(Place { policy: *policy, rule: index, peer }) };
+                } else {
+                    best.truth = best.truth.with(truth);
                 }
                 if best.truth == Truth::Yes {
                     return best;
@@ -75,8 +77,13 @@ impl Oracle<'_> {
         }
         // N5 promises traffic from the own node; for traffic to it the page contradicts itself. While the
         // pod's node is unknown, any node may be its own.
-        if own_node != Some(false) && Truth::Open("N5").beats(best.truth) {
-            best = Finding { truth: Truth::Open("N5"), why: Why::PerhapsOwnNode };
+        let perhaps = Truth::open_on("N5", Topic::ToOwnNode);
+        if own_node != Some(false) && self.own_node_passes {
+            if perhaps.beats(best.truth) {
+                best = Finding { truth: perhaps, why: Why::PerhapsOwnNode };
+            } else {
+                best.truth = best.truth.with(perhaps);
+            }
         }
         best
     }
@@ -102,6 +109,8 @@ impl Oracle<'_> {
             let truth = self.peer(&peer.matcher, end, connection.path);
             if truth.beats(best) {
                 (best, place) = (truth, Some(index));
+            } else {
+                best = best.with(truth);
             }
         }
         (best.and(ports), place)
@@ -109,9 +118,13 @@ impl Oracle<'_> {
 
     /// Whether a peer matches the other end.
     pub(crate) fn peer(&self, matcher: &Matcher, end: &End, path: Path) -> Truth {
-        let open = match path {
-            Path::Direct => Truth::Open("N20"),
-            Path::Service => Truth::Open("N21"),
+        let statement = match path {
+            Path::Direct => "N20",
+            Path::Service | Path::ServiceAddress => "N21",
+        };
+        let open = |topic| match path {
+            Path::ServiceAddress => Truth::open_on(statement, Topic::ServiceAddresses),
+            Path::Direct | Path::Service => Truth::open_on(statement, topic),
         };
         match matcher {
             // Selectors find pods only: no node, no external host (N18).
@@ -122,9 +135,12 @@ impl Oracle<'_> {
             Matcher::Block(block) => match (end.ip.map(|ip| block.holds(ip)), end.role) {
                 (Some(Holds::No), _) => Truth::No,
                 (Some(Holds::Yes), Role::External) => Truth::Yes,
-                (Some(Holds::HostBits), Role::External) => Truth::Open("N20"),
+                (Some(Holds::HostBits), Role::External) => Truth::open_on("N20", Topic::HostBits),
                 // A block is meant for addresses outside the cluster; whether it finds pods and nodes is open.
-                (Some(_) | None, _) => open,
+                (Some(Holds::HostBits), Role::Pod(_)) => open(Topic::IpBlockPods).with(open(Topic::HostBits)),
+                (Some(_) | None, Role::Pod(_)) => open(Topic::IpBlockPods),
+                (Some(_) | None, Role::Node(_)) => open(Topic::IpBlockNodes),
+                (None, Role::External) => Truth::open(statement),
             },
             Matcher::Nobody => Truth::No,
         }
@@ -135,7 +151,7 @@ impl Oracle<'_> {
         let Some(ports) = &rule.ports else { return Truth::Yes };
         // Where an egress rule has no peers, a name has no pods to be looked up on (k8s#99256).
         let named = match direction {
-            Direction::Egress if rule.peers.is_none() => Truth::Open("N24"),
+            Direction::Egress if rule.peers.is_none() => Truth::open_on("N24", Topic::EgressPortNames),
             _ => Truth::Yes,
         };
         let matches = |port| self.port(port, &connection.to, connection.port, named);

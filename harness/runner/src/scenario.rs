@@ -185,6 +185,7 @@ impl Setting<'_> {
         let mut step_cells = Vec::with_capacity(planned.rows.len());
         matrix.rows.reserve_exact(planned.rows.len());
         for (cell, expected) in planned.rows {
+            step_cells.push(cell);
             let gap = lane.gaps.reason(&cell);
             let outcome = if gap.is_some() { Outcome::Skipped } else { Outcome::Error };
             if let Some(why) = gap {
@@ -198,9 +199,11 @@ impl Setting<'_> {
                 attempts: 0,
                 rtt_us: 0,
                 seen_as: None,
-                topics: Topics::default(),
+                topics: Topics::NONE,
             });
-            step_cells.push(cell);
+        }
+        for (row, topics) in matrix.rows.iter_mut().zip(verdikt_oracle::topics(world, &step_cells)) {
+            row.topics = topics;
         }
         let count = matrix.rows.len();
         self.tell.progress(&scenario.name, format!("step {}: {count} cells", step.name));

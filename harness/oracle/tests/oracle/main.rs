@@ -15,3 +15,4 @@ mod rules;
 mod selectors;
 mod services;
 mod speed;
+mod topics;
