@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use verdikt_model::Topic;
 
 /// What the grammar says of one trait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Trait {
     pub value: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
+    /// Where dataplanes are known to differ by it; nowhere for what is only ever a defect.
+    pub topics: &'static [Topic],
 }
 
 /// A field of [`Traits`]: how it is read from a profile and printed into one.
@@ -90,7 +93,7 @@ fn shown(time: Duration) -> String {
 }
 
 macro_rules! traits {
-    ($($word:literal $field:ident: $kind:ty, $about:literal;)+) => {
+    ($($word:literal $field:ident: $kind:ty $(=> $($topic:ident)+)?, $about:literal;)+) => {
         /// How a dataplane behaves. The default is the reference: NetworkPolicy as the specification has it, in
         /// force at once and before a pod starts, denied packets dropped, existing connections left alone.
         #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -102,8 +105,12 @@ macro_rules! traits {
 
         impl Traits {
             /// All of them, in the order in which they are printed.
-            pub const ALL: &'static [Trait] =
-                &[$(Trait { word: $word, value: <$kind as Value>::SYNTAX, about: $about },)+];
+            pub const ALL: &'static [Trait] = &[$(Trait {
+                word: $word,
+                value: <$kind as Value>::SYNTAX,
+                about: $about,
+                topics: &[$($(Topic::$topic),+)?],
+            },)+];
 
             /// Sets the trait of a word; `None` when there is none.
             pub(crate) fn read(&mut self, word: &str, value: Option<&str>) -> Option<Result<(), String>> {
@@ -121,21 +128,31 @@ macro_rules! traits {
                 })+
                 words
             }
+
+            /// Words, with values, of the traits of a topic that are not as in the reference: where two dataplanes
+            /// have the same ones, they do the same.
+            pub fn of_topic(&self, topic: Topic) -> Vec<String> {
+                let mut words = vec![];
+                $(if [$($(Topic::$topic),+)?].contains(&topic) && let Some(value) = self.$field.print() {
+                    words.push(format!("{}{value}", $word));
+                })+
+                words
+            }
         }
     };
 }
 
 traits! {
-    "enforces-nothing" enforces_nothing: bool, "Policies are accepted and not enforced.";
+    "enforces-nothing" enforces_nothing: bool => Enforcement, "Policies are accepted and not enforced.";
 
     "policy-delay" policy_delay: Duration,
         "A change of policies or of labels takes force this long after the API accepted it.";
-    "start-delay" start_delay: Duration,
+    "start-delay" start_delay: Duration => StartUp,
         "A new pod is not isolated until this long after its start.";
-    "cuts-established" cuts_established: Option<Duration>,
+    "cuts-established" cuts_established: Option<Duration> => Established,
         "Connections that are allowed no longer are cut, this long (at once without a value) after that took force.";
-    "rejects" rejects: bool, "What is denied is refused with ICMP port unreachable instead of dropped.";
-    "allows-icmp" allows_icmp: bool, "ICMP echo passes whatever policies say.";
+    "rejects" rejects: bool => DenialSignal, "What is denied is refused with ICMP port unreachable instead of dropped.";
+    "allows-icmp" allows_icmp: bool => Icmp, "ICMP echo passes whatever policies say.";
 
     "ignores-except" ignores_except: bool, "The exceptions of an ipBlock have no effect.";
     "except-denies" except_denies: bool, "The exceptions of an ipBlock are denied even where another peer allows them.";
@@ -152,10 +169,10 @@ traits! {
     "empty-is-none" empty_is_none: bool, "Empty peers, empty ports and empty selectors of peers match nothing.";
     "selects-all" selects_all: bool, "A policy applies to all pods of its namespace.";
     "subjects-everywhere" subjects_everywhere: bool, "A policy applies to the pods that it selects in all namespaces.";
-    "named-port-opens-all" named_port_opens_all: bool, "A named port opens all ports of its protocol.";
+    "named-port-opens-all" named_port_opens_all: bool => NamedPorts EgressPortNames, "A named port opens all ports of its protocol.";
     "ignores-ports" ignores_ports: bool, "A rule opens all ports.";
     "ignores-protocol" ignores_protocol: bool, "A numbered port is opened for TCP, UDP and SCTP.";
-    "ignores-end-port" ignores_end_port: bool, "Of a range of ports only the first is opened.";
+    "ignores-end-port" ignores_end_port: bool => EndPort, "Of a range of ports only the first is opened.";
     "first-policy-only" first_policy_only: bool,
         "Of several policies that isolate a pod in a direction only the first counts.";
     "first-rule-only" first_rule_only: bool, "Of several rules for a direction only the first counts.";
@@ -168,7 +185,7 @@ traits! {
     "leaks-ipv6" leaks_ipv6: bool, "IPv6 is not policed.";
     "allows-dns" allows_dns: bool, "Port 53 is open over TCP and UDP whatever policies say.";
     "drops-replies" drops_replies: bool, "Replies need a rule of their own.";
-    "polices-own-node" polices_own_node: bool, "What a node sends to its own pods is policed.";
+    "polices-own-node" polices_own_node: bool => FromOwnNode, "What a node sends to its own pods is policed.";
     "same-node-skips-ingress" same_node_skips_ingress: bool,
         "Between pods of one node only the source's side is policed.";
     "trusts-services" trusts_services: bool, "What came through a cluster IP or a node port is not policed.";
@@ -196,6 +213,16 @@ mod tests {
             assert!(wire.get(known.word).is_some(), "{} has a field of another name", known.word);
             assert_eq!(serde_json::from_value::<Traits>(wire).unwrap(), traits);
         }
+    }
+
+    #[test]
+    fn a_topic_has_the_words_that_are_about_it() {
+        let mut traits = Traits { rejects: true, named_port_opens_all: true, ..Traits::default() };
+        traits.start_delay = Duration::from_secs(1);
+        assert_eq!(traits.of_topic(Topic::StartUp), ["start-delay=1s"]);
+        assert_eq!(traits.of_topic(Topic::NamedPorts), traits.of_topic(Topic::EgressPortNames));
+        assert!(traits.of_topic(Topic::Icmp).is_empty());
+        assert!(Traits::default().of_topic(Topic::StartUp).is_empty());
     }
 
     #[test]
