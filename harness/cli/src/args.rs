@@ -2,6 +2,7 @@
 //! an environment twin `VERDIKT_…`.
 
 mod image;
+mod report;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,7 +21,10 @@ use crate::values::{
     run_id,
 };
 
-pub(crate) use self::image::{Agents, Image, ImageVerb, Push};
+pub(crate) use self::{
+    image::{Agents, Image, ImageVerb, Push},
+    report::{Report, ReportFormat},
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -80,6 +84,8 @@ pub(crate) enum Verb {
     Run(Box<Run>),
     /// Join the records of partitions, or of runs that were cut short, and report them as one.
     Merge(Merge),
+    /// Draw a report from a record, with no cluster.
+    Report(Report),
     /// List scenarios.
     List(List),
     /// Check scenario files without touching a cluster.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use verdikt_model::Event;
+use verdikt_model::{Event, Record};
 use verdikt_report::{
     Format, JsonReporter, JsonlReporter, LibtestReporter, ProgressOptions, ProgressReporter, RecordBuilder,
     RecordFile, Reporter, TerminalOptions, TerminalReporter,
@@ -17,8 +17,13 @@ use crate::{args::Reports, failure::Failure, ui::Ui};
 /// Everything that listens to a run.
 pub(crate) struct Reporters {
     live: Vec<Box<dyn Reporter + Send>>,
-    junit: Option<(PathBuf, RecordBuilder)>,
+    /// The record so far, where a report needs the whole of it.
+    record: Option<RecordBuilder>,
+    exports: Vec<Export>,
 }
+
+/// A file that is written when the run is over, and how it is drawn from the record.
+type Export = (PathBuf, fn(&Record) -> String);
 
 impl Reporters {
     /// Opens what is written to. `command` is the command line that reached the cluster.
@@ -52,13 +57,13 @@ impl Reporters {
         if let Some(path) = &args.record {
             live.push(Box::new(RecordFile::create(path).map_err(|e| cannot_write(path, &e))?));
         }
-        let junit = args.export_junit.as_ref().map(|path| {
+        let exports = exports(args);
+        for (path, _) in &exports {
             // Found out now rather than after an hour of probing.
-            std::fs::File::create(path)
-                .map(|_| (path.clone(), RecordBuilder::new()))
-                .map_err(|e| cannot_write(path, &e))
-        });
-        Ok(Self { live, junit: junit.transpose()? })
+            std::fs::File::create(path).map_err(|e| cannot_write(path, &e))?;
+        }
+        let record = (!exports.is_empty()).then(RecordBuilder::new);
+        Ok(Self { live, record, exports })
     }
 
     /// Hands every event to every reporter until the run is over.
@@ -73,20 +78,26 @@ impl Reporters {
             for reporter in &mut self.live {
                 note(reporter.event(&event));
             }
-            if let Some((_, builder)) = &mut self.junit {
+            if let Some(builder) = &mut self.record {
                 note(builder.event(&event));
             }
         }
         for reporter in &mut self.live {
             note(reporter.finish());
         }
-        if let Some((path, builder)) = self.junit
-            && let Some(record) = builder.build()
-        {
-            std::fs::write(&path, verdikt_report::junit(&record)).map_err(|e| cannot_write(&path, &e))?;
+        if let Some(record) = self.record.and_then(RecordBuilder::build) {
+            for (path, draw) in self.exports {
+                std::fs::write(&path, draw(&record)).map_err(|e| cannot_write(&path, &e))?;
+            }
         }
         broken.map_or(Ok(()), |error| Err(error.into()))
     }
+}
+
+/// What `--export-*` asks for.
+fn exports(args: &Reports) -> Vec<Export> {
+    let chosen: &[(&Option<PathBuf>, fn(&Record) -> String)] = &[(&args.export_junit, verdikt_report::junit)];
+    chosen.iter().filter_map(|(path, draw)| Some(((*path).clone()?, *draw))).collect()
 }
 
 /// Who reads standard output may have seen enough; the run and its files go on.

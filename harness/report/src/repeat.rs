@@ -34,7 +34,7 @@ pub fn repeat_command(scenario: &ScenarioRecord, matrix: &Matrix, row: &Row, tar
 /// what [`repeat_command`] needs when only the record is at hand.
 pub fn target_flags(command: &[String]) -> Vec<String> {
     const ALONE: [&str; 2] = ["--in-cluster", "--allow-cluster-scoped"];
-    const WITH_VALUE: [&str; 14] = [
+    const WITH_VALUE: &[&str] = &[
         "-f",
         "--filename",
         "--context",
@@ -51,7 +51,7 @@ pub fn target_flags(command: &[String]) -> Vec<String> {
         "--ready-timeout",
     ];
     // Passed over together with their values, which may look like paths.
-    const OTHERS_WITH_VALUE: [&str; 17] = [
+    const OTHERS_WITH_VALUE: &[&str] = &[
         "--cell",
         "--color",
         "--deadline",

@@ -11,6 +11,7 @@ mod list;
 mod man;
 mod merge;
 mod profiles;
+mod report;
 mod run;
 mod sandbox;
 mod schema;
@@ -57,6 +58,7 @@ fn dispatch(verb: Verb, ui: &Ui) -> Outcome {
     match verb {
         Verb::Run(args) => block_on(run::run(*args, *ui)),
         Verb::Merge(args) => merge::merge(&args, ui),
+        Verb::Report(args) => report::report(&args),
         Verb::List(args) => list::list(&args, ui),
         Verb::Lint(args) => lint::lint(&args, ui),
         Verb::Expect(args) => expect::expect(&args, ui),

@@ -7,3 +7,4 @@ mod kubectl;
 mod leftovers;
 mod mistakes;
 mod records;
+mod reports;

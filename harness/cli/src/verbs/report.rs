@@ -1,0 +1,53 @@
+//! `verdikt report`: a report from a record, with no cluster.
+
+use std::{io::Write, path::PathBuf};
+
+use verdikt_model::{ExitCode, Record};
+
+use crate::{
+    args::{Report, ReportFormat},
+    failure::{Failure, Outcome},
+    records::read_record,
+};
+
+pub(super) fn report(args: &Report) -> Outcome {
+    let mut records = Vec::new();
+    for path in &args.records {
+        records.push((path.display().to_string(), read_record(path)?));
+    }
+    write(args.output.as_ref(), &draw(args, &records)?)
+}
+
+/// The report as text. Each format takes what it can show: most one record.
+fn draw(args: &Report, records: &[(String, Record)]) -> Result<Vec<u8>, Failure> {
+    Ok(match args.format {
+        ReportFormat::Junit => verdikt_report::junit(single(records)?).into(),
+        ReportFormat::Json => {
+            let mut text = Vec::new();
+            verdikt_report::write_record(single(records)?, &mut text)?;
+            text
+        }
+    })
+}
+
+fn single(records: &[(String, Record)]) -> Result<&Record, Failure> {
+    match records {
+        [(_, record)] => Ok(record),
+        _ => Err(Failure::usage(
+            "this format shows one record\n  help: `verdikt merge` joins the records of one cluster",
+        )),
+    }
+}
+
+fn write(path: Option<&PathBuf>, text: &[u8]) -> Outcome {
+    match path {
+        Some(path) => std::fs::write(path, text)
+            .map_err(|e| Failure::usage(format!("cannot write {}: {e}", path.display())))?,
+        None => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(text)?;
+            out.flush()?;
+        }
+    }
+    Ok(ExitCode::Ok)
+}
