@@ -1,6 +1,7 @@
 //! The command line. Names follow kubectl and cargo-nextest; every option that a CI job may want to set has
 //! an environment twin `VERDIKT_…`.
 
+mod compare;
 mod image;
 mod report;
 
@@ -22,6 +23,7 @@ use crate::values::{
 };
 
 pub(crate) use self::{
+    compare::{Compare, CompareFormat, FailOn},
     image::{Agents, Image, ImageVerb, Push},
     report::{Report, ReportFormat},
 };
@@ -86,6 +88,8 @@ pub(crate) enum Verb {
     Merge(Merge),
     /// Draw a report from a record, with no cluster.
     Report(Report),
+    /// Hold records, or dataplanes that are run now, against a reference: what differs, and why.
+    Compare(Compare),
     /// List scenarios.
     List(List),
     /// Check scenario files without touching a cluster.

@@ -5,6 +5,7 @@
 //! ```
 
 mod args;
+mod compared;
 mod external;
 mod failure;
 mod files;

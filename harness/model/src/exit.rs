@@ -22,6 +22,20 @@ pub enum ExitCode {
     Interrupted = 130,
 }
 
+impl ExitCode {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Ok,
+        Self::Differences,
+        Self::Usage,
+        Self::Setup,
+        Self::NothingSelected,
+        Self::Inconclusive,
+        Self::Internal,
+        Self::Interrupted,
+    ];
+}
+
 impl From<ExitCode> for u8 {
     fn from(code: ExitCode) -> Self {
         code as Self

@@ -19,16 +19,18 @@ pub struct Oracle<'w> {
     /// By namespace and name, so that reasons do not depend on the order of creation (N13).
     pub(crate) policies: Vec<Policy<'w>>,
     /// Per pod, the policies that isolate it: indices into `policies`.
-    ingress: Vec<Vec<u32>>,
-    egress: Vec<Vec<u32>>,
+    pub(crate) ingress: Vec<Vec<u32>>,
+    pub(crate) egress: Vec<Vec<u32>>,
     /// Per endpoint, its pod.
-    pod_of: Vec<Option<PodIndex>>,
+    pub(crate) pod_of: Vec<Option<PodIndex>>,
     /// Per endpoint, the pods behind it, where it is a Service.
-    backends: Vec<Vec<PodIndex>>,
+    pub(crate) backends: Vec<Vec<PodIndex>>,
     /// Where the cluster's DNS is.
     pub(crate) dns: ClusterDns<'w>,
     /// Whether traffic from a pod's own node always passes (N5, N10); some dataplanes ask whose process it is.
     pub(crate) own_node_passes: bool,
+    /// Whether a pod that reaches itself through its own Service is judged as though it were another; that is open.
+    pub(crate) polices_own_service: bool,
 }
 
 /// An answer with its reasons.
@@ -77,7 +79,18 @@ impl<'w> Oracle<'w> {
             })
             .collect();
         let dns = ClusterDns::find(world, &pods, &backends);
-        Self { world, pods, policies, ingress, egress, pod_of, backends, dns, own_node_passes: true }
+        Self {
+            world,
+            pods,
+            policies,
+            ingress,
+            egress,
+            pod_of,
+            backends,
+            dns,
+            own_node_passes: true,
+            polices_own_service: false,
+        }
     }
 
     /// What the specification says about a cell: allow, deny or either.

@@ -16,36 +16,50 @@ use crate::{oracle::Oracle, trace::Trace, truth::Truth};
 /// # Panics
 /// If a cell is not of this world.
 pub fn topics(world: &World, cells: &[Cell]) -> Vec<Topics> {
-    let oracle = Oracle::new(world);
     let worlds: Vec<(Topic, World)> = READINGS
         .iter()
         .filter(|reading| reading.matters(world))
         .map(|reading| (reading.topic, World { policies: reading.of(&world.policies), ..world.clone() }))
         .collect();
-    let others: Vec<(Topic, Oracle<'_>)> =
-        worlds.iter().map(|(topic, world)| (*topic, Oracle::new(world))).collect();
-    let mut strict = Oracle::new(world);
-    strict.own_node_passes = false;
+    let usual = Readings::new(world, &worlds, false);
+    // Where that is open, it hides on what else the verdict turns if it is policed.
+    let policed = Readings::new(world, &worlds, true);
     let of = |cell: &Cell| {
-        let judge = |oracle: &Oracle<'_>| oracle.judge(cell, &mut Trace::off());
-        let truth = judge(&oracle);
-        let mut topics = truth.topics();
-        let mut turn = |topic, other: Truth| {
-            if !other.same(truth) {
-                topics = topics.and(Topics::of(topic));
-            }
-        };
-        for (topic, other) in &others {
-            if *topic != Topic::Sctp || cell.protocol == Protocol::Sctp {
-                turn(*topic, judge(other));
-            }
-        }
-        if truth == Truth::Yes {
-            turn(Topic::FromOwnNode, judge(&strict));
-        }
-        topics
+        let topics = usual.topics(cell);
+        if topics.has(Topic::OwnService) { topics.and(policed.topics(cell)) } else { topics }
     };
     cells.iter().map(of).collect()
+}
+
+/// One world, and the same in other readings.
+struct Readings<'w> {
+    specified: Oracle<'w>,
+    /// Traffic from a pod's own node is policed, too.
+    strict: Oracle<'w>,
+    others: Vec<(Topic, Oracle<'w>)>,
+}
+
+impl<'w> Readings<'w> {
+    fn new(world: &'w World, others: &'w [(Topic, World)], polices_own_service: bool) -> Self {
+        let oracle = |world| Oracle { polices_own_service, ..Oracle::new(world) };
+        Self {
+            specified: oracle(world),
+            strict: Oracle { own_node_passes: false, ..oracle(world) },
+            others: others.iter().map(|(topic, world)| (*topic, oracle(world))).collect(),
+        }
+    }
+
+    fn topics(&self, cell: &Cell) -> Topics {
+        let judge = |oracle: &Oracle<'_>| oracle.judge(cell, &mut Trace::off());
+        let truth = judge(&self.specified);
+        let turns = |(topic, other): &(Topic, Truth)| (!other.same(truth)).then_some(*topic);
+        let concerns =
+            |(topic, _): &&(Topic, Oracle<'_>)| *topic != Topic::Sctp || cell.protocol == Protocol::Sctp;
+        let others = self.others.iter().filter(concerns).map(|(topic, other)| (*topic, judge(other)));
+        let own_node = (truth == Truth::Yes).then(|| (Topic::FromOwnNode, judge(&self.strict)));
+        let readings = others.chain(own_node).filter_map(|reading| turns(&reading));
+        truth.topics().and(readings.collect())
+    }
 }
 
 /// Policies as some dataplane reads them.

@@ -14,6 +14,7 @@
 mod catalogue_page;
 mod checks;
 mod common;
+mod compare;
 mod coverage;
 mod details;
 mod escape;
@@ -47,6 +48,10 @@ mod text;
 mod sample;
 
 pub use catalogue_page::list_markdown;
+pub use compare::{
+    Change, CompareOptions, Comparison, Counts, Difference, Known, Missing, Pattern, Ruling, Shift, Shown,
+    Side, Spread, WhichSide, compare, compare_human, compare_json, compare_markdown,
+};
 pub use coverage::{CoverageEntry, coverage_human, coverage_json};
 pub use escape::{cut, escape, escape_lines};
 pub use expect::{ExpectScenario, ExpectStep, expect_human, expect_json};

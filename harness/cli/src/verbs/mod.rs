@@ -2,6 +2,7 @@
 
 mod bench;
 mod clean;
+mod compare;
 mod doctor;
 mod expect;
 mod explain;
@@ -59,6 +60,7 @@ fn dispatch(verb: Verb, ui: &Ui) -> Outcome {
         Verb::Run(args) => block_on(run::run(*args, *ui)),
         Verb::Merge(args) => merge::merge(&args, ui),
         Verb::Report(args) => report::report(&args),
+        Verb::Compare(args) => compare::compare(&args, ui),
         Verb::List(args) => list::list(&args, ui),
         Verb::Lint(args) => lint::lint(&args, ui),
         Verb::Expect(args) => expect::expect(&args, ui),

@@ -83,6 +83,11 @@ fn n21_services_turn_on_what_is_seen_of_them() {
     turns_on(&both, "y/a -> x/web:80/tcp via cluster-ip", &[Topic::ServiceAddresses]);
     turns_on(&both, "x/a -> x/web:80/tcp via cluster-ip", &[Topic::OwnService]);
     turns_on(&both, "z/a -> x/web:80/tcp via cluster-ip", &[]);
+    // What else decides it, where a pod is policed on its way to itself.
+    let by_name =
+        json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": "web"}]}]});
+    let by_name = world_of(&topology, &[("x/p", by_name)]);
+    turns_on(&by_name, "x/a -> x/web:80/tcp via cluster-ip", &[Topic::OwnService, Topic::NamedPorts]);
 
     let mut topology = self::topology();
     let node_port = ServiceKind::NodePort { local: false };

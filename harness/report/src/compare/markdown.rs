@@ -1,0 +1,115 @@
+//! Comparisons as Markdown, for a job summary or a pull request.
+
+use std::fmt::Write;
+
+use super::{Comparison, Pattern, human::headline, words};
+use crate::text;
+
+/// How many cells of a pattern are listed.
+const EXAMPLES: usize = 20;
+
+/// One comparison: sides, a table of patterns, each pattern's cells folded away.
+pub fn compare_markdown(comparison: &Comparison) -> String {
+    let [one, two] = [&comparison.reference, &comparison.other].map(words::name);
+    let mut out = format!("## {} against {}\n\n", inline(&two), inline(&one));
+    let _ = writeln!(out, "- reference: {}", inline(&words::side(&comparison.reference)));
+    let _ = writeln!(out, "- other: {}\n", inline(&words::side(&comparison.other)));
+    let _ = writeln!(out, "**{}**", inline(&headline(comparison)));
+    if !comparison.patterns.is_empty() {
+        let _ =
+            writeln!(out, "\n| | what differs | how much | how | what it would mean |\n|-:|---|---|---|---|");
+        for (number, pattern) in (1..).zip(&comparison.patterns) {
+            let _ = writeln!(
+                out,
+                "| {number} | {} | {} | {} | {} |",
+                inline(&pattern.title),
+                inline(&words::counts(&pattern.counts)),
+                inline(&words::verdicts(pattern, comparison)),
+                inline(pattern.effect),
+            );
+        }
+        for (number, pattern) in (1..).zip(&comparison.patterns) {
+            details(&mut out, number, pattern, comparison);
+        }
+    }
+    if !comparison.shifts.is_empty() {
+        let _ = writeln!(
+            out,
+            "\n| time, median and 99th percentile | {} | {} |\n|---|---|---|",
+            inline(&one),
+            inline(&two)
+        );
+        for shift in &comparison.shifts {
+            let spread =
+                |s: &super::Spread| format!("{}, {}", text::micros(s.median_us), text::micros(s.p99_us));
+            let _ =
+                writeln!(out, "| {} | {} | {} |", shift.what, spread(&shift.reference), spread(&shift.other));
+        }
+    }
+    let missing = words::missing(comparison);
+    if !missing.is_empty() {
+        let _ = writeln!(out, "\n<details><summary>Not compared</summary>\n");
+        for line in missing {
+            let _ = writeln!(out, "- {}", inline(&line));
+        }
+        let _ = writeln!(out, "\n</details>");
+    }
+    if comparison.unstable > 0 {
+        let cells = text::count(comparison.unstable, "cell");
+        let _ =
+            writeln!(out, "\n{cells} did not hold still on a side: no difference was concluded from that.");
+    }
+    out
+}
+
+fn details(out: &mut String, number: usize, pattern: &Pattern, comparison: &Comparison) {
+    let _ = writeln!(out, "\n<details><summary>{number}. {}</summary>\n", html(&pattern.title));
+    for (text, link) in words::evidence(pattern, comparison) {
+        let link = link.filter(|link| is_plain_link(link)).map(|link| format!(" (<{link}>)"));
+        let _ = writeln!(out, "- {}{}", inline(&text), link.unwrap_or_default());
+    }
+    for difference in pattern.differences.iter().take(EXAMPLES) {
+        let _ = writeln!(
+            out,
+            "- {}: {}, {}",
+            inline(&words::example(difference)),
+            inline(&crate::escape::cut(&difference.reference.seen, 40)),
+            inline(&crate::escape::cut(&difference.other.seen, 40))
+        );
+    }
+    if pattern.differences.len() > EXAMPLES {
+        let _ = writeln!(out, "- and {} more", pattern.differences.len() - EXAMPLES);
+    }
+    let _ = writeln!(out, "\n</details>");
+}
+
+/// A link that is nothing but one.
+fn is_plain_link(link: &str) -> bool {
+    link.starts_with("https://") && link.chars().all(|c| c.is_ascii_graphic() && !"<>\\`|".contains(c))
+}
+
+/// Text that no renderer takes for anything else. It is one harmless line already.
+fn inline(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // Neither a mention, nor a reference to an issue, nor an address that becomes a link.
+            '@' => out.push_str("&#64;"),
+            '#' => out.push_str("&#35;"),
+            ':' => out.push_str("&#58;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '!' | '|' | '~' | '$' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
