@@ -1,6 +1,7 @@
 //! The built binary, used from outside as a person would.
 
 mod binary;
+mod compare;
 mod contract;
 mod image;
 mod kubectl;
