@@ -2,9 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    io::Read,
+    fs::File,
+    io::{BufRead, BufReader, Read, Write},
     net::{IpAddr, SocketAddr},
-    os::fd::OwnedFd,
     path::Path,
     time::{Duration, Instant},
 };
@@ -21,6 +21,9 @@ use crate::{
 
 /// Name of the one container that most pods have.
 pub(crate) const MAIN: &str = "c";
+
+/// What an agent says at the end of a batch.
+const DONE: &str = r#""op":"done""#;
 
 /// A container with this command.
 pub(crate) fn container(argv: &[&str]) -> Container {
@@ -149,29 +152,43 @@ impl Lab {
     }
 
     pub(crate) async fn exec(&self, pod: &PodState, argv: &[&str]) -> Said {
-        self.exec_with(pod, argv, vec![]).await
+        self.exec_with(pod, argv, vec![], 0).await
     }
 
-    /// The same with something on its standard input.
-    async fn exec_with(&self, pod: &PodState, argv: &[&str], input: Vec<u8>) -> Said {
+    /// The same with something on its standard input, which ends when so many batches are done: an agent does not
+    /// work on for long after that.
+    async fn exec_with(&self, pod: &PodState, argv: &[&str], input: Vec<u8>, batches: usize) -> Said {
         let (stdin, feed) = nix::unistd::pipe().unwrap();
         let (out, stdout) = nix::unistd::pipe().unwrap();
         let (err, stderr) = nix::unistd::pipe().unwrap();
         let argv = argv.iter().map(ToString::to_string).collect();
         let mut exec =
             self.node.exec((&pod.uid, MAIN), argv, BTreeMap::new(), [stdin, stdout, stderr]).unwrap();
-        let read = |pipe: OwnedFd| {
-            tokio::task::spawn_blocking(move || {
-                let mut text = String::new();
-                std::fs::File::from(pipe).read_to_string(&mut text).unwrap();
-                text
-            })
-        };
-        let (out, err) = (read(out), read(err));
+        let (working, end) = std::sync::mpsc::channel::<()>();
+        let mut working = (batches > 0).then_some(working);
+        let out = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            let mut done = 0;
+            let mut reader = BufReader::new(File::from(out));
+            while reader.read_line(&mut text).unwrap() > 0 {
+                done += usize::from(text.lines().next_back().is_some_and(|line| line.contains(DONE)));
+                if done == batches {
+                    drop(working.take());
+                }
+            }
+            text
+        });
+        let err = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            File::from(err).read_to_string(&mut text).unwrap();
+            text
+        });
         tokio::task::spawn_blocking(move || {
-            use std::io::Write;
+            let mut feed = File::from(feed);
             // A command that ends early does not read it all.
-            let _ = std::fs::File::from(feed).write_all(&input);
+            let _ = feed.write_all(&input);
+            // Nothing is ever sent: this returns when the reader has all that it waits for, or has met the end.
+            let _ = end.recv();
         });
         let code = exec.wait().await;
         Said { code, out: out.await.unwrap(), err: err.await.unwrap() }
@@ -204,7 +221,8 @@ impl Lab {
             .map(|batch| json!({"op": "probe", "batch": batch, "deadlineMs": 20, "probes": probes}))
             .map(|request| format!("{request}\n"))
             .collect();
-        let said = self.exec_with(from, &["verdikt-probe", "agent"], session.into()).await;
+        let said = self.exec_with(from, &["verdikt-probe", "agent"], session.into(), batches).await;
+        assert_eq!(said.code, Ok(0), "{} {}", said.err, said.out.lines().last().unwrap_or_default());
         let mut verdicts = BTreeMap::new();
         for line in said.out.lines() {
             let reply: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{said:?}"));

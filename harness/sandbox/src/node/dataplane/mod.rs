@@ -5,7 +5,7 @@
 //!          (what is in force)     └────► services ──────────────────────────────┴─► one batch a node ─► kernel
 //! ```
 //!
-//! Each batch replaces the one before at once. What is wrong or late on purpose ([`crate::traits::Traits`]) is in
+//! How a batch takes the place of the one before is in [`tables`]. What is wrong or late on purpose ([`crate::traits::Traits`]) is in
 //! [`memory`], [`defects`], [`passes`] and [`established`], and beside them nothing is.
 //!
 //! Written from the API's text alone, without a look at the oracle, so that each checks the other.
@@ -19,6 +19,7 @@ mod policy;
 mod ranges;
 mod select;
 mod services;
+mod tables;
 
 use std::{
     collections::VecDeque,
@@ -29,11 +30,11 @@ use std::{
 
 pub(crate) use memory::{Memory, Scene};
 use policy::Isolation;
+use tables::Tables;
 
 use super::{
-    errors::doing,
     fabric::{Fabric, switch},
-    netlink::{Batch, Nft},
+    netlink::Batch,
 };
 
 /// Seconds; closed connections are forgotten soon, for probes make many and never use one again.
@@ -48,28 +49,16 @@ const TIMEOUTS: [(&str, &str); 6] = [
 
 /// The dataplanes of all nodes.
 pub(crate) struct Dataplane {
-    tables: Vec<Table>,
+    tables: Tables,
     current: Isolation,
     /// Isolations by which existing connections may live on, and until when; the newest is the last.
     past: VecDeque<(Instant, Isolation)>,
 }
 
-/// The table of one node.
-struct Table {
-    nft: Nft,
-    /// What is loaded.
-    current: Option<(&'static str, Batch)>,
-    /// How many tables there have been.
-    generation: i32,
-}
-
 impl Dataplane {
     /// Opens a socket into each node.
     pub(crate) fn open(fabric: &Fabric) -> io::Result<Self> {
-        let open = |node: &super::netns::NetNs| {
-            Ok(Table { nft: node.inside(Nft::open)?, current: None, generation: 0 })
-        };
-        let tables = fabric.nodes.iter().map(open).collect::<io::Result<_>>()?;
+        let tables = Tables::open(fabric)?;
         Ok(Self { tables, current: Isolation::default(), past: VecDeque::new() })
     }
 
@@ -89,13 +78,13 @@ impl Dataplane {
             self.past.push_back((now + grace, self.current.clone()));
         }
         let past: Vec<&Isolation> = self.past.iter().map(|(_, isolation)| isolation).collect();
-        for (number, table) in self.tables.iter_mut().enumerate() {
+        self.tables.replace(std::array::from_fn(|number| {
             let node = number as u16;
             let mut batch = Batch::new();
             services::add(&mut batch, state, node);
             filter::add(&mut batch, state, &isolation, &past, node);
-            table.put(batch).map_err(|error| doing(format!("node {node}"), error))?;
-        }
+            batch
+        }))?;
         self.current = isolation;
         Ok(())
     }
@@ -103,22 +92,6 @@ impl Dataplane {
     /// When existing connections are to be judged anew.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.past.front().map(|(until, _)| *until)
-    }
-}
-
-impl Table {
-    fn put(&mut self, batch: Batch) -> io::Result<()> {
-        let old = match &self.current {
-            Some((_, current)) if *current == batch => return Ok(()),
-            Some((name, _)) => Some(*name),
-            None => None,
-        };
-        // The old table and the new one exist side by side for a moment, and so need two names.
-        let name = if old == Some("verdikt-a") { "verdikt-b" } else { "verdikt-a" };
-        self.nft.replace(name, &batch, self.generation, old)?;
-        self.generation += 1;
-        self.current = Some((name, batch));
-        Ok(())
     }
 }
 

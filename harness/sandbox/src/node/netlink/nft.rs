@@ -1,4 +1,4 @@
-//! Whole tables of nf_tables, put in place by one atomic batch.
+//! Whole tables of nf_tables, added and removed.
 
 use std::{
     io,
@@ -93,9 +93,9 @@ impl Batch {
         self.steps.push(Step::Verdicts { name: name.into(), key, elements });
     }
 
-    /// As netlink messages for a table of this name, the priorities of its hooks shifted by `shift`.
-    fn encode(&self, table: &str, shift: i32) -> Vec<u8> {
-        let mut encoder = Encoder { table, shift, messages: Chained::new(0), sets: 0 };
+    /// As netlink messages for a table of this name.
+    fn encode(&self, table: &str) -> Vec<u8> {
+        let mut encoder = Encoder { table, messages: Chained::new(0), sets: 0 };
         for step in &self.steps {
             match step {
                 Step::Chain { name, hook } => encoder.chain(name, *hook),
@@ -129,7 +129,6 @@ impl Batch {
 
 struct Encoder<'a> {
     table: &'a str,
-    shift: i32,
     messages: Chained<'static>,
     sets: u32,
 }
@@ -147,7 +146,7 @@ impl Encoder<'_> {
             attributes
                 .nested_hook()
                 .push_num(hook.number)
-                .push_priority(hook.priority + self.shift)
+                .push_priority(hook.priority)
                 .end_nested()
                 .push_policy(VerdictCode::Accept as u32)
                 .push_type_bytes(hook.kind.as_bytes());
@@ -239,36 +238,32 @@ impl Nft {
         Ok(Self { socket, limit })
     }
 
-    /// Puts a table in place and removes the one that it replaces, at once: no packet sees neither.
+    /// Puts a table in force beside those that are there. All of it or nothing is there afterwards.
     ///
-    /// At the moment of change a packet may be on its way through both tables' hooks. Each is empty on its side of
-    /// that moment, so a packet that meets the new table first could find both empty. So each table's hooks come
-    /// after those of the one before: `generation` must grow, and is added to all priorities.
+    /// A packet that is on its way meanwhile may miss it: the hooks it comes through were listed before, or the moment
+    /// of change came after it had passed an empty hook.
     ///
-    /// A table that is too large for one batch is laid down asleep, part by part, and then woken by the batch that
-    /// removes the old one.
-    pub(crate) fn replace(
-        &mut self,
-        name: &str,
-        new: &Batch,
-        generation: i32,
-        old: Option<&str>,
-    ) -> io::Result<()> {
-        let body = new.encode(name, generation);
-        let removal = old.map(remove).unwrap_or_default();
-        if body.len() + removal.len() + SLACK <= self.limit {
-            return self.commit(&[&add(name, false), &body, &removal]);
+    /// A table that is too large for one batch is laid down asleep, part by part, and then woken.
+    pub(crate) fn add(&mut self, name: &str, new: &Batch) -> io::Result<()> {
+        let body = new.encode(name);
+        if body.len() + SLACK <= self.limit {
+            return self.commit(&[&create(name, false), &body]);
         }
-        let laid = self.lay(name, &body).and_then(|()| self.commit(&[&add(name, false), &removal]));
+        let laid = self.lay(name, &body).and_then(|()| self.commit(&[&wake(name)]));
         if laid.is_err() {
-            // The old table is still in force; what was laid down for the new one is only litter.
-            let _ = self.commit(&[&remove(name)]);
+            // What was laid down is only litter.
+            let _ = self.remove(name);
         }
         laid
     }
 
+    /// Removes a table.
+    pub(crate) fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.commit(&[&remove(name)])
+    }
+
     fn lay(&mut self, name: &str, body: &[u8]) -> io::Result<()> {
-        self.commit(&[&add(name, true)])?;
+        self.commit(&[&create(name, true)])?;
         let mut from = 0;
         let mut to = 0;
         for length in lengths(body) {
@@ -363,7 +358,21 @@ fn head() -> Nfgenmsg {
     Nfgenmsg { nfgen_family: NFPROTO_INET, ..Default::default() }
 }
 
-fn add(table: &str, asleep: bool) -> Vec<u8> {
+/// Fails when there is a table of this name.
+fn create(table: &str, asleep: bool) -> Vec<u8> {
+    let mut messages = Chained::new(0);
+    messages
+        .request()
+        .set_create()
+        .set_excl()
+        .op_newtable_do(&head())
+        .encode()
+        .push_name_bytes(table.as_bytes())
+        .push_flags(if asleep { TableFlags::Dormant as u32 } else { 0 });
+    messages.finalize().buf().clone()
+}
+
+fn wake(table: &str) -> Vec<u8> {
     let mut messages = Chained::new(0);
     messages
         .request()
@@ -371,7 +380,7 @@ fn add(table: &str, asleep: bool) -> Vec<u8> {
         .op_newtable_do(&head())
         .encode()
         .push_name_bytes(table.as_bytes())
-        .push_flags(if asleep { TableFlags::Dormant as u32 } else { 0 });
+        .push_flags(0);
     messages.finalize().buf().clone()
 }
 
