@@ -9,6 +9,7 @@
 //! [`Sandbox`] starts and stops both; [`reexec()`] makes a program able to be the node.
 
 mod api;
+mod base;
 mod channel;
 mod handle;
 mod node;
@@ -21,7 +22,8 @@ mod spawn;
 mod traits;
 mod wire;
 
-pub use profile::{Base, ParseProfileError, Profile};
+pub use base::Base;
+pub use profile::{ParseProfileError, Profile};
 pub use reexec::reexec;
 pub use sandbox::{CONTEXT, Config, ConnectLoop, ConnectLoopError, Sandbox, SandboxError};
 pub use spawn::NodeError;

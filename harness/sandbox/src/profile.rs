@@ -2,47 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::traits::Traits;
-
-/// A named set of traits, with which a profile begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Base {
-    /// NetworkPolicy as the specification has it.
-    #[default]
-    Reference,
-    /// Accepts policies and enforces nothing, as Flannel alone does.
-    Flannel,
-}
-
-impl Base {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Reference, Self::Flannel];
-
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reference => "reference",
-            Self::Flannel => "flannel",
-        }
-    }
-
-    /// What it is, in one line.
-    pub const fn about(self) -> &'static str {
-        match self {
-            Self::Reference => "NetworkPolicy as the specification has it.",
-            Self::Flannel => "Policies are accepted and not enforced, as with Flannel alone.",
-        }
-    }
-
-    /// Its traits.
-    pub fn traits(self) -> Traits {
-        match self {
-            Self::Reference => Traits::default(),
-            Self::Flannel => Traits { enforces_nothing: true, ..Traits::default() },
-        }
-    }
-}
+use crate::{base::Base, traits::Traits};
 
 /// How the dataplane behaves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -184,6 +144,7 @@ mod tests {
             "reference+ignores-except",
             "reference+policy-delay=200ms+cuts-established=500ms",
             "flannel+cuts-established",
+            "cilium+start-delay=2s",
         ] {
             assert_eq!(text.parse::<Profile>().unwrap().to_string(), text);
         }
@@ -198,7 +159,12 @@ mod tests {
     #[test]
     fn the_documentation_has_every_word_and_no_other() {
         let page = include_str!("../../../docs/sandbox.md");
-        let bases = Base::ALL.iter().map(|base| format!("| `{}` | {} |", base.as_str(), base.about()));
+        let base = |base: &Base| {
+            let traits = base.traits().beyond(&Traits::default());
+            let words: Vec<String> = traits.iter().map(|word| format!("`{word}`")).collect();
+            format!("| `{}` | {} | {} |", base.as_str(), base.about(), words.join(", "))
+        };
+        let bases = Base::ALL.iter().map(base);
         let traits =
             Traits::ALL.iter().map(|known| format!("| `{}{}` | {} |", known.word, known.value, known.about));
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
@@ -207,7 +173,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_with_what_is_known() {
-        assert!(refused("calico").contains("expected one of reference, flannel"));
+        assert!(refused("romana").contains("expected one of reference, calico, "));
         assert!(refused("referense").contains("flannel (did you mean `reference`?)"));
         assert!(refused("").contains("`` is no sandbox profile"));
         let error = refused("reference+ignore-except");

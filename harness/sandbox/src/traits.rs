@@ -173,6 +173,25 @@ traits! {
     "ignores-ports" ignores_ports: bool, "A rule opens all ports.";
     "ignores-protocol" ignores_protocol: bool, "A numbered port is opened for TCP, UDP and SCTP.";
     "ignores-end-port" ignores_end_port: bool => EndPort, "Of a range of ports only the first is opened.";
+    "blocks-skip-pods" blocks_skip_pods: bool => IpBlockPods, "An ipBlock matches no address of a pod.";
+    "blocks-skip-nodes" blocks_skip_nodes: bool => IpBlockNodes, "An ipBlock matches no address of a node.";
+    "selects-host-network" selects_host_network: bool => HostNetwork,
+        "A peer with a podSelector also matches pods on their node's network.";
+    "refuses-port-names" refuses_port_names: bool => NamedPorts EgressPortNames,
+        "A policy with a port's name in a rule is not enforced at all.";
+    "merges-port-names" merges_port_names: bool => NamedPorts,
+        "A port's name in an ingress rule means all numbers that it has on the policy's pods.";
+    "ignores-port-names-of-sidecars" ignores_port_names_of_sidecars: bool => NamedPorts,
+        "The names of a sidecar's ports are not known.";
+    "ignores-ambiguous-port-names" ignores_ambiguous_port_names: bool => NamedPorts EgressPortNames,
+        "A port's name in an egress rule opens nothing when it has several numbers on the rule's pods.";
+    "ignores-port-names-of-blocks" ignores_port_names_of_blocks: bool => EgressPortNames,
+        "A port's name in an egress rule opens nothing in an ipBlock.";
+    "ignores-port-names-without-peers" ignores_port_names_without_peers: bool => EgressPortNames,
+        "A port's name in an egress rule without peers opens nothing.";
+    "port-names-of-own-namespace" port_names_of_own_namespace: bool => EgressPortNames,
+        "A port's name in an egress rule without peers means pods of the policy's namespace.";
+    "ignores-sctp" ignores_sctp: bool => Sctp, "A rule for SCTP opens nothing.";
     "first-policy-only" first_policy_only: bool,
         "Of several policies that isolate a pod in a direction only the first counts.";
     "first-rule-only" first_rule_only: bool, "Of several rules for a direction only the first counts.";

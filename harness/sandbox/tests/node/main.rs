@@ -12,6 +12,8 @@
     reason = "the modules' other halves are used by the library"
 )]
 
+#[path = "../../src/base.rs"]
+mod base;
 #[path = "../../src/channel.rs"]
 mod channel;
 #[path = "../../src/handle.rs"]

@@ -32,8 +32,12 @@ pub(super) fn containers(pod: &Value) -> impl Iterator<Item = (Role, &Value)> {
 
 /// The containers whose ports are the pod's: those that stay. A name is looked for in the containers proper first.
 pub(super) fn serving(pod: &Value) -> impl Iterator<Item = &Value> {
-    let of = move |wanted: Role| containers(pod).filter(move |(role, _)| *role == wanted);
-    of(Role::Main).chain(of(Role::Sidecar)).map(|(_, container)| container)
+    of_role(pod, Role::Main).chain(of_role(pod, Role::Sidecar))
+}
+
+/// Containers that have this role.
+pub(super) fn of_role(pod: &Value, wanted: Role) -> impl Iterator<Item = &Value> {
+    containers(pod).filter(move |(role, _)| *role == wanted).map(|(_, container)| container)
 }
 
 /// A container as the node is told to start it.

@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{container::serving, foreign, scheduler};
+use super::{
+    container::{Role, of_role, serving},
+    foreign, scheduler,
+};
 use crate::{
     api::{
         kinds::Kind,
@@ -16,6 +19,7 @@ use crate::{
         store::Store,
     },
     profile::Profile,
+    traits::Traits,
     wire::{Place, PodState, ServicePortState, ServiceState, State},
 };
 
@@ -44,7 +48,7 @@ impl Builder {
         for object in &pods {
             let entry = match self.pods.remove(object.uid()) {
                 Some(entry) if Arc::ptr_eq(&entry.0, object) => entry,
-                _ => (object.clone(), pod(object)),
+                _ => (object.clone(), pod(object, profile.traits())),
             };
             states.extend(entry.1.clone());
             known.insert(object.uid().to_owned(), entry);
@@ -85,14 +89,16 @@ fn slim(policy: &Value) -> Value {
     policy
 }
 
-fn pod(pod: &Shared) -> Option<PodState> {
+/// A pod as the dataplane sees it. The names of ports are known to policies only, not to Services.
+fn pod(pod: &Shared, traits: &Traits) -> Option<PodState> {
     let ips = pod_ips(&pod.value);
     // The addresses of a pod that is over may be another's by now.
     if ips.is_empty() || is_over(&pod.value) {
         return None;
     }
     let mut ports = vec![];
-    for port in serving(&pod.value).flat_map(|c| items(c, "/ports")) {
+    let sidecars = of_role(&pod.value, Role::Sidecar).filter(|_| !traits.ignores_port_names_of_sidecars);
+    for port in of_role(&pod.value, Role::Main).chain(sidecars).flat_map(|c| items(c, "/ports")) {
         let number = port.get("containerPort").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
         if let (name @ 1.., Some(number)) = (text(port, "/name").len(), number) {
             ports.push((text(port, "/name")[..name].to_owned(), text(port, "/protocol").to_owned(), number));

@@ -28,6 +28,9 @@ pub(super) fn rewrite<'n>(
     let mut rewritten = vec![];
     for mut policy in policies {
         let namespace = policy.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        if traits.refuses_port_names && policy.spec.as_ref().is_some_and(has_port_names) {
+            continue;
+        }
         if let Some(spec) = &mut policy.spec {
             subjects(spec, traits);
             rules(spec, traits, &namespace);
@@ -47,6 +50,16 @@ pub(super) fn rewrite<'n>(
         }
     }
     rewritten
+}
+
+fn has_port_names(spec: &NetworkPolicySpec) -> bool {
+    let ingress = spec.ingress.iter().flatten().filter_map(|rule| rule.ports.as_ref());
+    let egress = spec.egress.iter().flatten().filter_map(|rule| rule.ports.as_ref());
+    ingress.chain(egress).flatten().any(is_named)
+}
+
+fn is_named(port: &NetworkPolicyPort) -> bool {
+    matches!(port.port, Some(IntOrString::String(_)))
 }
 
 fn subjects(spec: &mut NetworkPolicySpec, traits: &Traits) {
@@ -120,7 +133,15 @@ fn sides(
         *ports = None;
     }
     if let Some(list) = ports {
+        let all = list.is_empty();
         *list = std::mem::take(list).into_iter().flat_map(|one| port(one, traits)).collect();
+        if traits.ignores_sctp {
+            list.retain(|port| port.protocol.as_deref() != Some("SCTP"));
+            // A list that has become empty means no port, not all.
+            if list.is_empty() && !all {
+                *peers = Some(vec![nobody()]);
+            }
+        }
     }
 }
 
@@ -212,8 +233,7 @@ fn outside_of_pods() -> impl Iterator<Item = NetworkPolicyPeer> {
 }
 
 fn port(mut port: NetworkPolicyPort, traits: &Traits) -> Vec<NetworkPolicyPort> {
-    let named = matches!(port.port, Some(IntOrString::String(_)));
-    if traits.named_port_opens_all && named {
+    if traits.named_port_opens_all && is_named(&port) {
         port.port = None;
     }
     if traits.ignores_end_port {
@@ -224,4 +244,45 @@ fn port(mut port: NetworkPolicyPort, traits: &Traits) -> Vec<NetworkPolicyPort> 
         return ["TCP", "UDP", "SCTP"].map(with).into();
     }
     vec![port]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rewritten(word: &str, ports: &Value) -> Vec<NetworkPolicySpec> {
+        let mut traits = Traits::default();
+        traits.read(word, None).unwrap().unwrap();
+        let policy = json!({"metadata": {"namespace": "x"},
+            "spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}], "ports": ports}]}});
+        let policies = vec![serde_json::from_value(policy).unwrap()];
+        rewrite(policies, &traits, std::iter::empty()).into_iter().filter_map(|policy| policy.spec).collect()
+    }
+
+    /// The peers of the only rule, and the numbers of its ports.
+    fn rule(spec: &NetworkPolicySpec) -> (Vec<NetworkPolicyPeer>, Vec<IntOrString>) {
+        let rule = &spec.ingress.as_ref().unwrap()[0];
+        let ports = rule.ports.iter().flatten().filter_map(|port| port.port.clone());
+        (rule.from.clone().unwrap(), ports.collect())
+    }
+
+    #[test]
+    fn rules_for_sctp_open_nothing() {
+        let sctp = json!({"protocol": "SCTP", "port": 80});
+        let (peers, ports) = rule(&rewritten("ignores-sctp", &json!([sctp, {"port": 81}]))[0]);
+        assert_eq!(ports, [IntOrString::Int(81)]);
+        assert_ne!(peers, [nobody()]);
+        let (peers, _) = rule(&rewritten("ignores-sctp", &json!([sctp]))[0]);
+        assert_eq!(peers, [nobody()], "an empty list of ports would be all of them");
+        let (peers, _) = rule(&rewritten("ignores-sctp", &json!([]))[0]);
+        assert_ne!(peers, [nobody()], "without ports the rule is not for SCTP");
+    }
+
+    #[test]
+    fn a_policy_with_a_name_is_refused() {
+        assert!(rewritten("refuses-port-names", &json!([{"port": 80}, {"port": "web"}])).is_empty());
+        assert_eq!(rewritten("refuses-port-names", &json!([{"port": 80}])).len(), 1);
+    }
 }

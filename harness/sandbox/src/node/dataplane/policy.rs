@@ -2,8 +2,9 @@
 //!
 //! Read straight from the text of the API: union of rules, each a list of peers and a list of ports. Everything that
 //! depends on pods (selectors, named ports) is resolved here, so that only addresses and numbers are left. What is
-//! wrong on purpose comes before ([`super::defects`]) and after ([`super::filter`]), but for two traits that only show
-//! here: exceptions that deny, and pods for which only their first policy counts.
+//! wrong on purpose comes before ([`super::defects`]) and after ([`super::filter`]), but for traits that only show
+//! here: exceptions that deny, pods for which only their first policy counts, and what blocks, selectors and the names
+//! of ports are looked up on.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -20,7 +21,10 @@ use super::{
     ranges::{self, Range},
     select::selects,
 };
-use crate::wire::{Place, PodState, State};
+use crate::{
+    plan,
+    wire::{Place, PodState, State},
+};
 
 /// Ports of one protocol, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -164,9 +168,13 @@ impl Resolver<'_> {
                 let peers = rule.from.as_deref().unwrap_or_default();
                 let denies = self.denies(peers)?;
                 let addresses = self.addresses(&self.peers(peers, namespace)?);
+                let ports = rule.ports.as_deref().unwrap_or_default();
+                let merged = self.merged_ports(ports, &receivers)?;
                 for (subject, index) in &receivers {
-                    let pod = &self.state.pods[*index];
-                    let ports = ingress_ports(rule.ports.as_deref().unwrap_or_default(), pod)?;
+                    let ports = match &merged {
+                        Some(merged) => Some(merged.clone()),
+                        None => ingress_ports(ports, &self.state.pods[*index])?,
+                    };
                     let id = self.intern(Allow { peers: addresses.clone(), ports });
                     let rules = self.isolation.ingress.entry(subject.clone()).or_default();
                     rules.allows.insert(id);
@@ -182,7 +190,8 @@ impl Resolver<'_> {
                 let peers = rule.to.as_deref().unwrap_or_default();
                 let denies = self.denies(peers)?;
                 let resolved = self.peers(peers, namespace)?;
-                let allows = self.egress_allows(rule.ports.as_deref().unwrap_or_default(), &resolved)?;
+                let allows =
+                    self.egress_allows(rule.ports.as_deref().unwrap_or_default(), &resolved, namespace)?;
                 let ids: Vec<AllowId> = allows.into_iter().map(|allow| self.intern(allow)).collect();
                 for (subject, _) in &senders {
                     let rules = self.isolation.egress.entry(subject.clone()).or_default();
@@ -226,7 +235,8 @@ impl Resolver<'_> {
         let mut ranges = vec![];
         for peer in peers {
             if let Some(block) = &peer.ip_block {
-                ranges.extend(ranges::block(&block.cidr, block.except.as_deref().unwrap_or_default())?);
+                let except = block.except.iter().flatten().cloned().chain(self.never_in_blocks());
+                ranges.extend(ranges::block(&block.cidr, &except.collect::<Vec<_>>())?);
             }
             if peer.pod_selector.is_none() && peer.namespace_selector.is_none() {
                 continue;
@@ -240,13 +250,26 @@ impl Resolver<'_> {
             let selected = |pod: &PodState| {
                 peer.pod_selector.as_ref().is_none_or(|selector| selects(selector, &pod.labels))
             };
+            let on_node = self.state.traits.selects_host_network && peer.pod_selector.is_some();
+            let candidates = self.state.pods.iter().enumerate().filter(|(_, pod)| match pod.place {
+                Place::Pod(_) => true,
+                Place::Node(_) => on_node,
+                Place::External => false,
+            });
             pods.extend(
-                self.own_networks()
-                    .filter(|(_, pod)| in_namespace(pod) && selected(pod))
-                    .map(|(index, _)| index),
+                candidates.filter(|(_, pod)| in_namespace(pod) && selected(pod)).map(|(index, _)| index),
             );
         }
         Ok(Resolved { pods: Some(pods), ranges })
+    }
+
+    /// What a block does not match, though it lies in it.
+    fn never_in_blocks(&self) -> impl Iterator<Item = String> {
+        let traits = &self.state.traits;
+        let pods = traits.blocks_skip_pods.then_some(plan::POD_CIDRS).into_iter().flatten();
+        let nodes = traits.blocks_skip_nodes.then_some(0..plan::NODES).into_iter().flatten();
+        pods.map(str::to_owned)
+            .chain(nodes.flat_map(plan::node_ips).map(|ip| ipnet::IpNet::from(ip).to_string()))
     }
 
     fn addresses(&self, peers: &Resolved) -> Peers {
@@ -260,7 +283,12 @@ impl Resolver<'_> {
     }
 
     /// A named port of an egress rule is looked up in each peer, and so gives one [`Allow`] for each number it has.
-    fn egress_allows(&self, ports: &[NetworkPolicyPort], peers: &Resolved) -> Result<Vec<Allow>, String> {
+    fn egress_allows(
+        &self,
+        ports: &[NetworkPolicyPort],
+        peers: &Resolved,
+        namespace: &str,
+    ) -> Result<Vec<Allow>, String> {
         if ports.is_empty() {
             return Ok(vec![Allow { peers: self.addresses(peers), ports: None }]);
         }
@@ -270,17 +298,11 @@ impl Resolver<'_> {
             let protocol = protocol(port)?;
             match &port.port {
                 Some(IntOrString::String(name)) => {
-                    for (index, pod) in self.own_networks() {
-                        for ip in &pod.ips {
-                            let meant = match &peers.pods {
-                                None => true,
-                                Some(pods) => pods.contains(&index) || ranges::contains(&peers.ranges, *ip),
-                            };
-                            if let (true, Some(number)) = (meant, named_port(pod, name, protocol.0)) {
-                                let ports = Ports { protocol: protocol.1, low: number, high: number };
-                                named.entry(ports).or_default().insert(*ip);
-                            }
-                        }
+                    let found = self.destinations(peers, namespace, name, protocol);
+                    if found.len() <= 1 || !self.state.traits.ignores_ambiguous_port_names {
+                        found
+                            .into_iter()
+                            .for_each(|(ports, ips)| named.entry(ports).or_default().extend(ips));
                     }
                 }
                 _ => {
@@ -297,6 +319,48 @@ impl Resolver<'_> {
             ports: Some(BTreeSet::from([ports])),
         }));
         Ok(allows)
+    }
+
+    /// The addresses on which a port's name in an egress rule is looked up, by the number that it has there.
+    fn destinations(
+        &self,
+        peers: &Resolved,
+        namespace: &str,
+        name: &str,
+        (protocol, number): (&str, u8),
+    ) -> BTreeMap<Ports, BTreeSet<IpAddr>> {
+        let traits = &self.state.traits;
+        let meant = |index: usize, pod: &PodState, ip: IpAddr| match &peers.pods {
+            None if traits.ignores_port_names_without_peers => false,
+            None => !traits.port_names_of_own_namespace || pod.namespace == namespace,
+            Some(pods) => {
+                let in_block = || ranges::contains(&peers.ranges, ip) && !traits.ignores_port_names_of_blocks;
+                pods.contains(&index) || in_block()
+            }
+        };
+        let mut found: BTreeMap<Ports, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (index, pod) in self.own_networks() {
+            let Some(port) = named_port(pod, name, protocol) else { continue };
+            let ips = pod.ips.iter().copied().filter(|ip| meant(index, pod, *ip));
+            for ip in ips {
+                found.entry(Ports { protocol: number, low: port, high: port }).or_default().insert(ip);
+            }
+        }
+        found
+    }
+
+    /// What an ingress rule opens on every pod of its policy, where names of ports are not looked up on each.
+    fn merged_ports(
+        &self,
+        ports: &[NetworkPolicyPort],
+        receivers: &[(Subject, usize)],
+    ) -> Result<Option<BTreeSet<Ports>>, String> {
+        if ports.is_empty() || !self.state.traits.merges_port_names {
+            return Ok(None);
+        }
+        let of = |(_, index): &(Subject, usize)| ingress_ports(ports, &self.state.pods[*index]);
+        let each = receivers.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(each.into_iter().flatten().flatten().collect()))
     }
 }
 
@@ -367,8 +431,12 @@ mod tests {
     }
 
     fn resolved(spec: serde_json::Value) -> Isolation {
+        resolved_with(Traits::default(), spec)
+    }
+
+    fn resolved_with(traits: Traits, spec: serde_json::Value) -> Isolation {
         let state = State {
-            traits: Traits::default(),
+            traits,
             namespaces: BTreeMap::from([
                 ("x".into(), BTreeMap::from([("ns".into(), "x".into())])),
                 ("y".into(), BTreeMap::from([("ns".into(), "y".into())])),
@@ -452,5 +520,67 @@ mod tests {
             "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/24", "except": ["10.0.0.3/32"]}}],
                 "ports": [{"port": "web"}]}]}));
         assert_eq!(text(&isolation, &isolation.egress), ["2 {10.0.0.1}0:6/80-80"]);
+    }
+
+    /// What the traits of these words make of the egress of pod b, or of the ingress of pods a and b.
+    fn named(words: &[&str], rule: serde_json::Value, egress: bool) -> Vec<String> {
+        let mut traits = Traits::default();
+        words.iter().for_each(|word| traits.read(word, None).unwrap().unwrap());
+        if egress {
+            let isolation = resolved_with(
+                traits,
+                json!({"podSelector": {"matchLabels": {"pod": "b"}},
+                "policyTypes": ["Egress"], "egress": [rule]}),
+            );
+            text(&isolation, &isolation.egress)
+        } else {
+            let isolation = resolved_with(traits, json!({"podSelector": {}, "ingress": [rule]}));
+            text(&isolation, &isolation.ingress)
+        }
+    }
+
+    #[test]
+    fn names_of_ports_are_looked_up_where_a_trait_says() {
+        let web = json!({"ports": [{"port": "web"}, {"port": 5}]});
+        assert_eq!(
+            named(&["merges-port-names"], web.clone(), false),
+            ["1 any:6/5-5,6/80-80", "2 any:6/5-5,6/80-80"]
+        );
+        let both = "2 any:6/5-5 {10.0.0.1}0:6/80-80 {10.0.0.3}0:6/8080-8080";
+        assert_eq!(named(&[], web.clone(), true), [both]);
+        assert_eq!(named(&["ignores-ambiguous-port-names"], web.clone(), true), ["2 any:6/5-5"]);
+        assert_eq!(named(&["ignores-port-names-without-peers"], web.clone(), true), ["2 any:6/5-5"]);
+        assert_eq!(named(&["port-names-of-own-namespace"], web, true), ["2 any:6/5-5 {10.0.0.1}0:6/80-80"]);
+        let one = json!({"to": [{"podSelector": {}}], "ports": [{"port": "web"}]});
+        assert_eq!(named(&["ignores-ambiguous-port-names"], one, true), ["2 {10.0.0.1}0:6/80-80"]);
+        let block = json!({"to": [{"ipBlock": {"cidr": "10.0.0.0/24"}}, {"podSelector": {}}], "ports": [{"port": "web"}]});
+        assert_eq!(named(&["ignores-port-names-of-blocks"], block, true), ["2 {10.0.0.1}0:6/80-80"]);
+    }
+
+    #[test]
+    fn blocks_leave_out_what_a_trait_says() {
+        let ranges = |word: &str, cidr: &str| {
+            let isolation = {
+                let mut traits = Traits::default();
+                traits.read(word, None).unwrap().unwrap();
+                resolved_with(
+                    traits,
+                    json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": cidr}}]}]}),
+                )
+            };
+            match &isolation.allows[0].peers {
+                Peers::Only { ranges, .. } => ranges.clone(),
+                Peers::Any => panic!("a block is not everything"),
+            }
+        };
+        let any = ranges("blocks-skip-pods", "0.0.0.0/0");
+        let inside = |ranges: &[Range], ip: [u8; 4]| ranges::contains(ranges, ip.into());
+        assert!(
+            !inside(&any, [10, 244, 16, 1]) && inside(&any, [172, 30, 0, 1]) && inside(&any, [8, 8, 8, 8])
+        );
+        assert!(ranges("blocks-skip-pods", "10.244.16.1/32").is_empty());
+        assert!(ranges("blocks-skip-nodes", "172.30.0.2/32").is_empty());
+        let nodes = ranges("blocks-skip-nodes", "172.30.0.0/24");
+        assert!(!inside(&nodes, [172, 30, 0, 1]) && inside(&nodes, [172, 30, 0, 3]));
     }
 }
