@@ -69,7 +69,7 @@ fn what_cannot_be_compared_is_told() {
     assert_eq!(profile.code, 2);
     assert!(profile.stderr.contains("did you mean `reference`?"), "{}", profile.stderr);
     let context = run(&["compare", "context:nosuch", &good, "--", "--kubeconfig", &path("kubeconfig")]);
-    assert_eq!(context.code, 2, "{}", context.stderr);
+    assert_eq!(context.code, 3, "{}", context.stderr);
     assert!(context.stderr.contains("the run of context:nosuch did not come to an end"), "{}", context.stderr);
 
     // Nothing that both have.
