@@ -142,13 +142,13 @@ impl<P: Prober + Sync> Settling<'_, P> {
         // Wrong cells that are not being probed, and when they will be.
         let mut wrong: Vec<u32> = Vec::new();
         let mut again: Option<Instant> = None;
+        // Whether some cell was asked after the limit, or had no time left to be.
+        let mut late = false;
         let mut pause = PAUSE;
         loop {
             if sweeps.is_empty() && told.is_empty() {
                 match again {
-                    None if wrong.is_empty() => return Some(right_since),
-                    // What is wrong has no time left.
-                    None => return None,
+                    None => return (!late).then_some(right_since),
                     Some(_) => {}
                 }
             }
@@ -161,11 +161,15 @@ impl<P: Prober + Sync> Settling<'_, P> {
                             right_since = right_since.max(start);
                         }
                     } else {
-                        wrong.push(index);
                         let now = Instant::now();
-                        // The last time is at the limit, not before.
-                        if again.is_none() && now < limit {
-                            again = Some((now + pause).min(limit));
+                        late |= now >= limit;
+                        // What was asked in time and gave no verdict has proved nothing yet: a connection that a change
+                        // cuts takes seconds to be given up.
+                        let unproved = self.rows[index as usize].observed == Some(Verdict::Error) && start < limit;
+                        if now < limit || unproved {
+                            wrong.push(index);
+                            // The last time is at the limit, not before.
+                            again = again.or(Some((now + pause).min(limit)));
                         }
                     }
                 }

@@ -8,6 +8,9 @@ use super::*;
 
 const DEADLINE: Duration = Duration::from_millis(300);
 
+/// Detail of an observation that takes longer than a step may.
+const SLOW: &str = "connected, but no answer came on the connection";
+
 /// How a fake cell behaves, by the time since its step was accepted and by how often it was probed.
 type Behaviour = Box<dyn Fn(Duration, u32) -> Observation + Send + Sync>;
 
@@ -37,6 +40,9 @@ impl Prober for Fake {
                 probed[port]
             };
             let observation = self.behaviours[port](at, times);
+            if observation.detail.as_deref() == Some(SLOW) {
+                sleep(Duration::from_secs(6)).await;
+            }
             match observation.verdict {
                 Verdict::Dropped => silent.push((*index, observation)),
                 _ => sink(*index, observation),
@@ -241,6 +247,21 @@ async fn an_error_in_a_hold_sweep_past_the_limit_is_tried_again() {
     assert!(done.took >= Duration::from_secs(5), "the hold sweep came before the limit: {:?}", done.took);
     assert_eq!(done.outcomes(), [Outcome::Pass; 2]);
     assert_eq!(done.settled.notes.get(&1).and_then(|note| note.detail.as_deref()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_takes_longer_than_the_limit_is_tried_again() {
+    let cut = |then| -> Behaviour {
+        Box::new(move |_, times| match times {
+            1 => Observation { detail: Some(SLOW.into()), ..saw(Verdict::Error) },
+            _ => saw(then),
+        })
+    };
+    let done = run(vec![(Expectation::Deny, cut(Verdict::Dropped))]).await;
+    assert_eq!((done.outcomes(), done.settle_ms()), (vec![Outcome::Pass], None));
+    // What is wrong then is wrong, and is not asked again.
+    let done = run(vec![(Expectation::Deny, cut(Verdict::Allowed))]).await;
+    assert_eq!((done.outcomes(), done.rows[0].attempts), (vec![Outcome::Fail], 2));
 }
 
 #[tokio::test(start_paused = true)]

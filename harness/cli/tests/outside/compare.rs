@@ -17,7 +17,8 @@ fn live_dataplanes_are_run_and_compared() {
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept");
     let other = "sandbox:reference+ignores-end-port+cuts-established";
-    let args = ["compare", "sandbox:reference", other, "--keep-records", kept.to_str().unwrap(), "-o", "json"];
+    let args =
+        ["compare", "sandbox:reference", other, "--keep-records", kept.to_str().unwrap(), "-o", "json"];
     let chosen =
         ["--", "-q", "ports/end-port-tcp", "lifecycle/held-connections-and-a-new-denial", "--settle", "1s"];
     let told = run(&[&args[..], &chosen[..]].concat());
@@ -49,8 +50,15 @@ fn records_of_real_dataplanes_are_compared_with_one_reference() {
     for part in ["reference  calico", "other      cilium", "whether policies are enforced (new)"] {
         assert!(told.stdout.contains(part), "{part}: {}", told.stdout);
     }
-    let markdown =
-        run(&["compare", &sample("calico.json"), &sample("cilium.json"), "-o", "markdown", "--fail-on", "none"]);
+    let markdown = run(&[
+        "compare",
+        &sample("calico.json"),
+        &sample("cilium.json"),
+        "-o",
+        "markdown",
+        "--fail-on",
+        "none",
+    ]);
     assert_eq!(markdown.code, 0, "{}", markdown.stderr);
     assert!(markdown.stdout.starts_with("## cilium against calico"), "{}", markdown.stdout);
 }
@@ -70,7 +78,11 @@ fn what_cannot_be_compared_is_told() {
     assert!(profile.stderr.contains("did you mean `reference`?"), "{}", profile.stderr);
     let context = run(&["compare", "context:nosuch", &good, "--", "--kubeconfig", &path("kubeconfig")]);
     assert_eq!(context.code, 3, "{}", context.stderr);
-    assert!(context.stderr.contains("the run of context:nosuch did not come to an end"), "{}", context.stderr);
+    assert!(
+        context.stderr.contains("the run of context:nosuch did not come to an end"),
+        "{}",
+        context.stderr
+    );
 
     // Nothing that both have.
     let mut record: Value = serde_json::from_str(&std::fs::read_to_string(&good).unwrap()).unwrap();
