@@ -74,6 +74,7 @@ impl Lab {
 }
 
 /// The wrong and unmeasured cells of a scenario, as text for a failed test.
+#[allow(dead_code, reason = "not every test binary tells of single scenarios")]
 pub(crate) fn findings(record: &ScenarioRecord) -> String {
     use std::fmt::Write;
     let mut text = format!("{}: {}", record.name, record.outcome);
