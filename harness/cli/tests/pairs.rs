@@ -24,8 +24,8 @@ const LANES: usize = 8;
 /// How long a step is waited for that will not become as expected: longer than what the dataplanes do late.
 const SETTLE: Duration = Duration::from_millis(2500);
 
-/// Scenarios that show no topic and are needed all the same: plain denials.
-const PLAIN: [&str; 1] = ["basics/default-deny-both"];
+/// Scenarios that may show no topic and are needed all the same: plain denials, and what says that there is no SCTP.
+const PLAIN: [&str; 2] = ["basics/default-deny-both", "ports/sctp-allow-and-deny"];
 
 fn main() -> ExitCode {
     if let Some(code) = verdikt_sandbox::reexec() {

@@ -27,10 +27,19 @@ pub struct Oracle<'w> {
     pub(crate) backends: Vec<Vec<PodIndex>>,
     /// Where the cluster's DNS is.
     pub(crate) dns: ClusterDns<'w>,
-    /// Whether traffic from a pod's own node always passes (N5, N10); some dataplanes ask whose process it is.
-    pub(crate) own_node_passes: bool,
-    /// Whether a pod that reaches itself through its own Service is judged as though it were another; that is open.
+    /// In what it judges otherwise than the specification, to find out what verdicts turn on.
+    pub(crate) liberties: Liberties,
+}
+
+/// Judgements that are not the specification's.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Liberties {
+    /// Traffic from a pod's own node needs a rule (N5, N10 say that it passes).
+    pub(crate) polices_own_node: bool,
+    /// A pod that reaches itself through its own Service is judged as though it were another (open).
     pub(crate) polices_own_service: bool,
+    /// A namespaceSelector finds nodes, for there are pods on their network (N18 says pods only).
+    pub(crate) finds_nodes: bool,
 }
 
 /// An answer with its reasons.
@@ -88,8 +97,7 @@ impl<'w> Oracle<'w> {
             pod_of,
             backends,
             dns,
-            own_node_passes: true,
-            polices_own_service: false,
+            liberties: Liberties::default(),
         }
     }
 

@@ -227,7 +227,7 @@ impl Oracle<'_> {
 
     /// A pod that reaches itself through its own Service: open in every case (k8s#95879).
     fn hairpin(&self, from: &End, to: &End, service: &ServiceFacts, trace: &mut Trace) -> Option<Truth> {
-        (from.who == to.who && !self.polices_own_service).then(|| {
+        (from.who == to.who && !self.liberties.polices_own_service).then(|| {
             trace.add(Truth::open("N21"), || {
                 format!(
                     "{} reaches itself through {}; that is not defined (N21, k8s#95879)",

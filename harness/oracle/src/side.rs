@@ -54,7 +54,7 @@ impl Oracle<'_> {
             return Finding { truth: Truth::Yes, why: Why::NotIsolated };
         }
         let own_node = self.own_node(pod, peer);
-        if self.own_node_passes && direction == Direction::Ingress && own_node == Some(true) {
+        if !self.liberties.polices_own_node && direction == Direction::Ingress && own_node == Some(true) {
             return Finding { truth: Truth::Yes, why: Why::OwnNode };
         }
         if connection.port.protocol == Protocol::Icmp {
@@ -78,7 +78,7 @@ impl Oracle<'_> {
         // N5 promises traffic from the own node; for traffic to it the page contradicts itself. While the
         // pod's node is unknown, any node may be its own.
         let perhaps = Truth::open_on("N5", Topic::ToOwnNode);
-        if own_node != Some(false) && self.own_node_passes {
+        if own_node != Some(false) && !self.liberties.polices_own_node {
             if perhaps.beats(best.truth) {
                 best = Finding { truth: perhaps, why: Why::PerhapsOwnNode };
             } else {
@@ -106,7 +106,10 @@ impl Oracle<'_> {
         }
         let (_, end) = ends_of(direction, connection);
         for (index, peer) in peers.iter().enumerate() {
-            let truth = self.peer(&peer.matcher, end, connection.path);
+            let found = self.liberties.finds_nodes
+                && matches!(end.role, Role::Node(_))
+                && peer.source.namespace_selector.is_some();
+            let truth = if found { Truth::Yes } else { self.peer(&peer.matcher, end, connection.path) };
             if truth.beats(best) {
                 (best, place) = (truth, Some(index));
             } else {

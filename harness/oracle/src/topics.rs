@@ -9,7 +9,11 @@ use k8s_openapi::{
 };
 use verdikt_model::{Cell, Protocol, Topic, Topics, World};
 
-use crate::{oracle::Oracle, trace::Trace, truth::Truth};
+use crate::{
+    oracle::{Liberties, Oracle},
+    trace::Trace,
+    truth::Truth,
+};
 
 /// For each cell, the topics on which its verdict turns.
 ///
@@ -34,31 +38,35 @@ pub fn topics(world: &World, cells: &[Cell]) -> Vec<Topics> {
 /// One world, and the same in other readings.
 struct Readings<'w> {
     specified: Oracle<'w>,
-    /// Traffic from a pod's own node is policed, too.
-    strict: Oracle<'w>,
     others: Vec<(Topic, Oracle<'w>)>,
 }
 
 impl<'w> Readings<'w> {
     fn new(world: &'w World, others: &'w [(Topic, World)], polices_own_service: bool) -> Self {
-        let oracle = |world| Oracle { polices_own_service, ..Oracle::new(world) };
-        Self {
-            specified: oracle(world),
-            strict: Oracle { own_node_passes: false, ..oracle(world) },
-            others: others.iter().map(|(topic, world)| (*topic, oracle(world))).collect(),
-        }
+        let usual = Liberties { polices_own_service, ..Liberties::default() };
+        let oracle = |world, liberties| Oracle { liberties, ..Oracle::new(world) };
+        let policies = others.iter().map(|(topic, world)| (*topic, oracle(world, usual)));
+        let liberties = [
+            (Topic::FromOwnNode, Liberties { polices_own_node: true, ..usual }),
+            (Topic::HostNetwork, Liberties { finds_nodes: true, ..usual }),
+        ];
+        let liberties = liberties.map(|(topic, liberties)| (topic, oracle(world, liberties)));
+        Self { specified: oracle(world, usual), others: policies.chain(liberties).collect() }
     }
 
     fn topics(&self, cell: &Cell) -> Topics {
         let judge = |oracle: &Oracle<'_>| oracle.judge(cell, &mut Trace::off());
         let truth = judge(&self.specified);
-        let turns = |(topic, other): &(Topic, Truth)| (!other.same(truth)).then_some(*topic);
-        let concerns =
-            |(topic, _): &&(Topic, Oracle<'_>)| *topic != Topic::Sctp || cell.protocol == Protocol::Sctp;
-        let others = self.others.iter().filter(concerns).map(|(topic, other)| (*topic, judge(other)));
-        let own_node = (truth == Truth::Yes).then(|| (Topic::FromOwnNode, judge(&self.strict)));
-        let readings = others.chain(own_node).filter_map(|reading| turns(&reading));
-        truth.topics().and(readings.collect())
+        let turns = |topic, other: Truth| match topic {
+            // The own node passes for sure, or there is nothing to forbid.
+            Topic::FromOwnNode => truth == Truth::Yes && !other.same(truth),
+            Topic::Sctp => cell.protocol == Protocol::Sctp && !other.same(truth),
+            // What a name means without peers is a topic of its own.
+            Topic::NamedPorts => !truth.topics().has(Topic::EgressPortNames) && !other.same(truth),
+            _ => !other.same(truth),
+        };
+        let others = self.others.iter().filter(|(topic, other)| turns(*topic, judge(other)));
+        truth.topics().and(others.map(|(topic, _)| *topic).collect())
     }
 }
 

@@ -47,6 +47,16 @@ fn n24_a_name_turns_on_named_ports_wherever_a_reading_of_it_differs() {
 }
 
 #[test]
+fn n24_a_name_without_peers_is_a_topic_of_its_own() {
+    let world = world(&[(
+        "x/p",
+        json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": "web"}]}]}),
+    )]);
+    turns_on(&world, "x/a -> y/a:80/tcp", &[Topic::EgressPortNames]);
+    turns_on(&world, "x/a -> y/a:81/tcp", &[Topic::NamedPorts]);
+}
+
+#[test]
 fn n33_a_range_turns_on_end_port_beyond_its_first_port() {
     let world = world(&[(
         "x/p",
@@ -65,6 +75,8 @@ fn n5_n42_n31_nodes_host_network_and_icmp() {
     let mut world = world(&[("x/p", isolated)]);
     turns_on(&world, "node/1 -> x/a:80/tcp", &[Topic::FromOwnNode]);
     turns_on(&world, "node/2 -> x/a:80/tcp", &[]);
+    let everywhere = json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"namespaceSelector": {}}]}]});
+    turns_on(&self::world(&[("x/p", everywhere)]), "node/2 -> x/a:80/tcp", &[Topic::HostNetwork]);
     turns_on(&world, "x/a -> node/1:80/tcp", &[Topic::ToOwnNode]);
     turns_on(&world, "y/a -> x/a:icmp", &[Topic::Icmp]);
     on_host_network(&mut world, "x/b");
