@@ -14,7 +14,7 @@ use clap::{
 use verdikt_cluster::TolerationArg;
 use verdikt_model::{CellPattern, Family};
 use verdikt_report::Format;
-use verdikt_sandbox::Profile;
+use verdikt_sandbox::{Base, Profile};
 use verdikt_scenario::{LabelSelector, Partition};
 
 use crate::values::{
@@ -452,8 +452,10 @@ pub(crate) enum SandboxVerb {
     Status,
     /// Print its kubeconfig.
     Kubeconfig,
-    /// List the words of profiles: bases and traits.
+    /// List the words of profiles: bases and traits, with evidence of what is emulated.
     Profiles {
+        /// Only this base, in detail.
+        base: Option<Base>,
         /// Form: human or json.
         #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
         output: ShortFormat,

@@ -98,14 +98,22 @@ fn meant(word: &str, known: &[&str]) -> String {
     near.map(|(_, near)| format!(" (did you mean `{near}`?)")).unwrap_or_default()
 }
 
+impl FromStr for Base {
+    type Err = ParseProfileError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let base = Self::ALL.iter().copied().find(|base| base.as_str() == text);
+        base.ok_or_else(|| ParseProfileError::Base { word: text.to_owned() })
+    }
+}
+
 impl FromStr for Profile {
     type Err = ParseProfileError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut words = text.split('+');
         let first = words.next().unwrap_or_default();
-        let base = Base::ALL.iter().copied().find(|base| base.as_str() == first);
-        let mut profile = Self::from(base.ok_or_else(|| ParseProfileError::Base { word: first.to_owned() })?);
+        let mut profile = Self::from(first.parse::<Base>()?);
         let mut seen = vec![];
         for part in words {
             let (word, value) = match part.split_once('=') {

@@ -62,7 +62,7 @@ pub(super) fn sandbox(verb: &SandboxVerb, ui: &Ui) -> Outcome {
             Ok(ExitCode::Ok)
         }
         SandboxVerb::Serve { profile } => block_on(serve(profile.clone())),
-        SandboxVerb::Profiles { output } => super::profiles::profiles(*output),
+        SandboxVerb::Profiles { base, output } => super::profiles::profiles(*base, *output),
     }
 }
 

@@ -68,8 +68,13 @@ fn sandbox(nodes: &[ApiNode]) -> Option<Networking> {
     Some(Networking {
         proxy: Proxy { name: "sandbox nftables".to_owned(), evidence: evidence.clone() },
         dataplane: Dataplane {
+            // What is emulated has no version.
+            version: if profile == "reference" {
+                env!("CARGO_PKG_VERSION").to_owned()
+            } else {
+                String::new()
+            },
             name: profile,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: words(&mode, lax.is_some()),
             emulated: true,
             evidence,

@@ -326,4 +326,6 @@ fn the_sandbox_says_its_base_and_what_was_added() {
     let idle = networking(metadata("enforces-nothing")).unwrap();
     assert_eq!(idle.dataplane.mode, "nftables, enforces-nothing, policies ignored");
     assert!(idle.lax.is_some());
+    let cilium = networking(json!({"name": "n", "labels": {SANDBOX_PROFILE_LABEL: "cilium"}})).unwrap();
+    assert_eq!((&*cilium.dataplane.name, &*cilium.dataplane.version), ("cilium", ""));
 }
