@@ -17,8 +17,9 @@ use verdikt_sandbox::Base;
 /// Scenarios at once.
 const LANES: usize = 6;
 
-/// How long a step is waited for that will not become as expected.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How long a step is waited for that will not become as expected. A sixth of it is how long a matrix of which nothing
+/// is expected is watched: longer than what the bases do late.
+const SETTLE: Duration = Duration::from_secs(8);
 
 /// What one base shows in one place.
 #[derive(Debug, Clone)]
