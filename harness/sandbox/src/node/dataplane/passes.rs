@@ -1,6 +1,6 @@
 //! What a trait lets past isolation, whatever policies say: rules at the head of a base chain.
 
-use super::{bytes, filter::Side, length};
+use super::{bytes, filter::Side, length, services::to_itself};
 use crate::{
     node::netlink::{Batch, Element, Expr, Hook, Verdict},
     traits::Traits,
@@ -12,6 +12,7 @@ const UDP: u8 = 17;
 const DNS: u16 = 53;
 /// Protocol, and types of request and reply.
 const ECHO: [(u8, [u8; 2]); 2] = [(1, [8, 0]), (58, [128, 129])];
+const FORWARD: u32 = 2;
 const POSTROUTING: u32 = 4;
 
 /// Adds what the rules need.
@@ -21,6 +22,13 @@ pub(super) fn prepare(batch: &mut Batch, state: &State, node: u16) {
         batch.base_chain("trusted", Hook { kind: "filter", number: POSTROUTING, priority: 150 });
         for v6 in [false, true] {
             batch.rule("trusted", Expr::new().family(v6).rewritten().set_class(v6));
+        }
+    }
+    if state.traits.allows_own_service {
+        // After this the source becomes a node's address.
+        batch.base_chain("own-service", Hook { kind: "filter", number: FORWARD, priority: -10 });
+        for v6 in [false, true] {
+            batch.rule("own-service", to_itself(v6).set_class(v6));
         }
     }
     if state.traits.same_node_skips_ingress {
@@ -63,6 +71,14 @@ pub(super) fn add(batch: &mut Batch, traits: &Traits, chain: &str, side: Side) {
         pass(Expr::new().rewritten());
         for v6 in [false, true] {
             pass(Expr::new().family(v6).has_class(v6));
+        }
+    }
+    if traits.allows_own_service {
+        for v6 in [false, true] {
+            pass(to_itself(v6));
+            if side == Side::Ingress {
+                pass(Expr::new().family(v6).has_class(v6));
+            }
         }
     }
     if traits.same_node_skips_ingress && side == Side::Ingress {

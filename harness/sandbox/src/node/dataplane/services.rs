@@ -186,10 +186,17 @@ fn masquerade(batch: &mut Batch, state: &State, own: IpAddr) {
         .flat_map(|pod| pod.ips.iter().filter(|ip| ip.is_ipv6() == v6))
         .map(|ip| Element { key: [bytes(*ip), bytes(*ip)].concat(), data: () })
         .collect();
-    if !pairs.is_empty() {
-        let set = format!("self{}", version(v6));
-        batch.keys(&set, 2 * length(v6), pairs);
-        let both = Expr::new().family(v6).load_source(0, v6).load_target(registers(v6), v6);
-        batch.rule("postrouting", rewrite(both.in_set(0, &set, false)));
-    }
+    batch.keys(own_pairs(v6), 2 * length(v6), pairs);
+    batch.rule("postrouting", rewrite(to_itself(v6)));
+}
+
+/// The set of pairs of a pod's address and itself.
+fn own_pairs(v6: bool) -> &'static str {
+    if v6 { "self6" } else { "self4" }
+}
+
+/// Only what a pod sends to itself, by way of a Service: otherwise it stays inside of the pod.
+pub(super) fn to_itself(v6: bool) -> Expr {
+    let both = Expr::new().family(v6).load_source(0, v6).load_target(registers(v6), v6);
+    both.in_set(0, own_pairs(v6), false)
 }
