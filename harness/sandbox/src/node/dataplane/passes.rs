@@ -1,6 +1,6 @@
 //! What a trait lets past isolation, whatever policies say: rules at the head of a base chain.
 
-use super::{bytes, filter::Side, length, services::to_itself};
+use super::{bytes, filter::Side, length, services::{by_node_port, to_itself}};
 use crate::{
     node::netlink::{Batch, Element, Expr, Hook, Verdict},
     traits::Traits,
@@ -17,11 +17,17 @@ const POSTROUTING: u32 = 4;
 
 /// Adds what the rules need.
 pub(super) fn prepare(batch: &mut Batch, state: &State, node: u16) {
-    if state.traits.trusts_services {
-        // Only the node that rewrites an address knows of it: it tells the next one.
+    // Only the node that rewrites an address knows of it: it tells the next one.
+    let trusted = [
+        (state.traits.trusts_services, Expr::new().rewritten()),
+        (state.traits.trusts_node_ports, by_node_port()),
+    ];
+    if trusted.iter().any(|(trusts, _)| *trusts) {
         batch.base_chain("trusted", Hook { kind: "filter", number: POSTROUTING, priority: 150 });
+    }
+    for (_, which) in trusted.into_iter().filter(|(trusts, _)| *trusts) {
         for v6 in [false, true] {
-            batch.rule("trusted", Expr::new().family(v6).rewritten().set_class(v6));
+            batch.rule("trusted", which.clone().family(v6).set_class(v6));
         }
     }
     if state.traits.allows_own_service {
@@ -69,6 +75,12 @@ pub(super) fn add(batch: &mut Batch, traits: &Traits, chain: &str, side: Side) {
     }
     if traits.trusts_services {
         pass(Expr::new().rewritten());
+        for v6 in [false, true] {
+            pass(Expr::new().family(v6).has_class(v6));
+        }
+    }
+    if traits.trusts_node_ports && side == Side::Ingress {
+        pass(by_node_port());
         for v6 in [false, true] {
             pass(Expr::new().family(v6).has_class(v6));
         }

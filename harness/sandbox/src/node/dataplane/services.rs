@@ -14,11 +14,14 @@ use super::{bytes, length, policy::protocol_number, registers};
 use crate::{
     node::netlink::{Batch, Element, Expr, Hook, Verdict},
     plan,
+    traits::Traits,
     wire::{Place, ServicePortState, ServiceState, State},
 };
 
 /// kube-proxy's mark of packets whose source is to be rewritten.
 const MASQUERADE: u32 = 0x4000;
+/// The mark of connections that came through a node port with externalTrafficPolicy Cluster.
+const NODE_PORT: u32 = 1;
 
 const PREROUTING: u32 = 0;
 const INPUT: u32 = 1;
@@ -35,6 +38,7 @@ struct Family<'a> {
     v6: bool,
     node: u16,
     own: IpAddr,
+    traits: &'a Traits,
     services: Vec<Element<Verdict>>,
     closed: Vec<Element>,
 }
@@ -51,7 +55,8 @@ pub(super) fn add(batch: &mut Batch, state: &State, node: u16) {
     }
     for own in plan::node_ips(node) {
         let v6 = own.is_ipv6();
-        let mut family = Family { batch, v6, node, own, services: vec![], closed: vec![] };
+        let traits = &state.traits;
+        let mut family = Family { batch, v6, node, own, traits, services: vec![], closed: vec![] };
         for (index, service) in state.services.iter().enumerate() {
             for (number, port) in service.ports.iter().enumerate() {
                 family.port(&format!("{index}-{number}-{}", version(v6)), service, port);
@@ -123,6 +128,9 @@ impl Family<'_> {
             if service.local {
                 self.local_entry(&entry, &chain, &backends);
             } else {
+                if self.traits.trusts_node_ports {
+                    self.batch.rule(&entry, Expr::new().set_connection_mark(NODE_PORT));
+                }
                 self.batch.rule(&entry, Expr::new().set_mark(MASQUERADE).verdict(&to(&chain)));
             }
             self.services.push(Element { key, data: to(&entry) });
@@ -188,6 +196,11 @@ fn masquerade(batch: &mut Batch, state: &State, own: IpAddr) {
         .collect();
     batch.keys(own_pairs(v6), 2 * length(v6), pairs);
     batch.rule("postrouting", rewrite(to_itself(v6)));
+}
+
+/// Only what came through a node port of this node with externalTrafficPolicy Cluster.
+pub(super) fn by_node_port() -> Expr {
+    Expr::new().connection_marked(NODE_PORT)
 }
 
 /// The set of pairs of a pod's address and itself.

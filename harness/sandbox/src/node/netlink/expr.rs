@@ -277,6 +277,18 @@ impl Expr {
         self.connection(CtKeys::Status, DST_NAT)
     }
 
+    /// Marks the packet's connection.
+    pub(crate) fn set_connection_mark(self, mark: u32) -> Self {
+        let mut with = self.load(0, &mark.to_ne_bytes());
+        with.list().nested_elem().nested_data_ct().push_key(CtKeys::Mark as u32).push_sreg(REGISTER);
+        with
+    }
+
+    /// Only packets of connections whose mark has one of these bits.
+    pub(crate) fn connection_marked(self, bits: u32) -> Self {
+        self.connection(CtKeys::Mark, bits)
+    }
+
     /// Writes a mark into the packet's header that other nodes see, too. `family` must come before.
     pub(crate) fn set_class(self, v6: bool) -> Self {
         let (mask, class) = if v6 { (CLASS_MASK_V6, CLASS_V6) } else { (CLASS_MASK_V4, CLASS_V4) };
