@@ -208,6 +208,8 @@ traits! {
     "same-node-skips-ingress" same_node_skips_ingress: bool,
         "Between pods of one node only the source's side is policed.";
     "trusts-services" trusts_services: bool, "What came through a cluster IP or a node port is not policed.";
+    "polices-to-own-node" polices_to_own_node: bool => ToOwnNode,
+        "What a pod sends to its own node is policed.";
     "trusts-node-ports" trusts_node_ports: bool => NodePorts,
         "What came through a node port with externalTrafficPolicy Cluster is not policed at the target.";
     "allows-own-service" allows_own_service: bool => OwnService,

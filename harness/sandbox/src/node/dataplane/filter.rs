@@ -30,6 +30,7 @@ use crate::{
 
 /// The set of protocols that policies speak of (N1).
 const PROTOCOLS: &str = "protocols";
+const INPUT: u32 = 1;
 const FORWARD: u32 = 2;
 const OUTPUT: u32 = 3;
 
@@ -102,6 +103,9 @@ pub(super) fn add(batch: &mut Batch, state: &State, isolation: &Isolation, past:
     passes::prepare(filter.batch, state, node);
     filter.side(Side::Egress, "egress", Hook { kind: "filter", number: FORWARD, priority: 0 });
     filter.side(Side::Ingress, "ingress", Hook { kind: "filter", number: FORWARD, priority: 10 });
+    if traits.polices_to_own_node {
+        filter.side(Side::Egress, "to-own-node", Hook { kind: "filter", number: INPUT, priority: 0 });
+    }
     if traits.polices_own_node {
         filter.side(Side::Ingress, "from-own-node", Hook { kind: "filter", number: OUTPUT, priority: 10 });
     }
