@@ -256,6 +256,8 @@ pub(crate) struct ServiceState {
     pub(crate) namespace: String,
     /// Name.
     pub(crate) name: String,
+    /// Which pods are behind it; empty where others say what is.
+    pub(crate) selector: BTreeMap<String, String>,
     /// Cluster IPs; none for a headless Service.
     pub(crate) cluster_ips: Vec<IpAddr>,
     /// The name that an ExternalName Service stands for.

@@ -26,9 +26,13 @@ pub(crate) const TESTS: &[Test] = &[
     ("defects::pods_that_end_are_not_isolated", terminating),
 ];
 
-/// Traits that other tests than [`verdicts`] are about, here and in `timing`; the last two are in unit tests and in
-/// those of whole runs, for one is of the API's part and the other needs sockets that not every kernel has.
-const ELSEWHERE: [&str; 12] = [
+/// Traits that other tests than [`verdicts`] are about, here, in `service_traits` and in `timing`; the last two are in
+/// unit tests and in those of whole runs, for one is of the API's part and the other needs sockets that not every
+/// kernel has.
+const ELSEWHERE: [&str; 15] = [
+    "egress-sees-services",
+    "allows-own-service",
+    "trusts-node-ports",
     "trusts-services",
     "allows-icmp",
     "ignores-relabelling",
@@ -137,6 +141,7 @@ fn cases() -> Vec<Case> {
         ("leaks-ipv6", vec![deny()], ("b", "a", 80, "tcp6"), "dropped", "allowed"),
         ("allows-dns", vec![deny()], ("b", "a", 53, "tcp"), "dropped", "allowed"),
         ("drops-replies", vec![only_in], ("b", "a", 80, "tcp"), "allowed", "dropped"),
+        ("polices-to-own-node", vec![json!({"podSelector": pod("a"), "policyTypes": ["Egress"]})], ("a", "one", 80, "tcp"), "allowed", "dropped"),
         ("polices-own-node", vec![deny()], ("one", "a", 80, "tcp"), "allowed", "dropped"),
         ("same-node-skips-ingress", vec![deny()], ("n", "a", 80, "tcp"), "dropped", "allowed"),
     ]

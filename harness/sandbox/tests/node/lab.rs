@@ -136,6 +136,7 @@ impl Lab {
         self.state.services.push(ServiceState {
             namespace: "x".into(),
             name: name.into(),
+            selector: pods.iter().take(1).flat_map(|pod| pod.labels.clone()).collect(),
             cluster_ips: plan::service_ips(number).to_vec(),
             external_name: None,
             hostnames: BTreeMap::new(),

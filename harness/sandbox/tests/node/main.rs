@@ -42,6 +42,7 @@ mod names;
 mod ping;
 mod pods;
 mod policies;
+mod service_traits;
 mod services;
 mod speed;
 mod timing;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
     let tests = [
         pods::TESTS,
         policies::TESTS,
+        service_traits::TESTS,
         services::TESTS,
         names::TESTS,
         ping::TESTS,

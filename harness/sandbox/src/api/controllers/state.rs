@@ -187,6 +187,7 @@ fn service(service: &Shared, pods: &[&Shared], slices: &[Shared]) -> ServiceStat
     let mut state = ServiceState {
         namespace: service.namespace().to_owned(),
         name: service.name().to_owned(),
+        selector: selector.clone(),
         cluster_ips,
         external_name: external.then(|| text(value, "/spec/externalName").to_owned()),
         pod_ips: vec![],

@@ -29,12 +29,15 @@ pub(super) fn add(filter: &mut Filter<'_>, chain: &str, side: Side) {
     let past = 1..filter.isolations.len();
     if !filter.traits.drops_replies {
         for number in past.clone() {
-            judge(filter, chain, Judge { side, number, reply: true, lenient: true });
+            let one = Judge { reply: true, lenient: true, ..filter.judge_of(side, number) };
+            judge(filter, chain, one);
         }
-        judge(filter, chain, Judge { side, number: 0, reply: true, lenient: false });
+        let one = Judge { reply: true, ..filter.judge_of(side, 0) };
+        judge(filter, chain, one);
     }
     for number in past {
-        judge(filter, chain, Judge { side, number, reply: false, lenient: true });
+        let one = Judge { lenient: true, ..filter.judge_of(side, number) };
+        judge(filter, chain, one);
     }
 }
 

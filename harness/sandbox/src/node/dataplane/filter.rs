@@ -67,11 +67,13 @@ pub(super) struct Judge {
     pub(super) reply: bool,
     /// What is denied is left to the next rule.
     pub(super) lenient: bool,
+    /// The target is what the connection began with, before the translation of a Service's address.
+    pub(super) original: bool,
 }
 
 impl Judge {
     fn name(self) -> String {
-        let Self { side, number, reply, lenient } = self;
+        let Self { side, number, reply, lenient, .. } = self;
         let side = side.name();
         match (number, reply, lenient) {
             (0, false, false) => side.to_owned(),
@@ -80,6 +82,9 @@ impl Judge {
     }
 
     fn load_address(self, rule: Expr, v6: bool, of_subject: bool) -> Expr {
+        if self.original && !of_subject {
+            return rule.load_original_target(0, v6);
+        }
         // The subject of egress sends what is no reply.
         let is_source = (self.side == Side::Egress) == (of_subject != self.reply);
         if is_source { rule.load_source(0, v6) } else { rule.load_target(0, v6) }
@@ -87,6 +92,9 @@ impl Judge {
 
     /// The port of the side that was connected to.
     fn load_port(self, rule: Expr) -> Expr {
+        if self.original {
+            return rule.load_original_port(0);
+        }
         if self.reply { rule.load_source_port(0) } else { rule.load_port(0) }
     }
 }
@@ -121,6 +129,9 @@ pub(super) struct Filter<'a> {
     names: Names<'a>,
 }
 
+/// Ports; whether of replies, and whether as the connection began.
+type PortsAt<'a> = (&'a BTreeSet<Ports>, bool, bool);
+
 /// What is there already, by what it does.
 #[derive(Default)]
 struct Names<'a> {
@@ -129,7 +140,7 @@ struct Names<'a> {
     /// Chains of pods, by what they let through.
     chains: HashMap<(Judge, &'a Rules), String>,
     /// Chains of ports.
-    ports: HashMap<(&'a BTreeSet<Ports>, bool), String>,
+    ports: HashMap<PortsAt<'a>, String>,
     /// Sets of addresses of one family.
     sets: HashMap<Vec<IpAddr>, String>,
 }
@@ -139,7 +150,13 @@ impl<'a> Filter<'a> {
         self.batch.base_chain(chain, hook);
         passes::add(self.batch, self.traits, chain, side);
         established::add(self, chain, side);
-        self.judge(chain, Judge { side, number: 0, reply: false, lenient: false });
+        self.judge(chain, self.judge_of(side, 0));
+    }
+
+    /// The strict judge of what the side that began sends.
+    pub(super) fn judge_of(&self, side: Side, number: usize) -> Judge {
+        let original = side == Side::Egress && self.traits.egress_sees_services;
+        Judge { side, number, reply: false, lenient: false, original }
     }
 
     /// Adds rules that lead to the chains of subjects. With a lenient judge they are gone to, so that what is denied
@@ -261,7 +278,8 @@ impl<'a> Filter<'a> {
 
     /// A chain that accepts these ports and otherwise leads back.
     fn port_chain(&mut self, judge: Judge, ports: &'a BTreeSet<Ports>) -> String {
-        if let Some(name) = self.names.ports.get(&(ports, judge.reply)) {
+        let key = (ports, judge.reply, judge.original);
+        if let Some(name) = self.names.ports.get(&key) {
             return name.clone();
         }
         let name = format!("ports-{}", self.names.ports.len());
@@ -269,7 +287,7 @@ impl<'a> Filter<'a> {
         for ports in ports {
             self.batch.rule(&name, Then::Port(*ports).after(judge, Expr::new()));
         }
-        self.names.ports.insert((ports, judge.reply), name.clone());
+        self.names.ports.insert(key, name.clone());
         name
     }
 }

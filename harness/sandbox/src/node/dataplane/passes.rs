@@ -1,6 +1,11 @@
 //! What a trait lets past isolation, whatever policies say: rules at the head of a base chain.
 
-use super::{bytes, filter::Side, length, services::{by_node_port, to_itself}};
+use super::{
+    bytes,
+    filter::Side,
+    length,
+    services::{by_node_port, to_itself},
+};
 use crate::{
     node::netlink::{Batch, Element, Expr, Hook, Verdict},
     traits::Traits,

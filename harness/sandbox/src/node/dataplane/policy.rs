@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     plan,
-    wire::{Place, PodState, State},
+    wire::{Place, PodState, ServicePortState, State},
 };
 
 /// Ports of one protocol, both ends included.
@@ -94,6 +94,8 @@ struct Resolved {
     /// Indices of pods; `None` when every peer is meant.
     pods: Option<BTreeSet<usize>>,
     ranges: Vec<Range>,
+    /// Indices of Services that are meant by their cluster IPs.
+    services: BTreeSet<usize>,
 }
 
 /// The state's policies as the API's types.
@@ -189,7 +191,10 @@ impl Resolver<'_> {
             for rule in spec.egress.iter().flatten() {
                 let peers = rule.to.as_deref().unwrap_or_default();
                 let denies = self.denies(peers)?;
-                let resolved = self.peers(peers, namespace)?;
+                let mut resolved = self.peers(peers, namespace)?;
+                if self.state.traits.egress_sees_services {
+                    resolved.services = self.services(peers, namespace);
+                }
                 let allows =
                     self.egress_allows(rule.ports.as_deref().unwrap_or_default(), &resolved, namespace)?;
                 let ids: Vec<AllowId> = allows.into_iter().map(|allow| self.intern(allow)).collect();
@@ -229,7 +234,7 @@ impl Resolver<'_> {
 
     fn peers(&self, peers: &[NetworkPolicyPeer], namespace: &str) -> Result<Resolved, String> {
         if peers.is_empty() {
-            return Ok(Resolved { pods: None, ranges: vec![] });
+            return Ok(Resolved { pods: None, ranges: vec![], services: BTreeSet::new() });
         }
         let mut pods = BTreeSet::new();
         let mut ranges = vec![];
@@ -241,12 +246,6 @@ impl Resolver<'_> {
             if peer.pod_selector.is_none() && peer.namespace_selector.is_none() {
                 continue;
             }
-            let in_namespace = |pod: &PodState| match &peer.namespace_selector {
-                None => pod.namespace == namespace,
-                Some(selector) => {
-                    self.state.namespaces.get(&pod.namespace).is_some_and(|labels| selects(selector, labels))
-                }
-            };
             let selected = |pod: &PodState| {
                 peer.pod_selector.as_ref().is_none_or(|selector| selects(selector, &pod.labels))
             };
@@ -257,10 +256,37 @@ impl Resolver<'_> {
                 Place::External => false,
             });
             pods.extend(
-                candidates.filter(|(_, pod)| in_namespace(pod) && selected(pod)).map(|(index, _)| index),
+                candidates
+                    .filter(|(_, pod)| self.is_meant(peer, &pod.namespace, namespace) && selected(pod))
+                    .map(|(index, _)| index),
             );
         }
-        Ok(Resolved { pods: Some(pods), ranges })
+        Ok(Resolved { pods: Some(pods), ranges, services: BTreeSet::new() })
+    }
+
+    /// Whether a peer with a selector means a namespace, in a policy of another.
+    fn is_meant(&self, peer: &NetworkPolicyPeer, namespace: &str, own: &str) -> bool {
+        match &peer.namespace_selector {
+            None => namespace == own,
+            Some(selector) => {
+                self.state.namespaces.get(namespace).is_some_and(|labels| selects(selector, labels))
+            }
+        }
+    }
+
+    /// The Services that peers mean by what the Services select: those of which the selector, taken for labels,
+    /// satisfies a peer's. One without a selector is never meant.
+    fn services(&self, peers: &[NetworkPolicyPeer], namespace: &str) -> BTreeSet<usize> {
+        let services = self.state.services.iter().enumerate();
+        let meant = services.filter(|(_, service)| {
+            !service.selector.is_empty()
+                && peers.iter().any(|peer| {
+                    (peer.pod_selector.is_some() || peer.namespace_selector.is_some())
+                        && self.is_meant(peer, &service.namespace, namespace)
+                        && peer.pod_selector.as_ref().is_none_or(|pods| selects(pods, &service.selector))
+                })
+        });
+        meant.map(|(index, _)| index).collect()
     }
 
     /// What a block does not match, though it lies in it.
@@ -276,7 +302,12 @@ impl Resolver<'_> {
         match &peers.pods {
             None => Peers::Any,
             Some(pods) => Peers::Only {
-                pods: pods.iter().flat_map(|index| self.state.pods[*index].ips.iter().copied()).collect(),
+                pods: pods
+                    .iter()
+                    .flat_map(|index| &self.state.pods[*index].ips)
+                    .chain(peers.services.iter().flat_map(|index| &self.state.services[*index].cluster_ips))
+                    .copied()
+                    .collect(),
                 ranges: peers.ranges.clone(),
             },
         }
@@ -330,20 +361,29 @@ impl Resolver<'_> {
         (protocol, number): (&str, u8),
     ) -> BTreeMap<Ports, BTreeSet<IpAddr>> {
         let traits = &self.state.traits;
-        let meant = |index: usize, pod: &PodState, ip: IpAddr| match &peers.pods {
+        let meant = |chosen: bool, home: &str, ip: IpAddr| match &peers.pods {
             None if traits.ignores_port_names_without_peers => false,
-            None => !traits.port_names_of_own_namespace || pod.namespace == namespace,
-            Some(pods) => {
-                let in_block = || ranges::contains(&peers.ranges, ip) && !traits.ignores_port_names_of_blocks;
-                pods.contains(&index) || in_block()
-            }
+            None => !traits.port_names_of_own_namespace || home == namespace,
+            Some(_) => chosen || ranges::contains(&peers.ranges, ip) && !traits.ignores_port_names_of_blocks,
         };
         let mut found: BTreeMap<Ports, BTreeSet<IpAddr>> = BTreeMap::new();
-        for (index, pod) in self.own_networks() {
-            let Some(port) = named_port(pod, name, protocol) else { continue };
-            let ips = pod.ips.iter().copied().filter(|ip| meant(index, pod, *ip));
-            for ip in ips {
+        let mut add = |port: u16, ips: &[IpAddr], chosen: bool, home: &str| {
+            for ip in ips.iter().copied().filter(|ip| meant(chosen, home, *ip)) {
                 found.entry(Ports { protocol: number, low: port, high: port }).or_default().insert(ip);
+            }
+        };
+        for (index, pod) in self.own_networks() {
+            if let Some(port) = named_port(pod, name, protocol) {
+                let chosen = peers.pods.as_ref().is_some_and(|pods| pods.contains(&index));
+                add(port, &pod.ips, chosen, &pod.namespace);
+            }
+        }
+        let services = self.state.services.iter().enumerate().filter(|_| traits.egress_sees_services);
+        for (index, service) in services {
+            let same = |port: &&ServicePortState| port.name == name && port.protocol == protocol;
+            for port in service.ports.iter().filter(same) {
+                let chosen = peers.services.contains(&index);
+                add(port.port, &service.cluster_ips, chosen, &service.namespace);
             }
         }
         found

@@ -239,6 +239,7 @@ mod tests {
         let service = ServiceState {
             namespace: "x".into(),
             name: "h".into(),
+            selector: BTreeMap::new(),
             cluster_ips: vec![],
             external_name: None,
             hostnames: BTreeMap::new(),

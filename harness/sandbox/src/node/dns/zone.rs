@@ -135,6 +135,7 @@ mod tests {
         ServiceState {
             namespace: "x".into(),
             name: name.into(),
+            selector: BTreeMap::new(),
             cluster_ips: parse(cluster),
             external_name: None,
             hostnames: BTreeMap::new(),

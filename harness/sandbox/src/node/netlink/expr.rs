@@ -142,6 +142,27 @@ impl Expr {
         self.payload(register, PayloadBase::TransportHeader, 2, 2)
     }
 
+    /// Loads the destination address that the connection began with, before any translation here.
+    pub(crate) fn load_original_target(self, register: u32, v6: bool) -> Self {
+        self.original(register, if v6 { CtKeys::DstIp6 } else { CtKeys::DstIp })
+    }
+
+    /// Loads the destination port that the connection began with, before any translation here.
+    pub(crate) fn load_original_port(self, register: u32) -> Self {
+        self.original(register, CtKeys::ProtoDst)
+    }
+
+    /// Loads something of the direction in which the connection began.
+    fn original(mut self, register: u32, key: CtKeys) -> Self {
+        self.list()
+            .nested_elem()
+            .nested_data_ct()
+            .push_key(key as u32)
+            .push_direction(0)
+            .push_dreg(REGISTER + register);
+        self
+    }
+
     /// Loads the source port; only meaningful after a check of the protocol.
     pub(crate) fn load_source_port(self, register: u32) -> Self {
         self.payload(register, PayloadBase::TransportHeader, 0, 2)

@@ -1,0 +1,165 @@
+//! Traits about Services, against real packets: what the reference does, and what the trait makes of it.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::{
+    Test,
+    lab::Lab,
+    plan,
+    profile::Profile,
+    wire::{Place, PodState},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("service_traits::egress_sees_addresses_and_ports_of_services", sees_services),
+    ("service_traits::a_pod_reaches_itself", own_service),
+    ("service_traits::node_ports_are_trusted_at_the_target", node_ports),
+];
+
+/// Number of the Service, its port, and its node port; its backends listen on port 80.
+const NUMBER: u16 = 20;
+const PORT: u16 = 8080;
+const NODE_PORT: u16 = 30080;
+
+fn pod(name: &str) -> Value {
+    json!({"matchLabels": {"pod": name}})
+}
+
+/// Probes over TCP in both families with the reference and with a trait: source, target, port, and the verdicts of
+/// both.
+async fn compare(lab: &mut Lab, word: &str, probes: &[(&PodState, [IpAddr; 2], u16, [&str; 2])]) {
+    for (number, profile) in ["reference".to_owned(), format!("reference+{word}")].iter().enumerate() {
+        lab.state.traits = profile.parse::<Profile>().unwrap().traits().clone();
+        lab.sync().await;
+        for (from, to, port, expected) in probes {
+            for ip in to {
+                let seen = lab.probe(from, *ip, *port, "tcp").await;
+                assert_eq!(seen, expected[number], "{profile}: {} -> {ip} port {port}", from.uid);
+            }
+        }
+    }
+}
+
+fn of(pod: &PodState) -> [IpAddr; 2] {
+    [pod.ips[0], pod.ips[1]]
+}
+
+fn sees_services(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let client = lab.add("x", "client", 0).await;
+        let server = lab.add("x", "server", 1).await;
+        lab.service("s", NUMBER, (PORT, Some(NODE_PORT)), &[&server]);
+        let (cluster, node) = (plan::service_ips(NUMBER), plan::node_ips(0));
+        let selected = json!([{"podSelector": pod("server")}]);
+        let blocks = |cidrs: [&str; 2]| json!(cidrs.map(|cidr| json!({"ipBlock": {"cidr": cidr}})));
+        // Peers and ports; verdicts of the pod itself, of the cluster IP, and of the node port.
+        let (yes, no) = ("allowed", "dropped");
+        let cases = [
+            (selected.clone(), json!(80), [yes, yes], [yes, no], [yes, no]),
+            (selected.clone(), json!(PORT), [no, no], [no, yes], [no, no]),
+            (selected.clone(), json!("web"), [yes, yes], [yes, yes], [yes, no]),
+            (blocks(plan::SERVICE_CIDRS), json!(PORT), [no, no], [no, yes], [no, no]),
+            (blocks(plan::POD_CIDRS), json!(80), [yes, yes], [yes, no], [yes, no]),
+            (blocks(["172.30.0.0/24", "fd00:172:30::/64"]), json!(NODE_PORT), [no, no], [no, no], [no, yes]),
+        ];
+        for (peers, port, itself, by_cluster_ip, by_node_port) in cases {
+            lab.state.policies.clear();
+            lab.policy(
+                "x",
+                json!({"podSelector": pod("client"), "policyTypes": ["Egress"],
+                    "egress": [{"to": peers, "ports": [{"port": port}]}]}),
+            );
+            let probes = [
+                (&client, of(&server), 80, itself),
+                (&client, cluster, PORT, by_cluster_ip),
+                (&client, node, NODE_PORT, by_node_port),
+            ];
+            compare(&mut lab, "egress-sees-services", &probes).await;
+        }
+        // The server's own policy sees the pod as ever.
+        lab.state.policies.clear();
+        lab.policy("x", json!({"podSelector": pod("server"), "ingress": [{"ports": [{"port": 80}]}]}));
+        compare(&mut lab, "egress-sees-services", &[(&client, cluster, PORT, [yes, yes])]).await;
+        // By what it selects, a Service without a selector is nobody's peer, nor is one of another namespace.
+        let to_server =
+            json!({"podSelector": pod("client"), "policyTypes": ["Egress"], "egress": [{"to": selected}]});
+        for (namespace, keeps) in [("x", false), ("y", true)] {
+            lab.state.policies.clear();
+            lab.policy("x", to_server.clone());
+            let service = &mut lab.state.services[0];
+            namespace.clone_into(&mut service.namespace);
+            if !keeps {
+                service.selector.clear();
+            }
+            compare(&mut lab, "egress-sees-services", &[(&client, cluster, PORT, [yes, no])]).await;
+            lab.state.services[0].selector.clone_from(&server.labels);
+        }
+        lab.stop().await;
+    });
+}
+
+fn own_service(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let server = lab.add("x", "server", 0).await;
+        let near = lab.add("x", "near", 0).await;
+        lab.service("s", NUMBER, (PORT, Some(NODE_PORT)), &[&server]);
+        let (cluster, [own, other]) = (plan::service_ips(NUMBER), [0, 1].map(plan::node_ips));
+        lab.policy("x", json!({"podSelector": pod("server"), "policyTypes": ["Ingress"]}));
+        let probes = [
+            (&server, cluster, PORT, ["dropped", "allowed"]),
+            (&server, own, NODE_PORT, ["dropped", "allowed"]),
+            (&server, other, NODE_PORT, ["dropped", "allowed"]),
+            (&near, cluster, PORT, ["dropped", "dropped"]),
+            (&near, own, NODE_PORT, ["dropped", "dropped"]),
+            (&near, other, NODE_PORT, ["dropped", "dropped"]),
+        ];
+        compare(&mut lab, "allows-own-service", &probes).await;
+        lab.policy("x", json!({"podSelector": pod("server"), "policyTypes": ["Egress"]}));
+        let probes = [
+            (&server, cluster, PORT, ["dropped", "allowed"]),
+            (&server, own, NODE_PORT, ["dropped", "allowed"]),
+            // Its egress policy sees another node.
+            (&server, other, NODE_PORT, ["dropped", "dropped"]),
+        ];
+        compare(&mut lab, "allows-own-service", &probes).await;
+        lab.stop().await;
+    });
+}
+
+fn node_ports(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let server = lab.add("x", "server", 0).await;
+        let far = lab.add("x", "far", 1).await;
+        let external = lab.add_host("external", Place::External).await;
+        lab.service("s", NUMBER, (PORT, Some(NODE_PORT)), &[&server]);
+        lab.policy("x", json!({"podSelector": pod("server"), "policyTypes": ["Ingress"]}));
+        for (local, through) in [(false, "allowed"), (true, "dropped")] {
+            lab.state.services[0].local = local;
+            let mut probes = vec![
+                (&far, of(&server), 80, ["dropped", "dropped"]),
+                (&far, plan::service_ips(NUMBER), PORT, ["dropped", "dropped"]),
+            ];
+            for client in [&far, &external] {
+                let nodes = [0, 1].map(plan::node_ips);
+                probes.extend(nodes.map(|node| (client, node, NODE_PORT, ["dropped", through])));
+            }
+            compare(&mut lab, "trusts-node-ports", &probes).await;
+        }
+        // The source's side is policed as ever.
+        lab.state.services[0].local = false;
+        lab.policy("x", json!({"podSelector": pod("far"), "policyTypes": ["Egress"]}));
+        compare(
+            &mut lab,
+            "trusts-node-ports",
+            &[(&far, plan::node_ips(1), NODE_PORT, ["dropped", "dropped"])],
+        )
+        .await;
+        lab.stop().await;
+    });
+}
