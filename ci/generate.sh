@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p docs/schema
-for schema in scenario record; do
+for schema in scenario known-deviations record; do
   cargo run --quiet --locked -- schema "$schema" >"docs/schema/$schema.json"
 done
 cargo run --quiet --locked -- doctor --print-rbac >ci/in-cluster/rbac.yaml

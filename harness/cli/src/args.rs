@@ -193,6 +193,13 @@ pub(crate) struct Run {
     /// Stop at the first scenario that is not as expected.
     #[arg(long, help_heading = "Probing", env = "VERDIKT_FAIL_FAST")]
     pub(crate) fail_fast: bool,
+    /// File or folder of deviations that the dataplane is known for, `builtin` for those that verdikt brings along: their cells are
+    /// `deviation`, not `fail`. Those of other dataplanes, modes and versions are ignored. May be given more than once.
+    #[arg(long, value_name = "FILE", help_heading = "Known deviations", env = "VERDIKT_KNOWN_DEVIATIONS", value_delimiter = ',', value_hint = ValueHint::AnyPath)]
+    pub(crate) known_deviations: Vec<PathBuf>,
+    /// End with exit code 1 when a known deviation does not happen any more.
+    #[arg(long, help_heading = "Known deviations", env = "VERDIKT_STRICT_DEVIATIONS")]
+    pub(crate) strict_deviations: bool,
     /// Go on with the run of this record: what it has proved is not measured again, and without --record the
     /// record itself is gone on with.
     #[arg(long, value_name = "RECORD", help_heading = "Reports", env = "VERDIKT_RESUME", value_hint = ValueHint::FilePath, conflicts_with = "cells")]
@@ -333,6 +340,9 @@ pub(crate) struct Merge {
     /// Records to join; they must be of one cluster.
     #[arg(value_name = "RECORD", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) records: Vec<PathBuf>,
+    /// End with exit code 1 when a known deviation does not happen any more.
+    #[arg(long, env = "VERDIKT_STRICT_DEVIATIONS")]
+    pub(crate) strict_deviations: bool,
     #[command(flatten)]
     pub(crate) reports: Reports,
 }
@@ -346,6 +356,9 @@ pub(crate) struct List {
     /// none. As names: those without a scenario.
     #[arg(long)]
     pub(crate) coverage: bool,
+    /// The known deviations that verdikt brings along instead, or those of the files named with -f.
+    #[arg(long, conflicts_with = "coverage")]
+    pub(crate) known: bool,
     /// Form: human, json or name.
     #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
     pub(crate) output: ListFormat,
@@ -372,7 +385,7 @@ pub(crate) enum ShortFormat {
 /// `verdikt lint`
 #[derive(Debug, Args)]
 pub(crate) struct Lint {
-    /// Scenario files or folders, `-` for standard input; by default the built-in catalogue.
+    /// Files of scenarios or known deviations, folders, `-` for standard input; by default the built-in catalogue.
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
     /// The same as PATH, as in the other verbs.
@@ -544,6 +557,8 @@ pub(crate) struct Schema {
 pub(crate) enum SchemaOf {
     /// Scenario files.
     Scenario,
+    /// Files of known deviations.
+    KnownDeviations,
     /// The record of a run.
     Record,
 }

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use verdikt_model::{ExitCode, Scenario};
+use verdikt_model::{ExitCode, KnownDeviations, Scenario};
 use verdikt_scenario::{Definitions, Diagnostic, Loaded, Selection, Severity};
 
 use crate::{args::Choice, failure::Failure, ui::Ui};
+
+/// Stands for the known deviations that verdikt brings along.
+const BUILT_IN: &str = "builtin";
 
 /// The chosen scenarios. Every mistake in a chosen file is shown; an error in one stops everything, because a
 /// run that silently lacks a scenario looks like success.
@@ -16,6 +19,9 @@ pub(crate) fn choose(choice: &Choice, ui: &Ui) -> Result<Vec<Scenario>, Failure>
     let errors = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
     if errors > 0 {
         return Err(Failure::usage(format!("{errors} error(s) in scenario files; nothing was run")));
+    }
+    if !loaded.known.is_empty() {
+        ui.remark("known deviations among the scenarios are not taken into account: name them with --known-deviations");
     }
     let known = loaded.scenarios.len();
     let selection = Selection {
@@ -56,6 +62,33 @@ pub(crate) fn load_against(paths: &[PathBuf], definitions: &Definitions) -> Resu
         return Ok(verdikt_scenario::catalogue_against(definitions));
     }
     verdikt_scenario::load_against(paths, definitions).map_err(Failure::usage)
+}
+
+/// Files of known deviations; `builtin` stands for those that verdikt brings along.
+pub(crate) fn known_deviations(paths: &[PathBuf], ui: &Ui) -> Result<Vec<KnownDeviations>, Failure> {
+    let mut known = Vec::new();
+    for path in paths {
+        let loaded = if path.as_os_str() == BUILT_IN {
+            verdikt_scenario::known_deviations()
+        } else {
+            load(std::slice::from_ref(path))?
+        };
+        show(&loaded.diagnostics, ui);
+        let errors = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+        let shown = path.display();
+        if errors > 0 {
+            return Err(Failure::usage(format!("{errors} error(s) in {shown}; nothing was run")));
+        }
+        if loaded.known.is_empty() {
+            return Err(Failure::usage(format!(
+                "{shown} holds no known deviations, but {} scenarios\n  help: such a document has \
+                 `kind: KnownDeviations`",
+                loaded.scenarios.len()
+            )));
+        }
+        known.extend(loaded.known);
+    }
+    Ok(known)
 }
 
 /// Shows diagnostics on standard error.

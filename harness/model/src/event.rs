@@ -1,6 +1,9 @@
 //! What the runner tells the reporters. The only channel between the two.
 
-use crate::record::{Environment, RunInfo, ScenarioRecord, Summary};
+use crate::{
+    known::DeviationRecord,
+    record::{Environment, RunInfo, ScenarioRecord, Summary},
+};
 
 /// One event of a run, in the order in which it happened.
 #[derive(Debug, Clone)]
@@ -60,5 +63,7 @@ pub enum Event {
         run: RunInfo,
         /// Counts.
         summary: Summary,
+        /// What became of known deviations.
+        deviations: Vec<DeviationRecord>,
     },
 }

@@ -10,9 +10,11 @@
 
 mod cell;
 mod check;
+mod ending;
 mod endpoint;
 mod event;
 mod exit;
+mod known;
 mod matrix;
 mod net;
 mod pattern;
@@ -28,9 +30,14 @@ mod world;
 
 pub use cell::{Cell, EndpointId};
 pub use check::{Check, CheckExpect, CheckKind, CheckRecord, CheckWord, Seen};
+pub use ending::ending;
 pub use endpoint::{EndpointName, ParseEndpointError};
 pub use event::Event;
 pub use exit::ExitCode;
+pub use known::{
+    DeviationRecord, DeviationState, FRESH_LANE, Known, KnownDeviation, KnownDeviations,
+    ParseVersionRangeError, Sightings, VersionRange, apply, join,
+};
 pub use matrix::{Matrix, Row};
 pub use net::{Family, ParseWordError, PortProtocol, Protocol, Via};
 pub use pattern::{CellMatcher, CellPattern, ParsePatternError};

@@ -39,9 +39,12 @@ pub struct ParsePatternError {
 impl CellPattern {
     /// Whether a cell of `world` matches. For many cells, [`CellMatcher`] is quicker.
     pub fn matches(&self, world: &World, cell: &Cell) -> bool {
-        self.path_matches(cell)
-            && self.from_matches(&world.name(cell.from).to_string())
-            && self.to_matches(&world.name(cell.to).to_string())
+        self.matches_names(&world.name(cell.from).to_string(), &world.name(cell.to).to_string(), cell)
+    }
+
+    /// The same for a cell whose endpoints have these names.
+    pub fn matches_names(&self, from: &str, to: &str, cell: &Cell) -> bool {
+        self.path_matches(cell) && self.from_matches(from) && self.to_matches(to)
     }
 
     /// Whether the source part matches an endpoint's name.
@@ -95,7 +98,7 @@ impl<'p> CellMatcher<'p> {
 }
 
 /// Glob with `*` only. A lone `*` matches every name; elsewhere it does not cross `/`.
-fn glob(pattern: &str, name: &str) -> bool {
+pub(crate) fn glob(pattern: &str, name: &str) -> bool {
     fn rest(pattern: &[u8], name: &[u8]) -> bool {
         match pattern.split_first() {
             None => name.is_empty(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::CheckRecord,
+    known::DeviationRecord,
     matrix::Matrix,
     net::{Family, Protocol, Via},
     scenario::{Differs, Level},
@@ -29,6 +30,11 @@ pub struct Record {
     pub environment: Environment,
     /// Counts.
     pub summary: Summary,
+    /// The known deviations that were to be taken into account, and what became of them. Older records of v1 do not
+    /// have it.
+    #[serde(default)]
+    #[schemars(required)]
+    pub deviations: Vec<DeviationRecord>,
     /// Scenarios in the order in which they ended.
     pub scenarios: Vec<ScenarioRecord>,
 }
@@ -54,6 +60,13 @@ pub struct RunInfo {
     /// Ids of other runs whose results are in here: those that this one has resumed, or that were merged.
     #[serde(default)]
     pub others: Vec<String>,
+}
+
+impl RunInfo {
+    /// Whether all that was to be measured is among so many scenarios.
+    pub fn is_whole(&self, scenarios: usize) -> bool {
+        self.partition.is_none() && self.planned as usize <= scenarios
+    }
 }
 
 /// Where a run took place.

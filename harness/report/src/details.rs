@@ -72,6 +72,22 @@ pub(crate) fn plain_sentences(scenario: &ScenarioRecord, target: &[String]) -> S
     out
 }
 
+/// The known deviations of a scenario, step by step; empty when it has none.
+pub(crate) fn known_deviations(scenario: &ScenarioRecord) -> String {
+    let mut out = String::new();
+    for step in &scenario.steps {
+        let mut known = String::new();
+        reasons(&mut known, step, Outcome::Deviation, "known deviation");
+        for check in step.checks.iter().filter(|check| check.outcome == Outcome::Deviation) {
+            let _ = writeln!(known, "      known deviation: {}", checks::sentence(check));
+        }
+        if !known.is_empty() {
+            let _ = write!(out, "    step {}\n{known}", step_name(step));
+        }
+    }
+    out
+}
+
 fn is_notable(step: &StepRecord) -> bool {
     step.cells.rows.iter().any(|row| KINDS.contains(&row.outcome))
         || step.checks.iter().any(checks::is_finding)

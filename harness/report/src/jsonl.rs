@@ -18,7 +18,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use verdikt_model::{Environment, Event, RunInfo, ScenarioRecord, Summary};
+use verdikt_model::{DeviationRecord, Environment, Event, RunInfo, ScenarioRecord, Summary};
 
 use crate::{output::Output, record_builder::Tally, reporter::Reporter};
 
@@ -57,6 +57,7 @@ enum Line<'a> {
     Summary {
         run: &'a RunInfo,
         summary: &'a Summary,
+        deviations: &'a [DeviationRecord],
         complete: bool,
     },
 }
@@ -100,8 +101,12 @@ impl Reporter for JsonlReporter {
 
     fn finish(&mut self) -> io::Result<()> {
         let Some(run) = self.tally.run() else { return Ok(()) };
-        let line =
-            Line::Summary { run: &run, summary: self.tally.summary(), complete: self.tally.is_complete() };
+        let line = Line::Summary {
+            run: &run,
+            summary: self.tally.summary(),
+            deviations: self.tally.deviations(),
+            complete: self.tally.is_complete(),
+        };
         self.out.print_json(&line)
     }
 }

@@ -8,7 +8,8 @@ use junit_report::{Duration, OffsetDateTime, Report, TestCase, TestCaseBuilder, 
 use verdikt_model::{Record, ScenarioOutcome, ScenarioRecord};
 
 use crate::{
-    details::plain_sentences,
+    details::{known_deviations, plain_sentences},
+    deviations::sentence,
     escape::{escape, escape_lines},
     repeat::target_flags,
     status,
@@ -46,6 +47,10 @@ fn case(scenario: &ScenarioRecord, target: &[String]) -> TestCase {
     if !sentences.is_empty() {
         case.set_trace(&cdata(&sentences));
     }
+    let known = known_deviations(scenario);
+    if !known.is_empty() {
+        case.set_system_out(&cdata(&known));
+    }
     case.set_classname(name.split_once('/').map_or(&*name, |(area, _)| area));
     case.build()
 }
@@ -68,7 +73,9 @@ fn environment(record: &Record) -> String {
         ("IP families", families.join(", ")),
         ("enforcement", env.enforcement.as_ref().map_or("not tried", |e| &e.evidence).to_owned()),
     ];
-    facts.iter().map(|(key, value)| format!("{key}: {}\n", escape(value))).collect()
+    let facts = facts.iter().map(|(key, value)| format!("{key}: {}\n", escape(value)));
+    let known = record.deviations.iter();
+    facts.chain(known.map(|of| format!("known deviation {}: {}\n", of.state, sentence(of)))).collect()
 }
 
 /// Text for a CDATA section: no character that XML 1.0 forbids (those are shown as `\u{1b}`), and no end of section.

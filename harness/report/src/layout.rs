@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use verdikt_model::{Environment, Record, RunInfo, SCHEMA, ScenarioRecord, Summary};
+use verdikt_model::{DeviationRecord, Environment, Record, RunInfo, SCHEMA, ScenarioRecord, Summary};
 
 /// What stands between two scenarios.
 pub(crate) const BETWEEN: &[u8] = b",\n";
@@ -12,12 +12,18 @@ pub(crate) const BETWEEN: &[u8] = b",\n";
 pub(crate) const TAIL: &[u8] = b"\n]}\n";
 
 /// Everything before the first scenario.
-pub(crate) fn head(run: &RunInfo, environment: &Environment, summary: &Summary) -> io::Result<Vec<u8>> {
+pub(crate) fn head(
+    run: &RunInfo,
+    environment: &Environment,
+    summary: &Summary,
+    deviations: &[DeviationRecord],
+) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     field(&mut head, b"{\"schema\":", &SCHEMA)?;
     field(&mut head, b"\"run\":", run)?;
     field(&mut head, b"\"environment\":", environment)?;
     field(&mut head, b"\"summary\":", summary)?;
+    field(&mut head, b"\"deviations\":", &deviations)?;
     head.extend_from_slice(b"\"scenarios\":[\n");
     Ok(head)
 }
@@ -39,7 +45,7 @@ pub(crate) fn scenario(record: &ScenarioRecord) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When `out` fails.
 pub fn write_record(record: &Record, out: &mut impl Write) -> io::Result<()> {
-    out.write_all(&head(&record.run, &record.environment, &record.summary)?)?;
+    out.write_all(&head(&record.run, &record.environment, &record.summary, &record.deviations)?)?;
     for (index, of) in record.scenarios.iter().enumerate() {
         if index > 0 {
             out.write_all(BETWEEN)?;
@@ -62,7 +68,7 @@ mod tests {
             record.scenarios.truncate(scenarios);
             let mut text = Vec::new();
             write_record(&record, &mut text).unwrap();
-            assert_eq!(text.iter().filter(|b| **b == b'\n').count(), 5 + scenarios.max(1) + 1);
+            assert_eq!(text.iter().filter(|b| **b == b'\n').count(), 6 + scenarios.max(1) + 1);
             let read: Record = serde_json::from_slice(&text).unwrap();
             assert_eq!(serde_json::to_string(&read).unwrap(), serde_json::to_string(&record).unwrap());
             // The order of the fields, too.

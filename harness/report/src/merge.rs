@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use verdikt_model::{
-    Enforced, Enforcement, Environment, Record, RunInfo, SCHEMA, ScenarioOutcome, ScenarioRecord, Summary,
+    DeviationRecord, Enforced, Enforcement, Environment, Record, RunInfo, SCHEMA, ScenarioOutcome,
+    ScenarioRecord, Summary, join,
 };
 
 /// What several records say together.
@@ -69,12 +70,15 @@ pub fn merge(parts: Vec<(String, Record)>) -> Result<Merged, MergeError> {
     missing.extend(absent_partitions(&parts));
     let run = joined_run(&parts);
     let environment = Environment { enforcement: weakest(&parts), ..head.environment.clone() };
+    let known: Vec<DeviationRecord> =
+        parts.iter().flat_map(|(_, record)| record.deviations.iter().cloned()).collect();
     let scenarios = joined_scenarios(parts)?;
     let mut summary = Summary::default();
     scenarios.iter().for_each(|scenario| summary.add(scenario));
     let planned = u32::try_from(scenarios.len() + lost).unwrap_or(u32::MAX);
     let run = RunInfo { planned, ..run };
-    let record = Record { schema: SCHEMA.to_owned(), run, environment, summary, scenarios };
+    let deviations = join(known, missing.is_empty());
+    let record = Record { schema: SCHEMA.to_owned(), run, environment, summary, deviations, scenarios };
     Ok(Merged { record, missing })
 }
 

@@ -16,6 +16,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use verdikt_model::{Event, ScenarioOutcome};
 
 use crate::{
+    deviations,
     escape::{NAME, SENTENCE, cut, escape_lines},
     output::Output,
     reporter::Reporter,
@@ -137,10 +138,11 @@ impl Reporter for ProgressReporter {
                     "{verb}: removing what this run has made; interrupt again to stop at once\n"
                 ))?;
             }
-            Event::RunFinished { run, summary } => {
+            Event::RunFinished { run, summary, deviations } => {
                 self.clear()?;
                 if lines {
                     self.print(&status::summary(run, self.planned, summary, paint))?;
+                    self.print(&deviations::deviations(deviations, false, paint))?;
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use verdikt_model::{Environment, Event, Record, RunInfo, SCHEMA, ScenarioRecord, Summary};
+use verdikt_model::{DeviationRecord, Environment, Event, Record, RunInfo, SCHEMA, ScenarioRecord, Summary};
 
 use crate::reporter::Reporter;
 
@@ -11,6 +11,7 @@ use crate::reporter::Reporter;
 pub(crate) struct Tally {
     started: Option<(RunInfo, Environment, Instant)>,
     finished: Option<RunInfo>,
+    deviations: Vec<DeviationRecord>,
     summary: Summary,
     planned: usize,
 }
@@ -23,7 +24,8 @@ impl Tally {
                 self.started = Some((run.clone(), (**environment).clone(), Instant::now()));
             }
             Event::ScenarioFinished { record } => self.summary.add(record),
-            Event::RunFinished { run, summary } => {
+            Event::RunFinished { run, summary, deviations } => {
+                self.deviations.clone_from(deviations);
                 self.finished = Some(run.clone());
                 self.summary = *summary;
             }
@@ -53,6 +55,11 @@ impl Tally {
         &self.summary
     }
 
+    /// What became of known deviations; empty before the end.
+    pub(crate) fn deviations(&self) -> &[DeviationRecord] {
+        &self.deviations
+    }
+
     /// Whether every scenario that was planned has ended.
     pub(crate) const fn is_complete(&self) -> bool {
         self.finished.is_some() && self.summary.scenarios.total() as usize >= self.planned
@@ -79,6 +86,7 @@ impl RecordBuilder {
             run: self.tally.run()?,
             environment: self.tally.environment()?.clone(),
             summary: *self.tally.summary(),
+            deviations: self.tally.deviations().to_vec(),
             scenarios: self.scenarios,
         })
     }

@@ -128,7 +128,9 @@ impl RecordFile {
 
     fn head(&self) -> io::Result<Option<Vec<u8>>> {
         match (self.tally.run(), self.tally.environment()) {
-            (Some(run), Some(environment)) => layout::head(&run, environment, self.tally.summary()).map(Some),
+            (Some(run), Some(environment)) => {
+                layout::head(&run, environment, self.tally.summary(), self.tally.deviations()).map(Some)
+            }
             _ => Ok(None),
         }
     }

@@ -58,6 +58,7 @@ pub fn target_flags(command: &[String]) -> Vec<String> {
         "--export-junit",
         "--ip-family",
         "--keep",
+        "--known-deviations",
         "--lanes",
         "-l",
         "--output",

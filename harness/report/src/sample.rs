@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use verdikt_model::{
-    Cell, Dataplane, EndpointId, Environment, Event, Expectation, Family, Level, Matrix, Outcome, Protocol,
-    Record, Row, RunInfo, SCHEMA, ScenarioOutcome, ScenarioRecord, StepRecord, Summary, Topics, Verdict, Via,
+    Cell, Dataplane, DeviationRecord, DeviationState, EndpointId, Environment, Event, Expectation, Family,
+    Level, Matrix, Outcome, Protocol, Record, Row, RunInfo, SCHEMA, ScenarioOutcome, ScenarioRecord,
+    StepRecord, Summary, Topics, Verdict, Via,
 };
 
 /// All pairs of `namespaces` × `pods` over both families; `judge` says what is expected and observed.
@@ -223,17 +224,43 @@ pub(crate) fn environment() -> Environment {
     }
 }
 
+/// What became of a known deviation.
+pub(crate) fn deviation(state: DeviationState) -> DeviationRecord {
+    let count = |of: &[DeviationState]| u64::from(of.contains(&state));
+    DeviationRecord {
+        file: "own".into(),
+        scenario: "field/three-tier".into(),
+        step: Some("step-1".into()),
+        covers: vec!["x/a -> x/a:80/tcp".into(), "observed allowed".into()],
+        reason: "own node: hairpin traffic is not filtered".into(),
+        link: "https://example.org/issues/1".into(),
+        expires: (state == DeviationState::Expired).then(|| "2026-10-31".into()),
+        state,
+        cells: count(&[DeviationState::Happened, DeviationState::Expired]),
+        as_expected: count(&[DeviationState::Fixed]),
+        unclear: 0,
+    }
+}
+
 /// The records of a whole run.
 pub(crate) fn record() -> Record {
     let scenarios = vec![passed(), failed(), skipped(), errored(), mixed()];
     let mut summary = Summary::default();
     scenarios.iter().for_each(|s| summary.add(s));
-    Record { schema: SCHEMA.into(), run: run_info(19_801), environment: environment(), summary, scenarios }
+    let deviations = vec![deviation(DeviationState::Happened)];
+    Record {
+        schema: SCHEMA.into(),
+        run: run_info(19_801),
+        environment: environment(),
+        summary,
+        deviations,
+        scenarios,
+    }
 }
 
 /// The events of that run.
 pub(crate) fn events() -> Vec<Event> {
-    let Record { run, environment, summary, scenarios, .. } = record();
+    let Record { run, environment, summary, deviations, scenarios, .. } = record();
     let environment = Box::new(environment);
     let mut events =
         vec![Event::RunStarted { run: run_info(0), environment, scenarios: scenarios.len(), lanes: 2 }];
@@ -244,7 +271,7 @@ pub(crate) fn events() -> Vec<Event> {
         events.push(Event::ScenarioFinished { record: Box::new(record) });
     }
     events.insert(4, Event::Warning { message: "node/2 does not answer; it is left out".into() });
-    events.push(Event::RunFinished { run, summary });
+    events.push(Event::RunFinished { run, summary, deviations });
     events
 }
 

@@ -91,6 +91,8 @@ pub(crate) fn outcome_text(record: &ScenarioRecord) -> String {
     let mut cells = record.counts();
     let checks = record.check_counts();
     let reason = || record.reason.as_deref().map(|reason| cut(reason, SENTENCE).into_owned());
+    // The line has one word for what is known, whatever it is.
+    cells.deviation += checks.deviation;
     let head = match record.outcome {
         ScenarioOutcome::Passed if checks.total() > 0 => {
             format!("{}, {}", count(cells.total(), "cell"), count(checks.total(), "check"))
@@ -142,7 +144,7 @@ pub(crate) fn summary(run: &RunInfo, planned: usize, summary: &Summary, paint: P
         let measured = count(checks.total() - checks.skipped, "check");
         tail.push(format!("{} of {measured}", thousands(checks.pass)));
     }
-    tail.extend(remarks(cells));
+    tail.extend(remarks(&CellCounts { deviation: cells.deviation + checks.deviation, ..*cells }));
     format!(
         "{}\n{} [{:>8}] {}: {}; {}\n",
         "─".repeat(12),

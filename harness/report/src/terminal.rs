@@ -6,6 +6,7 @@ use verdikt_model::{Event, ScenarioOutcome};
 
 use crate::{
     details::{Details, details},
+    deviations,
     output::Output,
     reporter::Reporter,
     status,
@@ -60,12 +61,13 @@ impl Reporter for TerminalReporter {
                 text.push_str(&details(record, Details { wide, width, paint, target: target_flags }));
                 self.out.print(text.as_bytes())
             }
-            Event::RunFinished { run, summary } => {
+            Event::RunFinished { run, summary, deviations } => {
                 let mut text = status::summary(run, self.planned, summary, paint);
                 // With one scenario the line still stands right above.
                 if self.planned > 1 {
                     text.extend(self.unclean.drain(..));
                 }
+                text.push_str(&deviations::deviations(deviations, self.options.wide, paint));
                 self.out.print(text.as_bytes())
             }
             Event::ScenarioStarted { .. }

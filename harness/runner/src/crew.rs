@@ -12,7 +12,7 @@ use std::{
 
 use futures::FutureExt;
 use tokio::{sync::Semaphore, task::JoinSet};
-use verdikt_model::{Dataplane, Enforced, Enforcement, ScenarioOutcome, ScenarioRecord};
+use verdikt_model::{Dataplane, Enforced, Enforcement, FRESH_LANE, Known, ScenarioOutcome, ScenarioRecord};
 
 use crate::{
     enforcement,
@@ -42,6 +42,7 @@ pub(crate) struct Crew {
     pub(crate) facts: Arc<Facts>,
     options: Options,
     tell: Arc<Teller>,
+    known: Arc<Known>,
     in_flight: Semaphore,
     lanes_made: AtomicU32,
     progress: Mutex<Progress>,
@@ -72,16 +73,21 @@ enum Halt {
 }
 
 impl Crew {
-    pub(crate) fn new(facts: Facts, options: Options, tell: &Arc<Teller>) -> Self {
+    pub(crate) fn new(facts: Facts, options: Options, tell: &Arc<Teller>, known: Arc<Known>) -> Self {
         Self {
             facts: Arc::new(facts),
             options,
             tell: Arc::clone(tell),
+            known,
             in_flight: Semaphore::new(IN_FLIGHT),
             lanes_made: AtomicU32::new(0),
             progress: Mutex::default(),
             kept: Mutex::default(),
         }
+    }
+
+    fn setting(&self) -> Setting<'_> {
+        Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell, known: &self.known }
     }
 
     /// Most lanes at once.
@@ -92,7 +98,7 @@ impl Crew {
     /// Looks whether the cluster enforces policies at all, and says so when it does not. Where not even that can be
     /// set up, nothing else is tried.
     pub(crate) async fn check_enforcement(&mut self) -> Option<Enforcement> {
-        let setting = Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell };
+        let setting = self.setting();
         let number = || self.lanes_made.fetch_add(1, Ordering::Relaxed);
         let mut seen = enforcement::check(&setting, &self.facts, number()).await;
         // One pod that was evicted must not end the run.
@@ -228,7 +234,7 @@ impl Crew {
     /// Runs a scenario until it is as expected or no retry is left. Gives the lane as the last attempt left it.
     async fn attempts(&self, lane: Option<Lane>, job: &Job) -> (ScenarioRecord, Option<Lane>) {
         let (scenario, mut lane) = (&job.scenario, lane);
-        let setting = Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell };
+        let setting = self.setting();
         let mut attempt = 0;
         // What an attempt before has shown to be different.
         let mut proved: Option<ScenarioRecord> = None;
@@ -249,8 +255,7 @@ impl Crew {
             if used && !own.is_sound() && record.steps.is_empty() {
                 let why = record.reason.unwrap_or_default();
                 self.tell.warn(format!("{} gets a fresh lane: {why}", scenario.name));
-                fresh =
-                    Some(format!("in a fresh lane, because one that others had used was not as new: {why}"));
+                fresh = Some(format!("{FRESH_LANE}, because one that others had used was not as new: {why}"));
                 self.retire(Some(own)).await;
                 continue;
             }

@@ -9,8 +9,8 @@ use k8s_openapi::{
 };
 use verdikt_cluster::ClusterError;
 use verdikt_model::{
-    Action, Enforced, Enforcement, Expect, Expectation, Family, Level, NamespaceSpec, Outcome, PodSpec,
-    PolicyObject, PortProtocol, Protocol, Scenario, ScenarioRecord, Serve, Step, Topology,
+    Action, Enforced, Enforcement, Expect, Expectation, Family, Known, Level, NamespaceSpec, Outcome,
+    PodSpec, PolicyObject, PortProtocol, Protocol, Scenario, ScenarioRecord, Serve, Step, Topology,
 };
 
 use crate::{lane::Lane, scenario::Setting};
@@ -31,6 +31,8 @@ pub(crate) async fn check(
 ) -> Result<Enforcement, ClusterError> {
     let scenario = deny_all();
     let mut lane = Lane::deploy(facts, number, &Arc::new(scenario.topology.clone())).await?;
+    // No deviation may cover what shows whether anything is enforced.
+    let setting = Setting { known: &Known::default(), ..*setting };
     let record = setting.run(&mut lane, &scenario).await;
     if let Err(error) = lane.remove().await {
         setting.tell.warn(format!("the namespace of the {NAME} could not be removed yet: {error}"));

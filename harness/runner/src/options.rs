@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
+use jiff::civil::Date;
 use verdikt_cluster::DeployOptions;
-use verdikt_model::{CellPattern, Family};
+use verdikt_model::{CellPattern, Family, KnownDeviations};
 
 use crate::resume::Resumed;
 
@@ -48,6 +49,10 @@ pub struct Options {
     pub resumed: Option<Resumed>,
     /// Whether one deny-all must deny before the first scenario runs.
     pub check_enforcement: bool,
+    /// Files of known deviations; those of other dataplanes are ignored.
+    pub known: Vec<KnownDeviations>,
+    /// The day on which known deviations must not have expired.
+    pub today: Date,
     /// What enforces policies, where the user says it.
     pub dataplane: Option<String>,
     /// Hosts outside a real cluster on which `verdikt-probe serve` runs: `external`, `external/2`.
@@ -107,6 +112,8 @@ impl Default for Options {
             partition: None,
             resumed: None,
             check_enforcement: false,
+            known: Vec::new(),
+            today: Date::default(),
             dataplane: None,
             external: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),

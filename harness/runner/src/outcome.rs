@@ -1,77 +1,14 @@
-//! What a step's cells mean for their scenario, and why each is as it is.
+//! Why each cell of a step is as it is, and what of it is worth nothing.
 
 use std::collections::BTreeMap;
 
 use verdikt_cluster::Loss;
 use verdikt_model::{
-    CheckRecord, EndpointId, EndpointKind, EndpointName, Expectation, Matrix, Outcome, ScenarioOutcome, Seen,
-    StepRecord, Verdict, World,
+    CheckRecord, EndpointId, EndpointKind, EndpointName, Expectation, Matrix, Outcome, Seen, Verdict, World,
 };
 use verdikt_oracle::Oracle;
 
 use crate::settle::Note;
-
-/// How a scenario ended: failed when a cell is proved different or did not hold, else errored when one could not
-/// be measured, else skipped when none was measured.
-///
-/// A flaky cell fails its scenario: what does not hold is not as expected. `--retries` gives it another chance.
-pub(crate) fn outcome(steps: &[StepRecord]) -> (ScenarioOutcome, Option<String>) {
-    let (mut measured, mut wrong, mut unmeasured, mut skipped) = (0_usize, 0_usize, 0_usize, 0_usize);
-    let mut first_error = None;
-    let mut first_skip = None;
-    for step in steps {
-        for (row, reason) in step.cells.iter() {
-            match row.outcome {
-                Outcome::Pass | Outcome::Deviation => measured += 1,
-                Outcome::Fail | Outcome::Flaky => wrong += 1,
-                Outcome::Error => {
-                    unmeasured += 1;
-                    first_error = first_error.or_else(|| {
-                        let (from, to) = (step.cells.name(row.cell.from), step.cells.name(row.cell.to));
-                        let reason = reason.unwrap_or("no answer");
-                        Some(format!("{from} -> {to}:{}: {reason}", row.cell.port_protocol()))
-                    });
-                }
-                Outcome::Skipped => {
-                    skipped += 1;
-                    first_skip = first_skip.or_else(|| reason.map(str::to_owned));
-                }
-            }
-        }
-        for check in &step.checks {
-            match check.outcome {
-                Outcome::Pass | Outcome::Deviation => measured += 1,
-                Outcome::Fail | Outcome::Flaky => wrong += 1,
-                Outcome::Error => {
-                    unmeasured += 1;
-                    first_error = first_error.or_else(|| {
-                        let reason = check.reason.as_deref().unwrap_or("no answer");
-                        Some(format!("the {} check {} -> {}: {reason}", check.kind, check.from, check.to))
-                    });
-                }
-                Outcome::Skipped => {
-                    skipped += 1;
-                    first_skip = first_skip.or_else(|| check.reason.clone());
-                }
-            }
-        }
-    }
-    if wrong > 0 {
-        (ScenarioOutcome::Failed, None)
-    } else if unmeasured > 0 {
-        let cause = first_error.unwrap_or_default();
-        (
-            ScenarioOutcome::Errored,
-            Some(format!("{unmeasured} of its cells and checks could not be measured, such as {cause}")),
-        )
-    } else if measured > 0 {
-        (ScenarioOutcome::Passed, None)
-    } else if skipped > 0 {
-        (ScenarioOutcome::Skipped, first_skip)
-    } else {
-        (ScenarioOutcome::Skipped, Some("no cell to probe: the IP families or --cell leave none".into()))
-    }
-}
 
 /// Writes the reason of every cell that is not a plain pass. `written`: what an implementation-defined scenario says
 /// of cells that are not judged; it is told where it was not seen.
@@ -171,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    fn step(outcomes: &[Outcome]) -> StepRecord {
+    fn matrix(outcomes: &[Outcome]) -> Matrix {
         let cell = Cell {
             from: EndpointId(0),
             to: EndpointId(0),
@@ -190,35 +127,16 @@ mod tests {
             seen_as: None,
             topics: Topics::default(),
         };
-        let cells = Matrix {
+        Matrix {
             names: Arc::new(vec!["x/a".into()]),
             rows: outcomes.iter().map(|o| row(*o)).collect(),
             reasons: BTreeMap::new(),
-        };
-        StepRecord {
-            name: "s".into(),
-            changes: Vec::new(),
-            settle_ms: None,
-            pass: 1,
-            checks: Vec::new(),
-            cells,
         }
     }
 
     #[test]
-    fn proof_comes_before_doubt() {
-        let of = |outcomes: &[Outcome]| outcome(&[step(outcomes)]).0;
-        assert_eq!(of(&[Outcome::Pass, Outcome::Skipped]), ScenarioOutcome::Passed);
-        assert_eq!(of(&[Outcome::Pass, Outcome::Error, Outcome::Fail]), ScenarioOutcome::Failed);
-        assert_eq!(of(&[Outcome::Pass, Outcome::Flaky]), ScenarioOutcome::Failed);
-        assert_eq!(of(&[Outcome::Pass, Outcome::Error]), ScenarioOutcome::Errored);
-        assert_eq!(of(&[Outcome::Skipped]), ScenarioOutcome::Skipped);
-        assert_eq!(of(&[]), ScenarioOutcome::Skipped);
-    }
-
-    #[test]
     fn what_was_written_of_open_cells_is_told_where_it_was_not_seen() {
-        let mut matrix = step(&[Outcome::Pass, Outcome::Pass, Outcome::Pass]).cells;
+        let mut matrix = matrix(&[Outcome::Pass, Outcome::Pass, Outcome::Pass]);
         let written = BTreeMap::from([(0, Expectation::Deny), (1, Expectation::Allow)]);
         reasons(&mut matrix, &BTreeMap::new(), &World::synthetic(&Topology::default()), &written);
         assert!(matrix.reasons[&0].contains("written down was deny"));
@@ -233,7 +151,7 @@ mod tests {
         let world = World::synthetic(&topology);
         let seen = |loss: Option<Loss>| {
             let mut matrix =
-                step(&[Outcome::Fail, Outcome::Pass, Outcome::Pass, Outcome::Skipped, Outcome::Pass]).cells;
+                matrix(&[Outcome::Fail, Outcome::Pass, Outcome::Pass, Outcome::Skipped, Outcome::Pass]);
             matrix.rows[1].observed = Some(Verdict::Dropped);
             matrix.rows[2].observed = Some(Verdict::Rejected);
             matrix.rows.iter_mut().for_each(|row| row.cell.to = EndpointId(1));

@@ -111,6 +111,7 @@ mod tests {
             run: RunInfo { id: "r1".into(), others: vec!["r0".into()], ..RunInfo::default() },
             environment: Environment { target: "kind".into(), ..Environment::default() },
             summary: Summary::default(),
+            deviations: Vec::new(),
             scenarios: of.iter().map(one).collect(),
         }
     }

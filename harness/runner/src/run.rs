@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use ipnet::IpNet;
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 use verdikt_cluster::{Cluster, ClusterError, Node, Scope};
-use verdikt_model::{Environment, Event, Family, RunInfo, Scenario, ScenarioOutcome, Serve, Summary};
+use verdikt_model::{
+    DeviationRecord, DeviationState, Environment, Event, Family, Known, RunInfo, Scenario, ScenarioOutcome,
+    Serve, Summary,
+};
 
 use crate::{
     crew::Crew,
@@ -27,6 +30,8 @@ pub struct Finished {
     pub environment: Environment,
     /// Counts.
     pub summary: Summary,
+    /// What became of known deviations.
+    pub deviations: Vec<DeviationRecord>,
     /// Whether it was stopped from outside.
     pub interrupted: bool,
     /// What could not be removed, or was kept on purpose, in words.
@@ -101,6 +106,7 @@ pub async fn run(
             run: info,
             environment,
             summary,
+            deviations: Vec::new(),
             interrupted: true,
             left_behind: Vec::new(),
             trouble: None,
@@ -111,7 +117,12 @@ pub async fn run(
         environment.enforcement.clone_from(resumed.enforcement());
     }
     let check = options.check_enforcement && !(prepared.shared.is_empty() && prepared.alone.is_empty());
-    let mut crew = Crew::new(facts, options, &tell);
+    let (known, ignored) = Known::new(&options.known, &environment.dataplane, options.today);
+    ignored.into_iter().for_each(|why| tell.warn(why));
+    let known = Arc::new(known);
+    tell.look_for(&known);
+    let single_cells = !options.cells.is_empty();
+    let mut crew = Crew::new(facts, options, &tell, Arc::clone(&known));
     if check {
         tell.event(Event::Checking { what: "whether the cluster enforces NetworkPolicy".to_owned() });
         environment.enforcement = tokio::select! {
@@ -126,7 +137,8 @@ pub async fn run(
         scenarios: total,
         lanes,
     });
-    for record in done {
+    for mut record in done {
+        known.judge(&mut record);
         tell.started(&record.name);
         tell.finished(record);
     }
@@ -149,13 +161,24 @@ pub async fn run(
     let left_behind = crew.clean_up(interrupted).await;
     info.duration_ms = millis(started.elapsed());
     let summary = tell.summary();
-    tell.event(Event::RunFinished { run: info.clone(), summary });
+    let whole = info.is_whole(summary.scenarios.total() as usize);
+    let deviations = deviations(&tell, whole, single_cells);
+    tell.event(Event::RunFinished { run: info.clone(), summary, deviations: deviations.clone() });
     let trouble = match (panicked, crew.no_set_up()) {
         (Some(panic), _) => Some(RunError::Panicked(panic)),
         (None, Some(why)) if !interrupted => Some(RunError::Setup(why)),
         _ => None,
     };
-    Ok(Finished { run: info, environment, summary, interrupted, left_behind, trouble })
+    Ok(Finished { run: info, environment, summary, deviations, interrupted, left_behind, trouble })
+}
+
+/// What became of known deviations; of single cells nothing follows for the others.
+fn deviations(tell: &Teller, whole: bool, single_cells: bool) -> Vec<DeviationRecord> {
+    let mut deviations = tell.deviations(whole);
+    for of in deviations.iter_mut().filter(|of| single_cells && of.state == DeviationState::Fixed) {
+        of.state = DeviationState::NotReached;
+    }
+    deviations
 }
 
 /// Looks at the cluster and at what the scenarios need of it.

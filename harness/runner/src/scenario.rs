@@ -8,8 +8,9 @@ use tokio::{
 };
 use verdikt_cluster::{ClusterError, First};
 use verdikt_model::{
-    Action, Cell, CellMatcher, EndpointId, EndpointName, Expectation, Level, Matrix, Outcome, PodChange,
-    Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, Topics, World,
+    Action, Cell, CellMatcher, EndpointId, EndpointName, Expectation, Known, Level, Matrix, Outcome,
+    PodChange, Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, Topics, World,
+    ending,
 };
 use verdikt_oracle::{Oracle, plan};
 
@@ -20,7 +21,7 @@ use crate::{
     deadline::{deadline, of_control},
     lane::Lane,
     options::Options,
-    outcome::{outcome, reasons, unprove, unprove_checks},
+    outcome::{reasons, unprove, unprove_checks},
     pods::{self, Beginning},
     settle::{Limits, Settling},
     sweep::AgentProber,
@@ -37,6 +38,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) options: &'a Options,
     pub(crate) in_flight: &'a Semaphore,
     pub(crate) tell: &'a Teller,
+    pub(crate) known: &'a Known,
 }
 
 impl Setting<'_> {
@@ -49,13 +51,13 @@ impl Setting<'_> {
             (record.outcome, record.reason) = (ScenarioOutcome::Skipped, Some(why));
         } else {
             match self.steps(lane, scenario, &mut record.steps).await {
-                Ok(()) => (record.outcome, record.reason) = outcome(&record.steps),
+                Ok(()) => (record.outcome, record.reason) = ending(&record.steps),
                 Err(End::Refused(why)) => {
                     (record.outcome, record.reason) = (ScenarioOutcome::Skipped, Some(why))
                 }
                 Err(End::Broken(why)) => {
                     // What the steps before it proved stays proved.
-                    let (so_far, _) = outcome(&record.steps);
+                    let (so_far, _) = ending(&record.steps);
                     let failed = so_far == ScenarioOutcome::Failed;
                     record.outcome = if failed { so_far } else { ScenarioOutcome::Errored };
                     record.reason = Some(why);
@@ -94,7 +96,7 @@ impl Setting<'_> {
         for (pass, step) in passes {
             // What has failed would fail again, each time until its limit.
             if records.last().is_some_and(|last| last.pass < pass)
-                && outcome(records).0 == ScenarioOutcome::Failed
+                && ending(records).0 == ScenarioOutcome::Failed
             {
                 break;
             }
@@ -148,6 +150,7 @@ impl Setting<'_> {
             let lost = lane.lost().await;
             unprove(&mut record.cells, &world, &lost);
             unprove_checks(&mut record.checks, &world, &lost);
+            self.known.judge_step(&scenario.name, &mut record);
             records.push(record);
             if let Some((id, loss)) = lost.iter().next() {
                 lane.give_up();
@@ -208,6 +211,7 @@ impl Setting<'_> {
         let count = matrix.rows.len();
         self.tell.progress(&scenario.name, format!("step {}: {count} cells", step.name));
         let telling = step.actions.is_empty() || is_telling(before, &matrix.rows);
+        let known = self.known.wrong_verdicts(&scenario.name, &step.name, &matrix);
         let settled = {
             let prober = self.prober(lane, &scenario.name, world);
             let settling = Settling {
@@ -220,6 +224,7 @@ impl Setting<'_> {
                         || lane.came_later(cell.from)
                             && resolved.iter().any(|have| (have.to, have.via) == (cell.to, cell.via))
                 },
+                known: &known,
                 limits: Limits {
                     deadline,
                     settle: self.options.settle,

@@ -13,8 +13,12 @@
 //!
 //! A cell that was as expected, was not in a hold sweep, and is again at the end, is flaky. One that stays wrong
 //! fails: what is proved last counts. Errors are retried within the same limit and never count as a change.
+//!
+//! A cell that shows a wrong verdict which it is known to show is not waited for; but since being wrong proves nothing
+//! of the step, the hold sweep then begins a whole quiet time after the others are right. One that has become right by
+//! then was late, not known: everything has to hold once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -71,6 +75,8 @@ pub(crate) struct Settling<'a, P> {
     /// Whether a cell's name was resolved before the first policy: only then is an unanswered DNS query silence on
     /// the path, and not a broken DNS.
     pub(crate) resolved_before: &'a (dyn Fn(&Cell) -> bool + Sync),
+    /// Wrong verdicts, by index, that are known deviations.
+    pub(crate) known: &'a BTreeSet<(u32, Verdict)>,
     pub(crate) limits: Limits,
 }
 
@@ -93,10 +99,13 @@ impl<P: Prober + Sync> Settling<'_, P> {
                 break;
             };
             let after = right_since.saturating_duration_since(accepted);
-            let again = if self.limits.telling { after.min(self.limits.quiet) } else { self.limits.quiet };
+            let deviating: Vec<u32> = all.iter().copied().filter(|i| self.is_known(*i)).collect();
+            let telling = self.limits.telling && deviating.is_empty();
+            let again = if telling { after.min(self.limits.quiet) } else { self.limits.quiet };
             self.hold(&all, right_since.max(accepted) + again, limit, &mut settled.notes).await;
-            pending = all.iter().copied().filter(|i| !is_right(&self.rows[*i as usize])).collect();
-            if pending.is_empty() {
+            pending = all.iter().copied().filter(|i| !self.is_settled(*i)).collect();
+            let late = deviating.iter().any(|i| is_right(&self.rows[*i as usize]));
+            if pending.is_empty() && !late {
                 settled.after = Some(after);
                 break;
             }
@@ -160,7 +169,7 @@ impl<P: Prober + Sync> Settling<'_, P> {
                         if start > first {
                             right_since = right_since.max(start);
                         }
-                    } else {
+                    } else if !self.is_known(index) {
                         let now = Instant::now();
                         late |= now >= limit;
                         // What was asked in time and gave no verdict has proved nothing yet: a connection that a change
@@ -213,9 +222,9 @@ impl<P: Prober + Sync> Settling<'_, P> {
     /// At the limit: the cells that are right are looked at once more, so that the record shows one moment, and those
     /// that are not any more a second time.
     async fn last_look(&mut self, all: &[u32], notes: &mut BTreeMap<u32, Note>) {
-        let right: Vec<u32> = all.iter().copied().filter(|i| is_right(&self.rows[*i as usize])).collect();
+        let right: Vec<u32> = all.iter().copied().filter(|i| self.is_settled(*i)).collect();
         self.sweep(&right, notes).await;
-        let wrong: Vec<u32> = right.into_iter().filter(|i| !is_right(&self.rows[*i as usize])).collect();
+        let wrong: Vec<u32> = right.into_iter().filter(|i| !self.is_settled(*i)).collect();
         self.sweep(&wrong, notes).await;
     }
 
@@ -234,6 +243,9 @@ impl<P: Prober + Sync> Settling<'_, P> {
         let Observation { verdict, rtt_us, detail, seen_as } =
             silence_of_dns(row, observation, self.resolved_before);
         let before = row.observed.replace(verdict);
+        // That a known deviation ends is lateness, as of any other cell before it holds.
+        let late = before.is_some_and(|before| self.known.contains(&(index, before)))
+            && row.expected.admits(verdict) == Some(true);
         row.attempts = row.attempts.saturating_add(1);
         row.rtt_us = rtt_us;
         row.seen_as = seen_as;
@@ -242,7 +254,7 @@ impl<P: Prober + Sync> Settling<'_, P> {
         } else if let Some(note) = notes.get_mut(&index) {
             note.detail = None;
         }
-        if let (true, Some(before)) = (hold, before)
+        if let (true, Some(before)) = (hold && !late, before)
             && before != verdict
             && before != Verdict::Error
             && verdict != Verdict::Error
@@ -254,6 +266,16 @@ impl<P: Prober + Sync> Settling<'_, P> {
                 *changed = Some((before, verdict));
             }
         }
+    }
+
+    /// Whether a cell shows a wrong verdict that it is known to show.
+    fn is_known(&self, index: u32) -> bool {
+        self.rows[index as usize].observed.is_some_and(|verdict| self.known.contains(&(index, verdict)))
+    }
+
+    /// Whether a cell need not be waited for.
+    fn is_settled(&self, index: u32) -> bool {
+        is_right(&self.rows[index as usize]) || self.is_known(index)
     }
 
     fn judge(&mut self, all: &[u32], settled: &Settled) {

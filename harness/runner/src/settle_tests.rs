@@ -95,6 +95,17 @@ async fn run_via(via: Via, cells: Vec<(Expectation, Behaviour)>) -> Done {
 }
 
 async fn run_step(via: Via, telling: bool, cells: Vec<(Expectation, Behaviour)>) -> Done {
+    run_known(via, telling, &[], cells).await
+}
+
+/// The same where the cells of these indices are known to show these wrong verdicts.
+async fn run_known(
+    via: Via,
+    telling: bool,
+    known: &[(u32, Verdict)],
+    cells: Vec<(Expectation, Behaviour)>,
+) -> Done {
+    let known = known.iter().copied().collect();
     let accepted = Instant::now();
     let (expected, behaviours): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
     let cells: Vec<Cell> = (0..).zip(&expected).map(|(port, _)| cell(port, via)).collect();
@@ -118,6 +129,7 @@ async fn run_step(via: Via, telling: bool, cells: Vec<(Expectation, Behaviour)>)
         cells: &cells,
         rows: &mut rows,
         resolved_before: &|_| true,
+        known: &known,
         limits: Limits {
             deadline: DEADLINE,
             settle: Duration::from_secs(5),
@@ -333,8 +345,14 @@ async fn skipped_cells_are_left_alone() {
     }];
     let fake = Fake { accepted, probed: Mutex::new(vec![0]), behaviours: vec![steady(Verdict::Dropped)] };
     let limits = Limits { deadline: DEADLINE, settle: DEADLINE, quiet: DEADLINE, telling: true };
-    let settling =
-        Settling { prober: &fake, cells: &cells, rows: &mut rows, resolved_before: &|_| true, limits };
+    let settling = Settling {
+        prober: &fake,
+        cells: &cells,
+        rows: &mut rows,
+        resolved_before: &|_| true,
+        known: &BTreeSet::new(),
+        limits,
+    };
     settling.run(accepted, |_| {}).await;
     assert_eq!((rows[0].outcome, rows[0].observed, rows[0].attempts), (Outcome::Skipped, None, 0));
 }
@@ -356,4 +374,64 @@ async fn an_unanswered_name_is_silence_only_where_it_was_answered_before() {
     let row = done.rows[0];
     let error = Observation::error("resolution: DNS query to 10.96.0.10 unanswered");
     assert_eq!(silence_of_dns(&row, error.clone(), &|_| false), error);
+}
+
+/// Two cells that are denied at some time, of which the first is known to be allowed.
+async fn with_a_known_one(first: Behaviour, second: Behaviour) -> Done {
+    let cells = vec![(Expectation::Deny, first), (Expectation::Deny, second)];
+    run_known(Via::PodIp, true, &[(0, Verdict::Allowed)], cells).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_deviation_is_not_waited_for() {
+    let done = with_a_known_one(steady(Verdict::Allowed), steady(Verdict::Dropped)).await;
+    // It is wrong all the same: what is known is decided by those who know it.
+    assert_eq!(done.outcomes(), [Outcome::Fail, Outcome::Pass]);
+    assert_eq!(done.settle_ms(), Some(0));
+    // A whole quiet time, since a wrong verdict may only be a late one; then the hold sweep.
+    assert_eq!(done.took, Duration::from_millis(500) + DEADLINE);
+    assert_eq!(done.rows[0].attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_counts_from_when_the_others_are_right() {
+    let done = with_a_known_one(
+        turning(Verdict::Allowed, 900, Verdict::Dropped),
+        turning(Verdict::Allowed, 700, Verdict::Dropped),
+    )
+    .await;
+    // It was late and is no deviation, and no flake either.
+    assert_eq!(done.outcomes(), [Outcome::Pass; 2]);
+    assert!(done.settle_ms().unwrap() >= 900);
+    assert_eq!(done.settled.notes.get(&0).and_then(|note| note.changed), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_wrong_verdict_and_errors_are_waited_for_until_the_limit() {
+    for other in [Verdict::Rejected, Verdict::Error] {
+        let cells = vec![(Expectation::Drop, steady(other)), (Expectation::Deny, steady(Verdict::Dropped))];
+        let done = run_known(Via::PodIp, true, &[(0, Verdict::Allowed)], cells).await;
+        assert_eq!(done.outcomes()[0], Expectation::Drop.compare(other));
+        assert_eq!(done.settle_ms(), None);
+        assert!(done.took >= Duration::from_secs(5));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_cell_that_is_right_and_does_not_hold_is_flaky() {
+    // Allowed, denied, allowed once more when it has to hold, denied ever after.
+    let flap = |_: Duration, times: u32| {
+        saw(if matches!(times, 1 | 3) { Verdict::Allowed } else { Verdict::Dropped })
+    };
+    let late = |now: Duration, times: u32| {
+        saw(if times >= 4 && now > Duration::from_millis(1_500) {
+            Verdict::Dropped
+        } else {
+            Verdict::Allowed
+        })
+    };
+    let done = with_a_known_one(Box::new(flap), steady(Verdict::Dropped)).await;
+    assert_eq!(done.outcomes()[0], Outcome::Fail, "it ended with what is known");
+    let done = with_a_known_one(Box::new(late), steady(Verdict::Dropped)).await;
+    assert_eq!(done.outcomes()[0], Outcome::Fail, "it held what is known for the quiet time");
 }

@@ -1,23 +1,26 @@
 //! Telling the reporters: events out, counts kept.
 
 use std::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{AtomicU32, Ordering},
 };
 
 use tokio::sync::mpsc::UnboundedSender;
-use verdikt_model::{Event, Scenario, ScenarioOutcome, ScenarioRecord, Summary};
+use verdikt_model::{
+    DeviationRecord, Event, Known, Scenario, ScenarioOutcome, ScenarioRecord, Sightings, Summary,
+};
 
 /// Sends events and counts what has ended. A receiver that is gone stops nothing.
 pub(crate) struct Teller {
     events: UnboundedSender<Event>,
     summary: Mutex<Summary>,
+    known: Mutex<(Arc<Known>, Sightings)>,
     ended: AtomicU32,
 }
 
 impl Teller {
     pub(crate) fn new(events: UnboundedSender<Event>) -> Self {
-        Self { events, summary: Mutex::default(), ended: AtomicU32::new(0) }
+        Self { events, summary: Mutex::default(), known: Mutex::default(), ended: AtomicU32::new(0) }
     }
 
     pub(crate) fn event(&self, event: Event) {
@@ -37,7 +40,21 @@ impl Teller {
         self.event(Event::Warning { message });
     }
 
+    /// From now on it is counted what becomes of these.
+    pub(crate) fn look_for(&self, known: &Arc<Known>) {
+        *self.known.lock().expect("no holder of the lock panics") =
+            (Arc::clone(known), Sightings::new(known));
+    }
+
+    /// What has become of known deviations. `whole`: whether all that was to be measured has ended.
+    pub(crate) fn deviations(&self, whole: bool) -> Vec<DeviationRecord> {
+        let (known, sightings) = &*self.known.lock().expect("no holder of the lock panics");
+        sightings.records(known, whole)
+    }
+
     pub(crate) fn finished(&self, record: ScenarioRecord) {
+        let (known, sightings) = &mut *self.known.lock().expect("no holder of the lock panics");
+        sightings.see(known, &record);
         self.summary.lock().expect("no holder of the lock panics").add(&record);
         self.ended.fetch_add(1, Ordering::Relaxed);
         self.event(Event::ScenarioFinished { record: Box::new(record) });

@@ -2,7 +2,7 @@
 //!
 //! Topologies are read first, so that scenarios anywhere can name them; scenarios follow.
 
-use verdikt_model::Scenario;
+use verdikt_model::{KnownDeviations, Scenario};
 
 use crate::{
     clean,
@@ -11,7 +11,7 @@ use crate::{
     crosscheck,
     decode::{Findings, FromNode},
     diagnostic::{Diagnostic, Finding},
-    raw::{RawScenario, RawTopologyDocument},
+    raw::{RawKnownDeviations, RawScenario, RawTopologyDocument},
     source::{Lines, Source},
     span::Span,
     suggest,
@@ -58,6 +58,7 @@ struct Document {
 enum DocumentKind {
     Scenario,
     Topology,
+    KnownDeviations,
     /// Reported already.
     Bad,
 }
@@ -146,6 +147,24 @@ impl<'s> File<'s> {
                     out.push((converted.scenario, converted.name));
                 }
             }
+            all.push(findings);
+        }
+        all.into_iter().for_each(|findings| self.take(findings));
+        out
+    }
+
+    /// The file's known deviations without errors, with the places of their names.
+    pub(crate) fn known(&mut self) -> Vec<(KnownDeviations, Span)> {
+        let (mut out, mut all) = (Vec::new(), Vec::new());
+        for document in self.documents.iter().filter(|d| d.kind == DocumentKind::KnownDeviations) {
+            let mut findings = Findings::default();
+            let raw = RawKnownDeviations::from_node(&document.node, &mut findings)
+                .filter(|_| findings.errors() == 0);
+            let known = raw.and_then(|raw| {
+                let known = convert::known(&raw, &self.source.name, &mut findings)?;
+                Some((known, raw.metadata.name.span))
+            });
+            out.extend(known);
             all.push(findings);
         }
         all.into_iter().for_each(|findings| self.take(findings));
@@ -242,6 +261,7 @@ fn document_kind(node: &Node, findings: &mut Findings) -> DocumentKind {
     let read = match kind {
         "Scenario" if ours => DocumentKind::Scenario,
         "Topology" if ours => DocumentKind::Topology,
+        "KnownDeviations" if ours => DocumentKind::KnownDeviations,
         _ => {
             findings.push(foreign(kind, kind_span, ours));
             return bad;
@@ -275,12 +295,12 @@ fn document_kind(node: &Node, findings: &mut Findings) -> DocumentKind {
 }
 
 fn foreign(kind: &str, span: Span, ours: bool) -> Finding {
-    let near = suggest::nearest(kind, ["Scenario", "Topology"]).filter(|_| ours);
+    let near = suggest::nearest(kind, ["Scenario", "Topology", "KnownDeviations"]).filter(|_| ours);
     let kind = clean::word(kind);
     let finding = Finding::error(
         "scenario/foreign-document",
         span,
-        format!("this document is a `{kind}`; expected a Scenario or a Topology"),
+        format!("this document is a `{kind}`; expected a Scenario, a Topology or KnownDeviations"),
     );
     match near {
         Some(near) => finding.help(format!("did you mean `{near}`?")),

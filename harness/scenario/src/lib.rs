@@ -1,4 +1,5 @@
-//! Scenario files: YAML to model, diagnostics that point at the line, lint, JSON Schema, the built-in catalogue.
+//! Scenario files and files of known deviations: YAML to model, diagnostics that point at the line, lint, JSON Schema, the
+//! built-in catalogue.
 //!
 //! ```text
 //! text ─ yaml ─► nodes with places ─ decode ─► raw structs ─ convert ─► Scenario ─ crosscheck ─► diagnostics
@@ -18,6 +19,7 @@ mod decode;
 mod diagnostic;
 mod document;
 mod emit;
+mod known;
 mod load;
 mod raw;
 mod render;
@@ -34,9 +36,10 @@ pub use crd::{Definitions, DefinitionsError};
 pub use diagnostic::{Diagnostic, Related, Severity};
 pub use document::{LARGEST_FILE, parse};
 pub use emit::to_yaml;
+pub use known::known_deviations;
 pub use load::{LoadError, Loaded, load, load_against};
 pub use render::render;
-pub use schema::scenario_schema;
+pub use schema::{known_deviations_schema, scenario_schema};
 pub use select::{
     LabelRequirement, LabelSelector, LabelTest, ParseLabelSelectorError, ParsePartitionError, Partition,
     Selection,

@@ -1,4 +1,4 @@
-//! Files and directories to scenarios.
+//! Files and directories to scenarios and known deviations.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use verdikt_model::Scenario;
+use verdikt_model::{KnownDeviations, Scenario};
 
 use crate::{
     clean,
@@ -23,6 +23,8 @@ use crate::{
 pub struct Loaded {
     /// Scenarios without errors, in the order of the files.
     pub scenarios: Vec<Scenario>,
+    /// Known deviations without errors, in the order of the files.
+    pub known: Vec<KnownDeviations>,
     /// Everything that is wrong with the files.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -153,6 +155,7 @@ pub(crate) fn read_all(
     }
     let mut loaded = Loaded::default();
     let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    let mut taken_known: BTreeMap<String, String> = BTreeMap::new();
     for (mut file, source) in files.into_iter().zip(sources) {
         for (scenario, span) in file.scenarios(&topologies, definitions) {
             if let Some(first) = taken.get(&scenario.name) {
@@ -162,6 +165,14 @@ pub(crate) fn read_all(
             } else {
                 taken.insert(scenario.name.clone(), place(source, span.start));
                 loaded.scenarios.push(scenario);
+            }
+        }
+        for (known, span) in file.known() {
+            if let Some(first) = taken_known.get(&known.name) {
+                file.push(duplicate("deviations", &known.name, span).help(format!("it is also in {first}")));
+            } else {
+                taken_known.insert(known.name.clone(), place(source, span.start));
+                loaded.known.push(known);
             }
         }
         loaded.diagnostics.extend(file.diagnostics());

@@ -2,7 +2,7 @@
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 
-use crate::raw::{RawScenario, RawTopologyDocument};
+use crate::raw::{RawKnownDeviations, RawScenario, RawTopologyDocument};
 
 /// The JSON Schema (draft 2020-12) of one document of a scenario file.
 pub fn scenario_schema() -> serde_json::Value {
@@ -26,6 +26,17 @@ pub fn scenario_schema() -> serde_json::Value {
         "allOf": kinds,
         "$defs": definitions
     })
+}
+
+/// The JSON Schema (draft 2020-12) of a file of known deviations.
+pub fn known_deviations_schema() -> serde_json::Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<RawKnownDeviations>().to_value();
+    schema["$id"] = "https://verdikt.dev/schema/known-deviations.json".into();
+    schema["title"] = "verdikt file of known deviations".into();
+    schema["properties"]["apiVersion"] = serde_json::json!({"const": crate::document::API_VERSION});
+    schema["properties"]["kind"] = serde_json::json!({"const": "KnownDeviations"});
+    schema
 }
 
 /// "If the kind is this one, then that schema": editors then report mistakes of that kind alone.

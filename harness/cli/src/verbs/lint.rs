@@ -28,7 +28,12 @@ pub(super) fn lint(args: &Lint, ui: &Ui) -> Outcome {
     match args.output {
         ShortFormat::Human => {
             write!(out, "{}", verdikt_scenario::render(&loaded.diagnostics, ui.color_stdout, ui.width))?;
-            ui.remark(&format!("{} scenarios, {errors} errors, {warnings} warnings", loaded.scenarios.len()));
+            let known = match loaded.known.len() {
+                0 => String::new(),
+                n => format!("{n} documents of known deviations, "),
+            };
+            let scenarios = loaded.scenarios.len();
+            ui.remark(&format!("{scenarios} scenarios, {known}{errors} errors, {warnings} warnings"));
         }
         ShortFormat::Json => {
             let list: Vec<_> = loaded
@@ -42,7 +47,13 @@ pub(super) fn lint(args: &Lint, ui: &Ui) -> Outcome {
                     })
                 })
                 .collect();
-            writeln!(out, "{:#}", json!({"scenarios": loaded.scenarios.len(), "diagnostics": list}))?;
+            writeln!(
+                out,
+                "{:#}",
+                json!({
+                    "scenarios": loaded.scenarios.len(), "knownDeviations": loaded.known.len(), "diagnostics": list,
+                })
+            )?;
         }
     }
     // Exit code 2 would say that verdikt could not be used; a finding in a file is what lint is for.

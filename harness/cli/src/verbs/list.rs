@@ -1,6 +1,6 @@
 //! `verdikt list`
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use verdikt_model::{ExitCode, Family, Requirement, Scenario, World, cells};
 use verdikt_oracle::STATEMENTS;
@@ -14,6 +14,9 @@ use crate::{
 };
 
 pub(super) fn list(args: &List, ui: &Ui) -> Outcome {
+    if args.known {
+        return known(args, ui);
+    }
     let scenarios = files::choose(&args.choice, ui)?;
     let mut out = anstream::stdout().lock();
     if args.coverage {
@@ -28,6 +31,27 @@ pub(super) fn list(args: &List, ui: &Ui) -> Outcome {
             for entry in &entries {
                 writeln!(out, "{}", entry.name)?;
             }
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// Known deviations: those that verdikt brings along, or those of files.
+fn known(args: &List, ui: &Ui) -> Outcome {
+    let built_in = [PathBuf::from("builtin")];
+    let paths = if args.choice.files.is_empty() { &built_in[..] } else { &args.choice.files };
+    let files = files::known_deviations(paths, ui)?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        ListFormat::Human => write!(out, "{}", verdikt_report::known_human(&files))?,
+        ListFormat::Json => writeln!(out, "{}", verdikt_report::known_json(&files))?,
+        ListFormat::Name => {
+            for file in &files {
+                writeln!(out, "{}", file.name)?;
+            }
+        }
+        ListFormat::Markdown => {
+            return Err(Failure::usage("known deviations are printed as human, json or name"));
         }
     }
     Ok(ExitCode::Ok)

@@ -18,7 +18,7 @@ pub(super) fn merge(args: &Merge, ui: &Ui) -> Outcome {
         parts.push((path.display().to_string(), read_record(path)?));
     }
     let merged = verdikt_report::merge(parts).map_err(Failure::usage)?;
-    let summary = merged.record.summary;
+    let code = exit_code(&merged.record.summary, &merged.record.deviations, args.strict_deviations);
     let reporters = Reporters::new(&args.reports, &merged.record.run.command, ui)?;
     let (tell, inbox) = mpsc::unbounded_channel();
     for event in events(merged.record, &merged.missing) {
@@ -27,13 +27,12 @@ pub(super) fn merge(args: &Merge, ui: &Ui) -> Outcome {
     }
     drop(tell);
     reporters.consume(inbox)?;
-    let code = exit_code(&summary);
     Ok(if code == ExitCode::Ok && !merged.missing.is_empty() { ExitCode::Inconclusive } else { code })
 }
 
 /// What a run with these results would have told.
 fn events(record: Record, missing: &[String]) -> Vec<Event> {
-    let Record { run, environment, summary, scenarios, .. } = record;
+    let Record { run, environment, summary, deviations, scenarios, .. } = record;
     let environment = Box::new(environment);
     let mut events =
         vec![Event::RunStarted { run: run.clone(), environment, scenarios: run.planned as usize, lanes: 0 }];
@@ -44,6 +43,6 @@ fn events(record: Record, missing: &[String]) -> Vec<Event> {
         events.push(Event::ScenarioStarted { name: scenario.name.clone() });
         events.push(Event::ScenarioFinished { record: Box::new(scenario) });
     }
-    events.push(Event::RunFinished { run, summary });
+    events.push(Event::RunFinished { run, summary, deviations });
     events
 }

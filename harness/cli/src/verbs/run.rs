@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use verdikt_model::{ExitCode, Scenario, Summary};
+use verdikt_model::{DeviationRecord, DeviationState, ExitCode, Scenario, Summary};
 use verdikt_runner::{Options, Resumed, RunError, Stop};
 
 use crate::{
@@ -51,6 +51,7 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
         () = stop.stopped() => return Ok(ExitCode::Interrupted),
     };
     let mut args = args;
+    let known = files::known_deviations(&args.known_deviations, &ui)?;
     let resumed = resumed(&mut args, &mut scenarios)?;
     let reporters = Reporters::new(&args.reports, &command_line(), &ui)?;
 
@@ -62,7 +63,7 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     let reporting = tokio::task::spawn_blocking(move || reporters.consume(inbox));
     let cells = !args.cells.is_empty();
     let external = external::hosts(&args.external, args.target.is_real()).await?;
-    let options = Options { resumed, external, ..options(&args) };
+    let options = Options { resumed, external, known, ..options(&args) };
     let finished = verdikt_runner::run(&connected.cluster, scenarios, options, events, stop).await;
     let reported = reporting.await.map_err(|e| Failure::internal(format!("a report failed: {e}")))?;
     connected.close().await;
@@ -87,7 +88,7 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     }
     let scenarios = &finished.summary.scenarios;
     if scenarios.passed + scenarios.failed + scenarios.errored > 0 {
-        return Ok(exit_code(&finished.summary));
+        return Ok(exit_code(&finished.summary, &finished.deviations, args.strict_deviations));
     }
     Err(nothing_measured(scenarios.skipped, cells))
 }
@@ -124,9 +125,10 @@ fn nothing_measured(skipped: u32, cells: bool) -> Failure {
     Failure { code: ExitCode::Inconclusive, message }
 }
 
-/// The exit code of a run that went to its end.
-pub(super) fn exit_code(summary: &Summary) -> ExitCode {
-    if summary.scenarios.failed > 0 {
+/// The exit code of a run that went to its end. `strict`: whether a known deviation must happen.
+pub(super) fn exit_code(summary: &Summary, known: &[DeviationRecord], strict: bool) -> ExitCode {
+    let fixed = known.iter().any(|of| of.state == DeviationState::Fixed);
+    if summary.scenarios.failed > 0 || strict && fixed {
         ExitCode::Differences
     } else if summary.scenarios.errored > 0 {
         ExitCode::Inconclusive
@@ -160,6 +162,7 @@ fn options(args: &Run) -> Options {
         deploy: deploy_options(&args.pods),
         pull_secret: args.pods.image_pull_secret.clone(),
         namespace_prefix: args.target.namespace_prefix.clone(),
+        today: jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
         command: command_line(),
         partition: args.choice.partition.map(|partition| partition.to_string()),
         ..Options::default()

@@ -9,6 +9,7 @@ use crate::{args::SchemaOf, failure::Outcome};
 pub(super) fn schema(of: SchemaOf) -> Outcome {
     let schema = match of {
         SchemaOf::Scenario => verdikt_scenario::scenario_schema(),
+        SchemaOf::KnownDeviations => verdikt_scenario::known_deviations_schema(),
         SchemaOf::Record => verdikt_report::record_schema(),
     };
     writeln!(std::io::stdout().lock(), "{schema:#}")?;

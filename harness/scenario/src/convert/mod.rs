@@ -7,6 +7,7 @@
 
 mod checks;
 mod definition;
+mod known;
 mod late;
 mod names;
 mod object;
@@ -18,6 +19,7 @@ mod service;
 mod steps;
 mod topology;
 
+pub(crate) use known::known;
 pub(crate) use names::{Name, check_labels};
 pub(crate) use scenario::{Converted, scenario};
 pub(crate) use steps::StepSpans;

@@ -1,6 +1,7 @@
 //! The shape of the files: one struct a mapping, strict, with places. The JSON Schema is made from these.
 
 mod document;
+mod known;
 mod policy;
 mod topology;
 
@@ -8,6 +9,7 @@ pub(crate) use document::{
     RawCheck, RawDelete, RawDiffers, RawExpect, RawLabel, RawReplace, RawRequires, RawScenario, RawStep,
     RawTopologyDocument, RawTopologyRef,
 };
+pub(crate) use known::{RawKnownDeviation, RawKnownDeviations};
 pub(crate) use policy::{
     RawIpBlock, RawNetworkPolicy, RawPeer, RawPolicyPort, RawPortNumber, RawRule, RawSelector,
 };
