@@ -37,6 +37,8 @@ pub fn parse(source: &Source, topologies: &Topologies) -> (Vec<Scenario>, Vec<Di
         topologies.insert(name, topology);
     }
     let scenarios = file.scenarios(&topologies, None).into_iter().map(|(scenario, _)| scenario).collect();
+    // Known deviations are no scenarios, but what is wrong with them is told.
+    file.known();
     (scenarios, file.diagnostics())
 }
 

@@ -4,6 +4,7 @@ mod binary;
 mod compare;
 mod contract;
 mod image;
+mod known;
 mod kubectl;
 mod leftovers;
 mod mistakes;

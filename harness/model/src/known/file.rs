@@ -21,7 +21,7 @@ pub struct KnownDeviations {
     pub name: String,
     /// The dataplane, as `verdikt doctor` names it.
     pub dataplane: String,
-    /// Its mode; `None` for all.
+    /// A word of its mode; `None` for all.
     pub mode: Option<String>,
     /// Its versions; `None` for all.
     pub versions: Option<VersionRange>,
@@ -70,7 +70,9 @@ impl KnownDeviations {
         if self.dataplane != plane.name {
             return Some(format!("it is of {}, and here {} enforces policies", self.dataplane, plane.name));
         }
-        if let Some(mode) = self.mode.as_ref().filter(|mode| **mode != plane.mode) {
+        if let Some(mode) =
+            self.mode.as_ref().filter(|mode| !plane.mode.split(", ").any(|word| word == **mode))
+        {
             let here = if plane.mode.is_empty() { "unknown" } else { &plane.mode };
             return Some(format!("it is of mode {mode}, and the mode here is {here}"));
         }

@@ -46,7 +46,7 @@ raw_struct! {
     RawKnownDataplane, "a dataplane" {
         /// cilium, calico, antrea, …, as `verdikt doctor` and the record name it.
         name: At<String> = "name",
-        /// nftables, ebpf, …, as the record has it; by default all.
+        /// nftables, ebpf, …, a word of what the record has; by default all.
         mode: Option<At<String>> = "mode",
         /// Versions, such as ">=1.16, <1.20"; by default all. Where the version cannot be told, the file is ignored.
         versions: Option<At<String>> = "versions",
