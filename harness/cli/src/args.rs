@@ -187,10 +187,13 @@ pub(crate) struct Run {
     /// its own.
     #[arg(long, value_name = "HOST:PORT", help_heading = "Probing", env = "VERDIKT_EXTERNAL", value_delimiter = ',', value_parser = host_port)]
     pub(crate) external: Vec<(String, u16)>,
-    /// How often a scenario with wrong or unmeasured cells is tried again.
+    /// How often a scenario with wrong or unmeasured cells is tried again; one that failed and then passed is told as flaky.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Probing", env = "VERDIKT_RETRIES")]
     pub(crate) retries: u32,
-    /// Stop at the first scenario that is not as expected.
+    /// Run every scenario this often, to find out whether it is stable: one whose attempts disagree is flaky, and that is a finding.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Probing", env = "VERDIKT_REPEAT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repeat: u32,
+    /// Stop at the first scenario that is not as expected, and with --repeat at the first attempt.
     #[arg(long, help_heading = "Probing", env = "VERDIKT_FAIL_FAST")]
     pub(crate) fail_fast: bool,
     /// File or folder of deviations that the dataplane is known for, `builtin` for those that verdikt brings along: their cells are

@@ -125,6 +125,8 @@ fn judge(record: &ScenarioRecord) -> Result<Completion, Failed> {
         ScenarioOutcome::Skipped => {
             Ok(Completion::ignored_with(record.reason.clone().unwrap_or_else(|| "no reason recorded".into())))
         }
-        ScenarioOutcome::Failed | ScenarioOutcome::Errored => Err(lab::findings(record).into()),
+        ScenarioOutcome::Failed | ScenarioOutcome::Flaky | ScenarioOutcome::Errored => {
+            Err(lab::findings(record).into())
+        }
     }
 }

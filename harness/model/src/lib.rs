@@ -43,7 +43,7 @@ pub use net::{Family, ParseWordError, PortProtocol, Protocol, Via};
 pub use pattern::{CellMatcher, CellPattern, ParsePatternError};
 pub use record::{
     CellCounts, CellRecord, ChangeRecord, Dataplane, Enforced, Enforcement, Environment, Record, RunInfo,
-    SCHEMA, ScenarioCounts, ScenarioRecord, StepRecord, Summary,
+    SCHEMA, ScenarioCounts, ScenarioRecord, StepRecord, Summary, Try,
 };
 pub use scenario::{
     Action, Differs, Expect, ExpectRule, Level, ObjectRef, PodChange, PolicyObject, Requirement, Scenario,

@@ -57,12 +57,21 @@ pub struct RunInfo {
     /// Which part of a larger choice this was, as in `2/5`; null when it was all.
     #[serde(default)]
     pub partition: Option<String>,
+    /// How often each scenario was run (`--repeat`); 1 when it was to be run once.
+    #[serde(default = "once")]
+    #[schemars(required)]
+    pub repeat: u32,
     /// Ids of other runs whose results are in here: those that this one has resumed, or that were merged.
     #[serde(default)]
     pub others: Vec<String>,
 }
 
 impl RunInfo {
+    /// Whether it was asked if scenarios are stable: then a flaky one is a finding.
+    pub const fn is_repeated(&self) -> bool {
+        self.repeat > 1
+    }
+
     /// Whether all that was to be measured is among so many scenarios.
     pub fn is_whole(&self, scenarios: usize) -> bool {
         self.partition.is_none() && self.planned as usize <= scenarios
@@ -178,6 +187,10 @@ pub struct ScenarioCounts {
     pub passed: u32,
     /// Proved different.
     pub failed: u32,
+    /// Passed at one attempt and failed at another. Older records of v1 do not have it.
+    #[serde(default)]
+    #[schemars(required)]
+    pub flaky: u32,
     /// Not measured, no difference proved.
     pub errored: u32,
     /// Not run, on purpose.
@@ -231,8 +244,31 @@ pub struct ScenarioRecord {
     pub reason: Option<String>,
     /// Wall time in milliseconds.
     pub duration_ms: u64,
-    /// Its steps, as far as they were run.
+    /// Its attempts, in order. Older records of v1 do not have it.
+    #[serde(default)]
+    #[schemars(required)]
+    pub tries: Vec<Try>,
+    /// Its steps, as far as they were run; of a flaky one those of the first attempt that failed.
     pub steps: Vec<StepRecord>,
+}
+
+/// One attempt at a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Try {
+    /// How it ended.
+    pub outcome: ScenarioOutcome,
+    /// Wall time in milliseconds.
+    pub duration_ms: u64,
+    /// Why, where the outcome does not say it; otherwise null.
+    pub reason: Option<String>,
+}
+
+impl Try {
+    /// Whether it was as expected, or left out on purpose.
+    pub const fn is_good(&self) -> bool {
+        matches!(self.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Skipped)
+    }
 }
 
 /// One step.
@@ -267,6 +303,10 @@ pub struct ChangeRecord {
     pub what: String,
     /// The object that was applied, with logical names and `${…}` variables; null for any other change.
     pub object: Option<serde_json::Value>,
+}
+
+const fn once() -> u32 {
+    1
 }
 
 const fn first() -> u16 {
@@ -318,6 +358,7 @@ impl ScenarioCounts {
         *match outcome {
             ScenarioOutcome::Passed => &mut self.passed,
             ScenarioOutcome::Failed => &mut self.failed,
+            ScenarioOutcome::Flaky => &mut self.flaky,
             ScenarioOutcome::Errored => &mut self.errored,
             ScenarioOutcome::Skipped => &mut self.skipped,
         } += 1;
@@ -325,7 +366,7 @@ impl ScenarioCounts {
 
     /// All scenarios.
     pub const fn total(&self) -> u32 {
-        self.passed + self.failed + self.errored + self.skipped
+        self.passed + self.failed + self.flaky + self.errored + self.skipped
     }
 }
 

@@ -54,11 +54,13 @@ words! {
 
 words! {
     /// How a scenario ended.
-    ScenarioOutcome, "scenario outcome", "passed, failed, errored, skipped",
+    ScenarioOutcome, "scenario outcome", "passed, failed, flaky, errored, skipped",
     /// Every measured cell is as expected.
     Passed = "passed",
     /// At least one cell is proved different.
     Failed = "failed",
+    /// Its attempts disagree: one passed, and one failed.
+    Flaky = "flaky",
     /// No difference proved, and something could not be measured.
     Errored = "errored",
     /// Nothing was measured, on purpose.

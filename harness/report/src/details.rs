@@ -42,7 +42,10 @@ pub(crate) struct Details<'a> {
 /// Everything below a scenario's line; empty when there is nothing to say.
 pub(crate) fn details(scenario: &ScenarioRecord, show: Details<'_>) -> String {
     let mut out = String::new();
-    let unclean = matches!(scenario.outcome, ScenarioOutcome::Failed | ScenarioOutcome::Errored);
+    let unclean = matches!(
+        scenario.outcome,
+        ScenarioOutcome::Failed | ScenarioOutcome::Flaky | ScenarioOutcome::Errored
+    );
     if let Some(reason) = &scenario.reason
         && scenario.outcome == ScenarioOutcome::Failed
     {

@@ -21,7 +21,9 @@ pub fn junit(record: &Record) -> String {
     let mut suite = TestSuiteBuilder::new("verdikt");
     suite.set_timestamp(timestamp(&record.run.started));
     suite.set_system_out(&cdata(&environment(record)));
-    suite.add_testcases(record.scenarios.iter().map(|scenario| case(scenario, &target)));
+    suite.add_testcases(
+        record.scenarios.iter().map(|scenario| case(scenario, &target, record.run.is_repeated())),
+    );
     let mut suite = suite.build();
     suite.hostname = escape(&record.environment.target).into_owned();
     suite.package = escape(&record.environment.dataplane.name).into_owned();
@@ -33,12 +35,15 @@ pub fn junit(record: &Record) -> String {
     String::from_utf8(xml).expect("the report is made of strings")
 }
 
-fn case(scenario: &ScenarioRecord, target: &[String]) -> TestCase {
+/// `repeated`: whether it was asked if scenarios are stable, so that a flaky one is a failure.
+fn case(scenario: &ScenarioRecord, target: &[String], repeated: bool) -> TestCase {
     let name = escape(&scenario.name);
     let time = Duration::milliseconds(i64::try_from(scenario.duration_ms).unwrap_or(i64::MAX));
     let message = status::outcome_text(scenario);
     let mut case = match scenario.outcome {
         ScenarioOutcome::Passed => TestCaseBuilder::success(&name, time),
+        ScenarioOutcome::Flaky if repeated => TestCaseBuilder::failure(&name, time, "flaky", &message),
+        ScenarioOutcome::Flaky => TestCaseBuilder::success(&name, time),
         ScenarioOutcome::Failed => TestCaseBuilder::failure(&name, time, "difference", &message),
         ScenarioOutcome::Errored => TestCaseBuilder::error(&name, time, "inconclusive", &message),
         ScenarioOutcome::Skipped => TestCaseBuilder::skipped_with_cause(&name, "skipped", &message),
@@ -47,12 +52,29 @@ fn case(scenario: &ScenarioRecord, target: &[String]) -> TestCase {
     if !sentences.is_empty() {
         case.set_trace(&cdata(&sentences));
     }
-    let known = known_deviations(scenario);
-    if !known.is_empty() {
-        case.set_system_out(&cdata(&known));
+    let told = format!("{}{}", attempts(scenario), known_deviations(scenario));
+    if !told.is_empty() {
+        case.set_system_out(&cdata(&told));
     }
     case.set_classname(name.split_once('/').map_or(&*name, |(area, _)| area));
     case.build()
+}
+
+/// The attempts at a scenario, where there were several; junit-report has no element for them.
+fn attempts(scenario: &ScenarioRecord) -> String {
+    let tries = &scenario.tries;
+    if tries.len() < 2 {
+        return String::new();
+    }
+    let head = match scenario.outcome {
+        ScenarioOutcome::Flaky => format!("FLAKY {}\n", status::outcome_text(scenario)),
+        _ => String::new(),
+    };
+    let lines = tries.iter().zip(1..).map(|(of, number)| {
+        let reason = of.reason.as_ref().map(|reason| format!(": {}", escape(reason))).unwrap_or_default();
+        format!("attempt {number}: {} after {} ms{reason}\n", of.outcome, of.duration_ms)
+    });
+    std::iter::once(head).chain(lines).collect()
 }
 
 fn environment(record: &Record) -> String {
@@ -148,6 +170,19 @@ mod tests {
             suite.contains("tests=5 errors=1 failures=1 hostname=sandbox timestamp=2026-11-21T10:52:07Z"),
             "{suite}"
         );
+    }
+
+    #[test]
+    fn a_flaky_scenario_is_a_failure_where_it_was_asked_if_it_is_stable() {
+        let mut record = sample::record();
+        record.scenarios = vec![sample::flaky()];
+        for (repeat, failures) in [(1, 0), (3, 1)] {
+            record.run.repeat = repeat;
+            let xml = junit(&record);
+            parse(&xml);
+            assert!(xml.contains(&format!("failures=\"{failures}\"")), "{xml}");
+            assert!(xml.contains("FLAKY 1/3") && xml.contains("attempt 3: passed after 15631 ms"), "{xml}");
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod status;
 mod style;
 mod terminal;
 mod text;
+mod trend;
 
 #[cfg(test)]
 mod sample;
@@ -73,3 +74,4 @@ pub use repeat::{is_path, repeat_command, target_flags};
 pub use reporter::Reporter;
 pub use schema::record_schema;
 pub use terminal::{TerminalOptions, TerminalReporter};
+pub use trend::{RunTrend, ScenarioTrend, Trend, trend, trend_human, trend_json, trend_markdown};

@@ -52,12 +52,14 @@ pub struct LibtestReporter {
     out: Output,
     tally: Tally,
     target: Vec<String>,
+    /// Whether a flaky scenario is a failure.
+    repeated: bool,
 }
 
 impl LibtestReporter {
     /// Writes to `out`.
     pub fn new(out: Box<dyn Write + Send>) -> Self {
-        Self { out: Output::new(out), tally: Tally::default(), target: Vec::new() }
+        Self { out: Output::new(out), tally: Tally::default(), target: Vec::new(), repeated: false }
     }
 
     fn ended(&mut self, record: &ScenarioRecord) -> io::Result<()> {
@@ -67,6 +69,10 @@ impl LibtestReporter {
             ScenarioOutcome::Passed => {
                 Line::Test { event: "ok", name, exec_time, stdout: None, message: None }
             }
+            ScenarioOutcome::Flaky if !self.repeated => {
+                let stdout = Some(format!("FLAKY {}\n", status::outcome_text(record)));
+                Line::Test { event: "ok", name, exec_time, stdout, message: None }
+            }
             ScenarioOutcome::Skipped => Line::Test {
                 event: "ignored",
                 name,
@@ -74,9 +80,10 @@ impl LibtestReporter {
                 stdout: None,
                 message: record.reason.as_deref(),
             },
-            ScenarioOutcome::Failed | ScenarioOutcome::Errored => {
+            ScenarioOutcome::Failed | ScenarioOutcome::Flaky | ScenarioOutcome::Errored => {
                 let head = match record.outcome {
                     ScenarioOutcome::Errored => "inconclusive, no difference proved: ",
+                    ScenarioOutcome::Flaky => "FLAKY ",
                     _ => "",
                 };
                 let sentences = plain_sentences(record, &self.target);
@@ -94,6 +101,7 @@ impl Reporter for LibtestReporter {
         match event {
             Event::RunStarted { run, scenarios, .. } => {
                 self.target = target_flags(&run.command);
+                self.repeated = run.is_repeated();
                 self.out.print_json(&Line::Suite(Suite::Started { event: "started", test_count: *scenarios }))
             }
             Event::ScenarioStarted { name } => self.out.print_json(&Line::Test {
@@ -116,10 +124,12 @@ impl Reporter for LibtestReporter {
     fn finish(&mut self) -> io::Result<()> {
         let Some(run) = self.tally.run() else { return Ok(()) };
         let scenarios = self.tally.summary().scenarios;
-        let failed = scenarios.failed + scenarios.errored;
+        let (flaky_failed, flaky_passed) =
+            if self.repeated { (scenarios.flaky, 0) } else { (0, scenarios.flaky) };
+        let failed = scenarios.failed + scenarios.errored + flaky_failed;
         self.out.print_json(&Line::Suite(Suite::Ended {
             event: if failed == 0 && self.tally.is_complete() { "ok" } else { "failed" },
-            passed: scenarios.passed,
+            passed: scenarios.passed + flaky_passed,
             failed,
             ignored: scenarios.skipped,
             measured: 0,

@@ -129,6 +129,7 @@ fn joined_run(parts: &[(String, Record)]) -> RunInfo {
         command: head.command.clone(),
         planned: 0,
         partition: None,
+        repeat: parts.iter().map(|(_, r)| r.run.repeat).max().unwrap_or(1),
         others,
     }
 }
@@ -172,7 +173,7 @@ fn joined_scenarios(parts: Vec<(String, Record)>) -> Result<Vec<ScenarioRecord>,
 /// How much a result says.
 const fn worth(outcome: ScenarioOutcome) -> u8 {
     match outcome {
-        ScenarioOutcome::Passed | ScenarioOutcome::Failed => 2,
+        ScenarioOutcome::Passed | ScenarioOutcome::Failed | ScenarioOutcome::Flaky => 2,
         ScenarioOutcome::Errored => 1,
         ScenarioOutcome::Skipped => 0,
     }

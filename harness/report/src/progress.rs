@@ -49,6 +49,7 @@ pub struct ProgressReporter {
     planned: usize,
     ended: usize,
     failed: usize,
+    flaky: usize,
     errored: usize,
 }
 
@@ -72,6 +73,7 @@ impl ProgressReporter {
             planned: 0,
             ended: 0,
             failed: 0,
+            flaky: 0,
             errored: 0,
         }
     }
@@ -119,9 +121,13 @@ impl Reporter for ProgressReporter {
             Event::ScenarioFinished { record } => {
                 self.ended += 1;
                 self.failed += usize::from(record.outcome == ScenarioOutcome::Failed);
+                self.flaky += usize::from(record.outcome == ScenarioOutcome::Flaky);
                 self.errored += usize::from(record.outcome == ScenarioOutcome::Errored);
                 if let Some(bars) = &mut self.bars {
-                    bars.remove(&record.name, self.failed, self.errored);
+                    bars.remove(
+                        &record.name,
+                        [(self.failed, "failed"), (self.flaky, "flaky"), (self.errored, "errored")],
+                    );
                 }
                 if lines {
                     let total = self.planned.max(self.ended);
@@ -226,7 +232,7 @@ impl Bars {
         }
     }
 
-    fn remove(&mut self, name: &str, failed: usize, errored: usize) {
+    fn remove(&mut self, name: &str, words: [(usize, &str); 3]) {
         if let Some(line) = self.running.remove(name) {
             line.finish_and_clear();
             self.multi.remove(&line);
@@ -237,7 +243,6 @@ impl Bars {
             self.waiting.retain(|waiting| waiting != name);
         }
         self.total.inc(1);
-        let words = [(failed, "failed"), (errored, "errored")];
         let words: Vec<_> =
             words.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
         self.total.set_message(words.join(", "));

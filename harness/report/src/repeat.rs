@@ -65,6 +65,7 @@ pub fn target_flags(command: &[String]) -> Vec<String> {
         "-o",
         "--partition",
         "--record",
+        "--repeat",
         "--resume",
         "--retries",
         "--selector",

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use verdikt_model::{
     Cell, Dataplane, DeviationRecord, DeviationState, EndpointId, Environment, Event, Expectation, Family,
     Level, Matrix, Outcome, Protocol, Record, Row, RunInfo, SCHEMA, ScenarioOutcome, ScenarioRecord,
-    StepRecord, Summary, Topics, Verdict, Via,
+    StepRecord, Summary, Topics, Try, Verdict, Via,
 };
 
 /// All pairs of `namespaces` × `pods` over both families; `judge` says what is expected and observed.
@@ -69,6 +69,7 @@ fn scenario(
         outcome,
         reason: None,
         duration_ms,
+        tries: Vec::new(),
         steps,
     }
 }
@@ -185,6 +186,14 @@ pub(crate) fn mixed() -> ScenarioRecord {
     scenario("field/three-tier", ScenarioOutcome::Passed, 999, vec![step])
 }
 
+/// Failed at the first two of three attempts.
+pub(crate) fn flaky() -> ScenarioRecord {
+    let of = |outcome| Try { outcome, duration_ms: 15_631, reason: None };
+    let tries = vec![of(ScenarioOutcome::Failed), of(ScenarioOutcome::Failed), of(ScenarioOutcome::Passed)];
+    let reason = Some("as expected at 1 of 3 attempts, different at 2".into());
+    ScenarioRecord { outcome: ScenarioOutcome::Flaky, tries, reason, ..failed() }
+}
+
 /// Not run.
 pub(crate) fn skipped() -> ScenarioRecord {
     let mut record = scenario("sctp/port-match", ScenarioOutcome::Skipped, 0, vec![]);
@@ -200,6 +209,7 @@ pub(crate) fn run_info(duration_ms: u64) -> RunInfo {
         command: ["verdikt", "run", "--sandbox", "flannel"].map(str::to_owned).into(),
         planned: 5,
         partition: None,
+        repeat: 1,
         others: Vec::new(),
     }
 }

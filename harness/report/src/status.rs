@@ -66,12 +66,14 @@ pub(crate) fn scenario(record: &ScenarioRecord, index: usize, total: usize, pain
     let (verb, style) = match record.outcome {
         ScenarioOutcome::Passed => ("PASS", style::PASS),
         ScenarioOutcome::Failed => ("FAIL", style::FAIL),
+        ScenarioOutcome::Flaky => ("FLAKY", style::SKIP),
         ScenarioOutcome::Errored => ("ERROR", style::ERROR),
         ScenarioOutcome::Skipped => ("SKIP", style::SKIP),
     };
     let time = match record.outcome {
         ScenarioOutcome::Skipped => String::new(),
-        _ => seconds(record.duration_ms),
+        // Of several attempts all count.
+        _ => seconds(record.duration_ms.max(record.tries.iter().map(|of| of.duration_ms).sum())),
     };
     let digits = total.to_string().len();
     let name = cut(&record.name, NAME);
@@ -94,6 +96,12 @@ pub(crate) fn outcome_text(record: &ScenarioRecord) -> String {
     // The line has one word for what is known, whatever it is.
     cells.deviation += checks.deviation;
     let head = match record.outcome {
+        // Its cells are those of one attempt that failed.
+        ScenarioOutcome::Flaky => {
+            let good = record.tries.iter().filter(|of| of.is_good()).count();
+            let reason = reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+            return format!("{good}/{}{reason}", record.tries.len());
+        }
         ScenarioOutcome::Passed if checks.total() > 0 => {
             format!("{}, {}", count(cells.total(), "cell"), count(checks.total(), "check"))
         }
@@ -122,15 +130,18 @@ pub(crate) fn summary(run: &RunInfo, planned: usize, summary: &Summary, paint: P
     let Summary { scenarios, cells, checks } = summary;
     let style = if scenarios.failed > 0 {
         style::FAIL
-    } else if scenarios.errored > 0 || (scenarios.total() as usize) < planned {
+    } else if scenarios.errored + scenarios.flaky > 0 || (scenarios.total() as usize) < planned {
         style::ERROR
     } else {
         style::PASS
     };
     let mut parts = vec![format!("{} passed", scenarios.passed)];
-    for (n, word) in
-        [(scenarios.failed, "failed"), (scenarios.errored, "errored"), (scenarios.skipped, "skipped")]
-    {
+    for (n, word) in [
+        (scenarios.failed, "failed"),
+        (scenarios.flaky, "flaky"),
+        (scenarios.errored, "errored"),
+        (scenarios.skipped, "skipped"),
+    ] {
         if n > 0 {
             parts.push(format!("{n} {word}"));
         }
@@ -194,6 +205,18 @@ mod tests {
     #[test]
     fn every_line_in_colour() {
         insta::assert_snapshot!(sample::visible(&lines(true)));
+    }
+
+    #[test]
+    fn a_flaky_scenario_has_its_word_and_its_attempts() {
+        let line = scenario(&sample::flaky(), 2, 5, Paint { color: false });
+        let told = "1/3: as expected at 1 of 3 attempts, different at 2";
+        assert!(line.contains("FLAKY [  46.89s] (2/5) selectors/and-versus-or"), "{line}");
+        assert!(line.trim_end().ends_with(told), "{line}");
+        let mut counts = Summary::default();
+        counts.add(&sample::flaky());
+        let text = summary(&sample::run_info(1), 1, &counts, Paint { color: false });
+        assert!(text.contains("0 passed, 1 flaky;"), "{text}");
     }
 
     #[test]

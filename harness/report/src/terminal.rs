@@ -54,7 +54,10 @@ impl Reporter for TerminalReporter {
             Event::ScenarioFinished { record } => {
                 self.ended += 1;
                 let mut text = status::scenario(record, self.ended, self.planned.max(self.ended), paint);
-                if matches!(record.outcome, ScenarioOutcome::Failed | ScenarioOutcome::Errored) {
+                if matches!(
+                    record.outcome,
+                    ScenarioOutcome::Failed | ScenarioOutcome::Flaky | ScenarioOutcome::Errored
+                ) {
                     self.unclean.push(text.clone());
                 }
                 let TerminalOptions { wide, width, ref target_flags, .. } = self.options;

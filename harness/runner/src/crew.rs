@@ -24,6 +24,7 @@ use crate::{
     stop::Stop,
     sweep::IN_FLIGHT,
     tell::{Teller, unmeasured},
+    tries::Tries,
 };
 
 /// Longest clean-up after an interrupt: the user waits for the prompt.
@@ -217,7 +218,7 @@ impl Crew {
             self.tell.finished(unmeasured(scenario, ScenarioOutcome::Errored, why));
             resume_unwind(panic)
         });
-        let good = is_good(&record);
+        let good = self.is_good(&record);
         self.finish(record);
         let mut lane = lane?;
         if !good && self.options.keep == Keep::OnFailure {
@@ -231,22 +232,24 @@ impl Crew {
         self.reset(lane).await
     }
 
-    /// Runs a scenario until it is as expected or no retry is left. Gives the lane as the last attempt left it.
+    /// Runs a scenario as often as is asked for, or until it is as expected or no retry is left. Gives the lane as the
+    /// last attempt left it.
+    ///
+    /// The attempts follow each other, so that whatever has ended is whole in the record when a run is cut short.
     async fn attempts(&self, lane: Option<Lane>, job: &Job) -> (ScenarioRecord, Option<Lane>) {
         let (scenario, mut lane) = (&job.scenario, lane);
         let setting = self.setting();
-        let mut attempt = 0;
-        // What an attempt before has shown to be different.
-        let mut proved: Option<ScenarioRecord> = None;
+        let repeated = self.options.repeat > 1;
+        let mut tries = Tries::default();
         let mut fresh: Option<String> = None;
-        loop {
+        let lane = loop {
             let (mut own, used) = match lane.take() {
                 Some(own) => (own, true),
                 None => match self.set_up(job).await {
                     Ok(made) => (made, false),
                     Err(why) => {
-                        let unmeasured = unmeasured(scenario, ScenarioOutcome::Errored, why);
-                        return (proved.unwrap_or(unmeasured), None);
+                        tries.push(unmeasured(scenario, ScenarioOutcome::Errored, why));
+                        break None;
                     }
                 },
             };
@@ -259,32 +262,57 @@ impl Crew {
                 self.retire(Some(own)).await;
                 continue;
             }
-            if !is_good(&record) && attempt < self.options.retries {
-                attempt += 1;
-                let (outcome, of) = (record.outcome, self.options.retries);
+            let outcome = record.outcome;
+            tries.push(record);
+            if !self.once_more(outcome, tries.count()) {
+                break Some(own);
+            }
+            if !repeated {
+                let (attempt, of) = (tries.count(), self.options.retries);
                 self.tell
                     .warn(format!("{} {outcome}, and is tried again ({attempt} of {of})", scenario.name));
-                if outcome == ScenarioOutcome::Failed {
-                    proved = Some(record);
-                }
-                lane = self.reset(own).await;
-                continue;
             }
-            let mut record = stronger(record, proved);
-            if record.outcome == ScenarioOutcome::Passed && attempt > 0 {
-                let only = format!("as expected only at attempt {}", attempt + 1);
-                self.tell.warn(format!("{} is {only}", scenario.name));
-                record.reason.get_or_insert(only);
+            lane = self.reset(own).await;
+        };
+        // There is one attempt at least.
+        let mut record = tries
+            .record(repeated)
+            .unwrap_or_else(|| unmeasured(scenario, ScenarioOutcome::Errored, "not tried".to_owned()));
+        if let Some(reason) = record.reason.as_ref().filter(|_| !repeated && record.tries.len() > 1)
+            && matches!(record.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Flaky)
+        {
+            self.tell.warn(format!("{} is {reason}", scenario.name));
+        }
+        if record.reason.is_none() {
+            record.reason = fresh;
+        }
+        (record, lane)
+    }
+
+    /// Whether a scenario ended so that the run goes on. A flaky one was as expected in the end, which is enough where
+    /// it was tried again, and not where it was asked whether it is stable.
+    fn is_good(&self, record: &ScenarioRecord) -> bool {
+        match record.outcome {
+            ScenarioOutcome::Passed | ScenarioOutcome::Skipped => true,
+            ScenarioOutcome::Flaky => self.options.repeat <= 1,
+            ScenarioOutcome::Failed | ScenarioOutcome::Errored => false,
+        }
+    }
+
+    /// Whether so many attempts, of which the last ended so, are too few.
+    fn once_more(&self, last: ScenarioOutcome, attempts: u32) -> bool {
+        let good = matches!(last, ScenarioOutcome::Passed | ScenarioOutcome::Skipped);
+        match self.options.repeat {
+            0 | 1 => !good && attempts <= self.options.retries,
+            // What is left out on purpose would be so again.
+            repeat => {
+                attempts < repeat && last != ScenarioOutcome::Skipped && (good || !self.options.fail_fast)
             }
-            if record.reason.is_none() {
-                record.reason = fresh;
-            }
-            return (record, Some(own));
         }
     }
 
     fn finish(&self, record: ScenarioRecord) {
-        if !is_good(&record) && self.options.fail_fast {
+        if !self.is_good(&record) && self.options.fail_fast {
             self.progress().halted.get_or_insert(Halt::FailFast(record.name.clone()));
         }
         self.tell.finished(record);
@@ -390,53 +418,8 @@ impl Crew {
     }
 }
 
-fn is_good(record: &ScenarioRecord) -> bool {
-    matches!(record.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Skipped)
-}
-
-/// The last attempt's record, unless it measured nothing and one before has proved differences: that undoes no proof.
-fn stronger(last: ScenarioRecord, proved: Option<ScenarioRecord>) -> ScenarioRecord {
-    match last.outcome {
-        ScenarioOutcome::Passed | ScenarioOutcome::Failed => last,
-        ScenarioOutcome::Errored | ScenarioOutcome::Skipped => proved.unwrap_or(last),
-    }
-}
-
 /// What a panic said.
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing")
-}
-
-#[cfg(test)]
-mod tests {
-    use verdikt_model::Level;
-
-    use super::*;
-
-    fn record(outcome: ScenarioOutcome) -> ScenarioRecord {
-        ScenarioRecord {
-            digest: String::new(),
-            name: "s".into(),
-            level: Level::Core,
-            labels: std::collections::BTreeMap::new(),
-            clauses: vec![],
-            summary: String::new(),
-            references: Vec::new(),
-            differs: Vec::new(),
-            outcome,
-            reason: None,
-            duration_ms: 0,
-            steps: vec![],
-        }
-    }
-
-    #[test]
-    fn proof_outlives_an_attempt_that_measured_nothing() {
-        use ScenarioOutcome::{Errored, Failed, Passed, Skipped};
-        for (last, kept) in [(Passed, Passed), (Failed, Failed), (Errored, Failed), (Skipped, Failed)] {
-            assert_eq!(stronger(record(last), Some(record(Failed))).outcome, kept);
-            assert_eq!(stronger(record(last), None).outcome, last);
-        }
-    }
 }

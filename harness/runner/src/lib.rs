@@ -33,6 +33,7 @@ mod sweep;
 mod target;
 mod tell;
 mod timed;
+mod tries;
 
 pub use options::{Deadline, ExternalHost, Keep, Options};
 pub use resume::Resumed;

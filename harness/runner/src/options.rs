@@ -21,6 +21,8 @@ pub struct Options {
     pub settle_unenforced: Duration,
     /// How often a scenario that failed or could not be measured is run again.
     pub retries: u32,
+    /// How often every scenario is run; more than once excludes retries.
+    pub repeat: u32,
     /// Whether nothing new is begun after a scenario that is not as expected.
     pub fail_fast: bool,
     /// Whether namespaces are kept.
@@ -98,6 +100,7 @@ impl Default for Options {
             settle: Duration::from_secs(15),
             settle_unenforced: Duration::from_secs(2),
             retries: 0,
+            repeat: 1,
             fail_fast: false,
             keep: Keep::Never,
             families: Vec::new(),

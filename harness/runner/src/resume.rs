@@ -19,12 +19,17 @@ pub struct Resumed {
 
 impl Resumed {
     /// Takes from a record what need not be measured again, and leaves the other scenarios in `scenarios`. What could
-    /// not be measured, or was skipped, is tried again; so is a scenario that does or expects something else by now.
-    pub fn new(record: Record, scenarios: &mut Vec<Scenario>) -> Self {
+    /// not be measured, or was skipped, is tried again; so is a scenario that does or expects something else by now, one
+    /// whose attempts disagree, and one that has passed less often than is asked for now.
+    pub fn new(record: Record, scenarios: &mut Vec<Scenario>, repeat: u32) -> Self {
         let mut proved: BTreeMap<String, (usize, ScenarioRecord)> = record
             .scenarios
             .into_iter()
-            .filter(|of| matches!(of.outcome, ScenarioOutcome::Passed | ScenarioOutcome::Failed))
+            .filter(|of| match of.outcome {
+                ScenarioOutcome::Passed => repeat <= 1 || of.tries.len() >= repeat as usize,
+                ScenarioOutcome::Failed => true,
+                ScenarioOutcome::Flaky | ScenarioOutcome::Errored | ScenarioOutcome::Skipped => false,
+            })
             .enumerate()
             .map(|(place, of)| (of.name.clone(), (place, of)))
             .collect();
@@ -119,27 +124,32 @@ mod tests {
     #[test]
     fn only_what_is_proved_is_not_measured_again() {
         let mut chosen: Vec<Scenario> =
-            ["passed", "failed", "errored", "skipped", "changed", "new"].map(scenario).into();
+            ["passed", "failed", "flaky", "errored", "skipped", "changed", "new"].map(scenario).into();
         let earlier = record(&[
             ("failed", ScenarioOutcome::Failed, "s"),
             ("passed", ScenarioOutcome::Passed, "s"),
+            ("flaky", ScenarioOutcome::Flaky, "s"),
             ("errored", ScenarioOutcome::Errored, "s"),
             ("skipped", ScenarioOutcome::Skipped, "s"),
             ("changed", ScenarioOutcome::Passed, "another step"),
             ("not chosen", ScenarioOutcome::Passed, "s"),
         ]);
-        let resumed = Resumed::new(earlier, &mut chosen);
+        let resumed = Resumed::new(earlier.clone(), &mut chosen, 1);
         let left: Vec<&str> = chosen.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(left, ["errored", "skipped", "changed", "new"]);
+        assert_eq!(left, ["flaky", "errored", "skipped", "changed", "new"]);
         let done: Vec<&str> = resumed.done.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(done, ["failed", "passed"]);
         assert_eq!(resumed.runs(), ["r1", "r0"]);
         assert_eq!(resumed.unselected, ["not chosen"]);
+        // Once is not twice, but a failure is one.
+        let mut chosen: Vec<Scenario> = ["passed", "failed"].map(scenario).into();
+        let resumed = Resumed::new(earlier, &mut chosen, 2);
+        assert_eq!((chosen[0].name.as_str(), resumed.done[0].name.as_str()), ("passed", "failed"));
     }
 
     #[test]
     fn a_record_of_another_cluster_is_not_gone_on_with() {
-        let resumed = Resumed::new(record(&[]), &mut vec![]);
+        let resumed = Resumed::new(record(&[]), &mut vec![], 1);
         let here = Environment { target: "kind".into(), ..Environment::default() };
         assert_eq!(resumed.fits(&here, &[]), Ok(()));
         let other = Environment { target: "prod".into(), ..here.clone() };

@@ -91,6 +91,7 @@ pub async fn run(
         command: options.command.clone(),
         planned: u32::try_from(total).unwrap_or(u32::MAX),
         partition: options.partition.clone(),
+        repeat: options.repeat.max(1),
         others: options.resumed.as_ref().map(Resumed::runs).unwrap_or_default(),
     };
     let tell = Arc::new(Teller::new(events));

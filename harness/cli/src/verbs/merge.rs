@@ -18,7 +18,8 @@ pub(super) fn merge(args: &Merge, ui: &Ui) -> Outcome {
         parts.push((path.display().to_string(), read_record(path)?));
     }
     let merged = verdikt_report::merge(parts).map_err(Failure::usage)?;
-    let code = exit_code(&merged.record.summary, &merged.record.deviations, args.strict_deviations);
+    let record = &merged.record;
+    let code = exit_code(&record.run, &record.summary, &record.deviations, args.strict_deviations);
     let reporters = Reporters::new(&args.reports, &merged.record.run.command, ui)?;
     let (tell, inbox) = mpsc::unbounded_channel();
     for event in events(merged.record, &merged.missing) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use verdikt_model::{DeviationRecord, DeviationState, ExitCode, Scenario, Summary};
+use verdikt_model::{DeviationRecord, DeviationState, ExitCode, RunInfo, Scenario, Summary};
 use verdikt_runner::{Options, Resumed, RunError, Stop};
 
 use crate::{
@@ -51,6 +51,11 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
         () = stop.stopped() => return Ok(ExitCode::Interrupted),
     };
     let mut args = args;
+    if args.repeat > 1 && args.retries > 0 {
+        return Err(Failure::usage(
+            "--repeat asks whether scenarios are stable, and --retries hides that they are not; leave one of them out",
+        ));
+    }
     let known = files::known_deviations(&args.known_deviations, &ui)?;
     let resumed = resumed(&mut args, &mut scenarios)?;
     let reporters = Reporters::new(&args.reports, &command_line(), &ui)?;
@@ -87,8 +92,8 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
         return Ok(ExitCode::Interrupted);
     }
     let scenarios = &finished.summary.scenarios;
-    if scenarios.passed + scenarios.failed + scenarios.errored > 0 {
-        return Ok(exit_code(&finished.summary, &finished.deviations, args.strict_deviations));
+    if scenarios.total() > scenarios.skipped {
+        return Ok(exit_code(&finished.run, &finished.summary, &finished.deviations, args.strict_deviations));
     }
     Err(nothing_measured(scenarios.skipped, cells))
 }
@@ -96,7 +101,7 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
 /// The results of an earlier run; the scenarios that they prove are not run again.
 fn resumed(args: &mut Run, scenarios: &mut Vec<Scenario>) -> Result<Option<Resumed>, Failure> {
     let Some(path) = &args.resume else { return Ok(None) };
-    let resumed = Resumed::new(read_record(path)?, scenarios);
+    let resumed = Resumed::new(read_record(path)?, scenarios, args.repeat);
     if let (None, Some(one)) = (&args.reports.record, resumed.unselected.first()) {
         return Err(Failure::usage(format!(
             "{} proves {} scenarios that are not chosen now, such as {one}, and would lose them\n  help: choose as \
@@ -126,9 +131,15 @@ fn nothing_measured(skipped: u32, cells: bool) -> Failure {
 }
 
 /// The exit code of a run that went to its end. `strict`: whether a known deviation must happen.
-pub(super) fn exit_code(summary: &Summary, known: &[DeviationRecord], strict: bool) -> ExitCode {
-    let fixed = known.iter().any(|of| of.state == DeviationState::Fixed);
-    if summary.scenarios.failed > 0 || strict && fixed {
+pub(super) fn exit_code(
+    run: &RunInfo,
+    summary: &Summary,
+    known: &[DeviationRecord],
+    strict: bool,
+) -> ExitCode {
+    let fixed = strict && known.iter().any(|of| of.state == DeviationState::Fixed);
+    let unstable = run.is_repeated() && summary.scenarios.flaky > 0;
+    if summary.scenarios.failed > 0 || unstable || fixed {
         ExitCode::Differences
     } else if summary.scenarios.errored > 0 {
         ExitCode::Inconclusive
@@ -147,6 +158,7 @@ fn options(args: &Run) -> Options {
         settle: args.settle.unwrap_or(if args.target.is_real() { SETTLE } else { SETTLE_SANDBOX }),
         settle_unenforced: args.settle.unwrap_or(SETTLE_UNENFORCED),
         retries: args.retries,
+        repeat: args.repeat,
         fail_fast: args.fail_fast,
         allow_cluster_scoped: args.target.allow_cluster_scoped,
         keep: match args.target.keep {

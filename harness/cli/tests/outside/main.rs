@@ -3,6 +3,7 @@
 mod binary;
 mod compare;
 mod contract;
+mod flaky;
 mod image;
 mod known;
 mod kubectl;

@@ -247,6 +247,7 @@ mod tests {
             outcome,
             reason,
             duration_ms: 1,
+            tries: Vec::new(),
             steps: vec![step],
         }
     }
