@@ -155,11 +155,8 @@ impl<P: Prober + Sync> Settling<'_, P> {
         let mut late = false;
         let mut pause = PAUSE;
         loop {
-            if sweeps.is_empty() && told.is_empty() {
-                match again {
-                    None => return (!late).then_some(right_since),
-                    Some(_) => {}
-                }
+            if sweeps.is_empty() && told.is_empty() && again.is_none() {
+                return (!late).then_some(right_since);
             }
             tokio::select! {
                 biased;
