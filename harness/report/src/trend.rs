@@ -126,7 +126,7 @@ pub fn trend_human(trend: &Trend) -> String {
         let _ = writeln!(out, "run {:>3}  {}", index + 1, run_words(run));
     }
     out.push_str(
-        "\noutcomes of the runs, the oldest first: . passed, X failed, ~ flaky, ? errored, - skipped\n",
+        "\noutcomes of the runs, the oldest first: . passed, X failed, ~ flaky, ? errored, - skipped, _ not there\n",
     );
     let width = trend.runs.len().max(8);
     let _ = writeln!(out, "{:width$}  passed  retried  scenario", "outcomes");

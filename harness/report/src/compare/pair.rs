@@ -78,12 +78,14 @@ impl Paired {
         if !one.digest.is_empty() && !two.digest.is_empty() && one.digest != two.digest {
             self.changed.push(one.name.clone());
         }
+        // Its cells are those of one attempt, and another one showed something else.
+        let torn = [one, two].iter().any(|of| of.outcome == ScenarioOutcome::Flaky);
         let before = self.compared;
         let mut gaps = Gaps::default();
         for step in &one.steps {
             let same = |other: &&StepRecord| other.name == step.name && other.pass == step.pass;
             if let Some(other) = two.steps.iter().find(same) {
-                self.step((one, step), other, &mut gaps);
+                self.step((one, step), other, torn, &mut gaps);
             }
         }
         self.compared.scenarios +=
@@ -91,7 +93,13 @@ impl Paired {
         self.missing.extend(gaps.told(one, two));
     }
 
-    fn step(&mut self, (scenario, one): (&ScenarioRecord, &StepRecord), two: &StepRecord, gaps: &mut Gaps) {
+    fn step(
+        &mut self,
+        (scenario, one): (&ScenarioRecord, &StepRecord),
+        two: &StepRecord,
+        torn: bool,
+        gaps: &mut Gaps,
+    ) {
         let mut differing = BTreeSet::new();
         let rows = index(&two.cells);
         for (row, reason) in one.cells.iter() {
@@ -111,7 +119,7 @@ impl Paired {
                 differing.insert(key);
             }
             // What did not hold on a side may have been caught at any moment.
-            if row.outcome == Outcome::Flaky || other.outcome == Outcome::Flaky {
+            if torn || row.outcome == Outcome::Flaky || other.outcome == Outcome::Flaky {
                 self.unstable += 1;
                 continue;
             }
@@ -145,7 +153,12 @@ impl Paired {
         }
         for check in &one.checks {
             if let Some(other) = two.checks.iter().find(|other| same_check(check, other)) {
+                let found = self.found.len();
                 self.check((scenario, one), check, other, &differing, gaps);
+                if torn && self.found.len() > found {
+                    self.found.truncate(found);
+                    self.unstable += 1;
+                }
             }
         }
     }

@@ -158,6 +158,13 @@ fn what_does_not_hold_still_proves_nothing() {
     let comparison = of(&right, &unsteady);
     assert_eq!((comparison.patterns.len(), comparison.unstable), (0, 4));
     assert!(comparison.is_inconclusive() && !comparison.regresses());
+
+    // Neither does one attempt of several that disagree.
+    let mut torn = record("cilium", deny(Verdict::Allowed), |_, _| Topics::NONE);
+    torn.scenarios[0].outcome = ScenarioOutcome::Flaky;
+    let comparison = of(&right, &torn);
+    assert_eq!((comparison.patterns.len(), comparison.unstable), (0, 4));
+    assert!(comparison.is_inconclusive() && !comparison.regresses());
 }
 
 fn check(kind: CheckWord, seen: Seen) -> CheckRecord {
