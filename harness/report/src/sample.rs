@@ -1,5 +1,7 @@
 //! Hand-made records and events for tests.
 
+mod hostile;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use verdikt_model::{
@@ -7,6 +9,8 @@ use verdikt_model::{
     Level, Matrix, Outcome, Protocol, Record, Row, RunInfo, SCHEMA, ScenarioOutcome, ScenarioRecord,
     StepRecord, Summary, Topics, Try, Verdict, Via,
 };
+
+pub(crate) use self::hostile::hostile;
 
 /// All pairs of `namespaces` × `pods` over both families; `judge` says what is expected and observed.
 pub(crate) fn matrix(

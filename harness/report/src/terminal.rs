@@ -140,6 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn a_hostile_record_is_shown_and_not_obeyed() {
+        let record = sample::hostile();
+        let environment = Box::new(record.environment);
+        let mut events = vec![Event::RunStarted { run: record.run, environment, scenarios: 1, lanes: 2 }];
+        for scenario in record.scenarios {
+            events.push(Event::ScenarioFinished { record: Box::new(scenario) });
+        }
+        for wide in [false, true] {
+            let text = report(&events, wide, false, 100);
+            let harmful = text.chars().find(|c| *c != '\n' && crate::escape::is_harmful(*c));
+            assert_eq!(harmful, None);
+            // No line but verdikt's own begins a line.
+            assert!(
+                text.lines().all(|line| line.is_empty() || line.starts_with("    ") || line.starts_with('─'))
+            );
+        }
+    }
+
+    #[test]
     fn forty_thousand_wrong_cells_are_few_lines_and_little_time() {
         let pods: Vec<String> = (0..200).map(|i| format!("p{i:03}")).collect();
         let pods: Vec<&str> = pods.iter().map(String::as_str).collect();
