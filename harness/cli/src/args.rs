@@ -25,7 +25,7 @@ use crate::values::{
 pub(crate) use self::{
     compare::{Compare, CompareFormat, FailOn},
     image::{Agents, Image, ImageVerb, Push},
-    report::{Report, ReportFormat},
+    report::{Implementation, Report, ReportFormat},
 };
 
 const STYLES: Styles = Styles::styled()
@@ -224,6 +224,9 @@ pub(crate) struct Reports {
     /// Write a JUnit report to this file.
     #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_EXPORT_JUNIT", value_hint = ValueHint::FilePath)]
     pub(crate) export_junit: Option<PathBuf>,
+    /// Write a report in Markdown to this file, such as $GITHUB_STEP_SUMMARY.
+    #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_EXPORT_MARKDOWN", value_hint = ValueHint::FilePath)]
+    pub(crate) export_markdown: Option<PathBuf>,
 }
 
 /// The cluster to work on: the embedded sandbox unless a real one is named.

@@ -96,7 +96,8 @@ impl Reporters {
 
 /// What `--export-*` asks for.
 fn exports(args: &Reports) -> Vec<Export> {
-    let chosen: &[(&Option<PathBuf>, fn(&Record) -> String)] = &[(&args.export_junit, verdikt_report::junit)];
+    let chosen: &[(&Option<PathBuf>, fn(&Record) -> String)] =
+        &[(&args.export_junit, verdikt_report::junit), (&args.export_markdown, verdikt_report::markdown)];
     chosen.iter().filter_map(|(path, draw)| Some(((*path).clone()?, *draw))).collect()
 }
 

@@ -75,20 +75,20 @@ pub(crate) fn plain_sentences(scenario: &ScenarioRecord, target: &[String]) -> S
     out
 }
 
-/// The known deviations of a scenario, step by step; empty when it has none.
-pub(crate) fn known_deviations(scenario: &ScenarioRecord) -> String {
-    let mut out = String::new();
+/// The first sentences about what is wrong in a scenario, each with its step.
+pub(crate) fn first_sentences(scenario: &ScenarioRecord, limit: usize) -> Vec<String> {
+    let mut found = Vec::new();
     for step in &scenario.steps {
-        let mut known = String::new();
-        reasons(&mut known, step, Outcome::Deviation, "known deviation");
-        for check in step.checks.iter().filter(|check| check.outcome == Outcome::Deviation) {
-            let _ = writeln!(known, "      known deviation: {}", checks::sentence(check));
-        }
-        if !known.is_empty() {
-            let _ = write!(out, "    step {}\n{known}", step_name(step));
+        let left = limit - found.len();
+        let cells = KINDS.into_iter().flat_map(|outcome| sentences(&step.cells, outcome, left).shown);
+        let cells = cells.map(|sentence| sentence.text);
+        let checks = step.checks.iter().filter(|check| checks::is_finding(check)).map(checks::sentence);
+        found.extend(cells.chain(checks).take(left).map(|text| format!("{}: {text}", step_name(step))));
+        if found.len() == limit {
+            break;
         }
     }
-    out
+    found
 }
 
 fn is_notable(step: &StepRecord) -> bool {
@@ -97,7 +97,7 @@ fn is_notable(step: &StepRecord) -> bool {
 }
 
 /// A step's name, with the pass where it is not the first.
-fn step_name(step: &StepRecord) -> String {
+pub(crate) fn step_name(step: &StepRecord) -> String {
     let pass = if step.pass > 1 { format!(" (pass {})", step.pass) } else { String::new() };
     format!("{}{pass}", cut(&step.name, NAME))
 }

@@ -1,50 +1,67 @@
-//! JUnit XML from a record.
+//! JUnit XML from a record, in the form of Ant's schema (`tests/junit/JUnit.xsd`), which is the strictest in use.
 //!
 //! One suite, one test case for each scenario, in the order of the record; `classname` is the scenario's area. The
-//! suite carries no properties (junit-report has none): the environment is in its `system-out`.
+//! environment is the suite's properties. The schema has no place for remarks about a test that passed: known
+//! deviations, attempts and what was flaky are in the suite's `system-out`.
+//!
+//! junit-report makes the report, and [`schema`] adds what it has no words for.
+
+mod schema;
+
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use junit_report::{Duration, OffsetDateTime, Report, TestCase, TestCaseBuilder, TestSuiteBuilder};
-use verdikt_model::{Record, ScenarioOutcome, ScenarioRecord};
+use verdikt_model::{Outcome, Record, ScenarioOutcome, ScenarioRecord};
 
 use crate::{
-    details::{known_deviations, plain_sentences},
+    details::{first_sentences, plain_sentences},
     deviations::sentence,
-    escape::{escape, escape_lines},
+    escape::{cut, escape, escape_lines},
+    remarks::remarks,
     repeat::target_flags,
     status,
 };
 
+/// Most sentences in the message of a test case, and its longest, in characters.
+const SENTENCES: usize = 3;
+const MESSAGE: usize = 1500;
+/// Longest name, in characters.
+const NAME: usize = 300;
+
 /// The report; the same for the same record.
 pub fn junit(record: &Record) -> String {
     let target = target_flags(&record.run.command);
+    let env = &record.environment;
     let mut suite = TestSuiteBuilder::new("verdikt");
     suite.set_timestamp(timestamp(&record.run.started));
-    suite.set_system_out(&cdata(&environment(record)));
+    suite.set_system_out(&cdata(&notes(record)));
+    suite.set_system_err("");
     suite.add_testcases(
         record.scenarios.iter().map(|scenario| case(scenario, &target, record.run.is_repeated())),
     );
     let mut suite = suite.build();
-    suite.hostname = escape(&record.environment.target).into_owned();
-    suite.package = escape(&record.environment.dataplane.name).into_owned();
+    let host = cut(&env.target, NAME);
+    suite.hostname = if host.trim().is_empty() { "localhost".to_owned() } else { host.into_owned() };
+    suite.package = cut(&env.dataplane.name, NAME).into_owned();
     let mut report = Report::new();
     report.add_testsuite(suite);
     let mut xml = Vec::new();
     report.write_xml(&mut xml).expect("writing to memory does not fail");
-    xml.push(b'\n');
-    String::from_utf8(xml).expect("the report is made of strings")
+    let skipped = record.scenarios.iter().filter(|s| s.outcome == ScenarioOutcome::Skipped).count();
+    schema::complete(&xml, skipped, &properties(record))
 }
 
 /// `repeated`: whether it was asked if scenarios are stable, so that a flaky one is a failure.
 fn case(scenario: &ScenarioRecord, target: &[String], repeated: bool) -> TestCase {
-    let name = escape(&scenario.name);
+    let name = cut(&scenario.name, NAME);
     let time = Duration::milliseconds(i64::try_from(scenario.duration_ms).unwrap_or(i64::MAX));
-    let message = status::outcome_text(scenario);
+    let message = message(scenario);
     let mut case = match scenario.outcome {
         ScenarioOutcome::Passed => TestCaseBuilder::success(&name, time),
         ScenarioOutcome::Flaky if repeated => TestCaseBuilder::failure(&name, time, "flaky", &message),
         ScenarioOutcome::Flaky => TestCaseBuilder::success(&name, time),
-        ScenarioOutcome::Failed => TestCaseBuilder::failure(&name, time, "difference", &message),
+        ScenarioOutcome::Failed => TestCaseBuilder::failure(&name, time, kind(scenario), &message),
         ScenarioOutcome::Errored => TestCaseBuilder::error(&name, time, "inconclusive", &message),
         ScenarioOutcome::Skipped => TestCaseBuilder::skipped_with_cause(&name, "skipped", &message),
     };
@@ -52,35 +69,14 @@ fn case(scenario: &ScenarioRecord, target: &[String], repeated: bool) -> TestCas
     if !sentences.is_empty() {
         case.set_trace(&cdata(&sentences));
     }
-    let told = format!("{}{}", attempts(scenario), known_deviations(scenario));
-    if !told.is_empty() {
-        case.set_system_out(&cdata(&told));
-    }
     case.set_classname(name.split_once('/').map_or(&*name, |(area, _)| area));
     case.build()
 }
 
-/// The attempts at a scenario, where there were several; junit-report has no element for them.
-fn attempts(scenario: &ScenarioRecord) -> String {
-    let tries = &scenario.tries;
-    if tries.len() < 2 {
-        return String::new();
-    }
-    let head = match scenario.outcome {
-        ScenarioOutcome::Flaky => format!("FLAKY {}\n", status::outcome_text(scenario)),
-        _ => String::new(),
-    };
-    let lines = tries.iter().zip(1..).map(|(of, number)| {
-        let reason = of.reason.as_ref().map(|reason| format!(": {}", escape(reason))).unwrap_or_default();
-        format!("attempt {number}: {} after {} ms{reason}\n", of.outcome, of.duration_ms)
-    });
-    std::iter::once(head).chain(lines).collect()
-}
-
-fn environment(record: &Record) -> String {
+fn properties(record: &Record) -> Vec<(&'static str, String)> {
     let env = &record.environment;
     let families: Vec<_> = env.ip_families.iter().map(ToString::to_string).collect();
-    let facts = [
+    vec![
         ("run", record.run.id.clone()),
         ("command", record.run.command.join(" ")),
         ("verdikt", env.verdikt.clone()),
@@ -94,10 +90,66 @@ fn environment(record: &Record) -> String {
         ("kernel", env.kernel.clone()),
         ("IP families", families.join(", ")),
         ("enforcement", env.enforcement.as_ref().map_or("not tried", |e| &e.evidence).to_owned()),
-    ];
-    let facts = facts.iter().map(|(key, value)| format!("{key}: {}\n", escape(value)));
-    let known = record.deviations.iter();
-    facts.chain(known.map(|of| format!("known deviation {}: {}\n", of.state, sentence(of)))).collect()
+        (
+            "scenarios not run",
+            (record.run.planned as usize).saturating_sub(record.scenarios.len()).to_string(),
+        ),
+    ]
+}
+
+/// Whether something is proved different, or only changed while it had to hold.
+fn kind(scenario: &ScenarioRecord) -> &'static str {
+    let (cells, checks) = (scenario.counts(), scenario.check_counts());
+    if cells.fail + checks.fail == 0 && cells.flaky + checks.flaky > 0 { "flaky" } else { "difference" }
+}
+
+/// What a list of tests shows: the counts, then the first of what is wrong.
+fn message(scenario: &ScenarioRecord) -> String {
+    let mut message = status::outcome_text(scenario);
+    for sentence in first_sentences(scenario, SENTENCES) {
+        let _ = write!(message, "; {sentence}");
+    }
+    cut(&message, MESSAGE).into_owned()
+}
+
+/// What does not make a test fail, or not alone.
+fn notes(record: &Record) -> String {
+    let mut text = String::new();
+    for deviation in &record.deviations {
+        let _ = writeln!(text, "known deviation {}: {}", deviation.state, sentence(deviation));
+    }
+    for (outcome, head) in [(Outcome::Deviation, "known deviations"), (Outcome::Flaky, "flaky")] {
+        let found = remarks(record, outcome);
+        if !found.is_empty() {
+            let _ = writeln!(text, "{head}");
+        }
+        for remark in found {
+            let _ = writeln!(
+                text,
+                "  {}, step {}: {} like this: {}\n      {}",
+                remark.scenario, remark.step, remark.count, remark.example, remark.reason
+            );
+        }
+    }
+    for scenario in &record.scenarios {
+        text.push_str(&attempts(scenario));
+    }
+    text
+}
+
+/// The attempts at a scenario, where there were several; the schema has no element for them.
+fn attempts(scenario: &ScenarioRecord) -> String {
+    let tries = &scenario.tries;
+    if tries.len() < 2 {
+        return String::new();
+    }
+    let mark = if scenario.outcome == ScenarioOutcome::Flaky { "FLAKY " } else { "" };
+    let head = format!("{mark}{}: {}\n", cut(&scenario.name, NAME), status::outcome_text(scenario));
+    let lines = tries.iter().zip(1..).map(|(of, number)| {
+        let reason = of.reason.as_ref().map(|reason| format!(": {}", escape(reason))).unwrap_or_default();
+        format!("  attempt {number}: {} after {} ms{reason}\n", of.outcome, of.duration_ms)
+    });
+    std::iter::once(head).chain(lines).collect()
 }
 
 /// Text for a CDATA section: no character that XML 1.0 forbids (those are shown as `\u{1b}`), and no end of section.
@@ -113,6 +165,8 @@ fn timestamp(started: &str) -> OffsetDateTime {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
     use quick_xml::{Reader, events::Event};
 
@@ -141,7 +195,7 @@ mod tests {
                     depth += i32::from(matches!(event, Event::Start(_)));
                 }
                 Event::End(_) => depth -= 1,
-                Event::CData(text) => seen.push(String::from_utf8_lossy(text).into_owned()),
+                Event::CData(_) | Event::Comment(_) | Event::DocType(_) | Event::PI(_) => panic!("{event:?}"),
                 Event::Eof => break,
                 _ => {}
             }
@@ -165,11 +219,14 @@ mod tests {
         let seen = parse(&xml);
         let starts = |what: &str| seen.iter().filter(|s| s.starts_with(what)).count();
         assert_eq!(["testcase ", "failure ", "error ", "skipped "].map(starts), [5, 1, 1, 1]);
-        let suite = seen.iter().find(|s| s.starts_with("testsuite ")).unwrap();
-        assert!(
-            suite.contains("tests=5 errors=1 failures=1 hostname=sandbox timestamp=2026-11-21T10:52:07Z"),
-            "{suite}"
-        );
+        let counts = [
+            "timestamp=\"2026-11-21T10:52:07\"",
+            "tests=\"5\"",
+            "failures=\"1\"",
+            "errors=\"1\"",
+            "skipped=\"1\"",
+        ];
+        assert!(counts.iter().all(|count| xml.contains(count)), "{xml}");
     }
 
     #[test]
@@ -181,29 +238,145 @@ mod tests {
             let xml = junit(&record);
             parse(&xml);
             assert!(xml.contains(&format!("failures=\"{failures}\"")), "{xml}");
-            assert!(xml.contains("FLAKY 1/3") && xml.contains("attempt 3: passed after 15631 ms"), "{xml}");
+            assert!(
+                xml.contains("FLAKY selectors/and-versus-or: 1/3")
+                    && xml.contains("attempt 3: passed after 15631 ms"),
+                "{xml}"
+            );
+        }
+    }
+
+    /// What `tests/junit/JUnit.xsd` asks of an element: its parent, and its attributes, all of them required but a
+    /// result's message.
+    const SCHEMA: [(&str, &[&str], &[&str]); 10] = [
+        ("testsuites", &[""], &[]),
+        (
+            "testsuite",
+            &["testsuites"],
+            &[
+                "id",
+                "name",
+                "package",
+                "hostname",
+                "timestamp",
+                "tests",
+                "failures",
+                "errors",
+                "skipped",
+                "time",
+            ],
+        ),
+        ("properties", &["testsuite"], &[]),
+        ("property", &["properties"], &["name", "value"]),
+        ("testcase", &["testsuite"], &["name", "classname", "time"]),
+        ("failure", &["testcase"], &["message", "type"]),
+        ("error", &["testcase"], &["message", "type"]),
+        ("skipped", &["testcase"], &["message"]),
+        ("system-out", &["testsuite"], &[]),
+        ("system-err", &["testsuite"], &[]),
+    ];
+
+    #[test]
+    fn the_schema_of_ant_is_met() {
+        for record in [sample::record(), sample::hostile()] {
+            let xml = junit(&record);
+            let (mut path, mut children) = (vec![String::new()], vec![vec![]]);
+            let mut reader = Reader::from_str(&xml);
+            reader.config_mut().expand_empty_elements = true;
+            loop {
+                match reader.read_event().unwrap() {
+                    Event::Start(tag) => {
+                        let name = String::from_utf8(tag.name().as_ref().to_vec()).unwrap();
+                        let (_, parents, attributes) = SCHEMA.iter().find(|(n, ..)| *n == name).unwrap();
+                        assert!(parents.contains(&path.last().unwrap().as_str()), "{name} in {path:?}");
+                        let have: BTreeSet<_> =
+                            tag.attributes().map(|a| a.unwrap().key.as_ref().to_vec()).collect();
+                        let asked: BTreeSet<_> = attributes.iter().map(|a| a.as_bytes().to_vec()).collect();
+                        assert_eq!(have, asked, "{name}");
+                        children.last_mut().unwrap().push(name.clone());
+                        path.push(name);
+                        children.push(vec![]);
+                    }
+                    Event::End(_) => {
+                        let (name, inner) = (path.pop().unwrap(), children.pop().unwrap());
+                        match name.as_str() {
+                            "testsuite" => {
+                                let cases = inner.len() - 3;
+                                assert_eq!(cases, record.scenarios.len());
+                                assert_eq!(inner[0], "properties");
+                                assert!(inner[1..=cases].iter().all(|name| name == "testcase"));
+                                assert_eq!(inner[cases + 1..], ["system-out", "system-err"]);
+                            }
+                            "testcase" => assert!(inner.len() <= 1),
+                            _ => {}
+                        }
+                    }
+                    Event::Eof => break,
+                    _ => {}
+                }
+            }
+            validate(&xml);
+        }
+    }
+
+    /// Against the schema itself, where there is something that can.
+    fn validate(xml: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("junit.xml");
+        std::fs::write(&file, xml).unwrap();
+        let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/junit/JUnit.xsd");
+        let ran =
+            std::process::Command::new("xmllint").args(["--noout", "--schema", schema]).arg(file).output();
+        if let Ok(out) = ran {
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         }
     }
 
     #[test]
-    fn nothing_that_xml_forbids_gets_in() {
+    fn flaky_and_deviation_are_told_apart() {
         let mut record = sample::record();
-        let hostile = "]]><x a=\"'&\">\u{0}\u{1b}\u{fffe}\u{ffff}\n]]>";
-        record.run.started = hostile.into();
-        record.environment.target = hostile.into();
-        record.environment.kernel = hostile.into();
-        for scenario in &mut record.scenarios {
-            scenario.name = hostile.into();
-            scenario.reason = Some(hostile.into());
-            for step in &mut scenario.steps {
-                step.name = hostile.into();
-                step.cells.reasons.values_mut().for_each(|reason| *reason = hostile.into());
-            }
-        }
         let xml = junit(&record);
-        let seen = parse(&xml);
-        assert!(!xml.contains(['\u{0}', '\u{1b}', '\u{fffe}', '\u{ffff}']));
-        assert!(!seen.iter().any(|s| s.starts_with("x ")), "{xml}");
+        let (_, notes) = xml.split_once("<system-out>").unwrap();
+        let (deviations, flaky) = notes.split_once("flaky").unwrap();
+        assert!(deviations.contains("field/three-tier") && deviations.contains("hairpin"), "{notes}");
+        assert!(flaky.contains("changed while it had to hold"), "{notes}");
+        record.scenarios[4].outcome = ScenarioOutcome::Failed;
+        assert!(junit(&record).contains("type=\"flaky\""));
+    }
+
+    #[test]
+    fn the_message_names_wrong_cells_and_is_bounded() {
+        let xml = junit(&sample::record());
+        let start =
+            "message=\"36 of 148 cells differ; and: z/a -&gt; x/a 80/tcp, 81/tcp ipv4, ipv6: expected deny";
+        assert!(xml.contains(start), "{xml}");
+        let xml = junit(&sample::hostile());
+        let longest = xml.split("message=\"").skip(1).map(|rest| rest.find('"').unwrap()).max().unwrap();
+        // Each character as at most `&quot;`.
+        assert!(longest <= 6 * MESSAGE, "{longest}");
+    }
+
+    #[test]
+    fn a_hostile_record_adds_no_element_and_no_forbidden_character() {
+        let record = sample::hostile();
+        let xml = junit(&record);
+        const ELEMENTS: [&str; 10] = [
+            "testsuites",
+            "testsuite",
+            "properties",
+            "property",
+            "testcase",
+            "failure",
+            "error",
+            "skipped",
+            "system-out",
+            "system-err",
+        ];
+        for element in parse(&xml) {
+            let name = element.split(' ').next().unwrap_or_default();
+            assert!(ELEMENTS.contains(&name), "{element}");
+        }
+        assert!(!xml.chars().any(|c| c != '\n' && crate::escape::is_harmful(c)));
     }
 
     proptest! {

@@ -1,21 +1,26 @@
-//! Events and record to what people and machines read: terminal, JSON, JUnit, libtest.
+//! Events and record to what people and machines read: terminal, JSON, JUnit, libtest, Markdown, CSV, ConformanceReport.
 //!
 //! ```text
 //!              ┌─► ProgressReporter  bars, warnings, (lines)  ──► stderr
 //!              ├─► TerminalReporter  human, wide              ──► stdout
 //!  Event ──────┼─► JsonlReporter, JsonReporter, LibtestReporter ► stdout
 //!              ├─► RecordFile        the record so far        ──► a file that is valid at every moment
-//!              └─► RecordBuilder ──► Record ──► junit()       ──► a file
+//!              └─► RecordBuilder ──► Record
+//!
+//!  Record ─────► junit(), markdown(), csv(), annotations(), conformance(), write_record() ──► a file or stdout
 //! ```
 //!
 //! Text that comes from scenarios, clusters or records is escaped before a terminal sees it ([`escape()`]). A reader
 //! that closes the pipe ends the output and is no error.
 
+mod annotations;
 mod catalogue_page;
 mod checks;
 mod common;
 mod compare;
+mod conformance;
 mod coverage;
+mod csv;
 mod details;
 mod deviations;
 mod escape;
@@ -29,6 +34,7 @@ mod known;
 mod layout;
 mod libtest;
 mod list;
+mod markdown;
 mod matrix;
 mod merge;
 mod output;
@@ -36,6 +42,7 @@ mod places;
 mod progress;
 mod record_builder;
 mod record_writer;
+mod remarks;
 mod repeat;
 mod replace;
 mod reporter;
@@ -50,12 +57,15 @@ mod trend;
 #[cfg(test)]
 mod sample;
 
+pub use annotations::annotations;
 pub use catalogue_page::list_markdown;
 pub use compare::{
     Change, CompareOptions, Comparison, Counts, Difference, Known, Missing, Pattern, Ruling, Shift, Shown,
     Side, Spread, WhichSide, compare, compare_human, compare_json, compare_markdown,
 };
+pub use conformance::{Claim, ConformanceError, conformance};
 pub use coverage::{CoverageEntry, coverage_human, coverage_json};
+pub use csv::csv;
 pub use escape::{cut, escape, escape_lines};
 pub use expect::{ExpectScenario, ExpectStep, expect_human, expect_json};
 pub use format::{Format, ParseFormatError};
@@ -66,6 +76,7 @@ pub use known::{known_human, known_json};
 pub use layout::write_record;
 pub use libtest::LibtestReporter;
 pub use list::{KnownDifference, ListEntry, list_human, list_json};
+pub use markdown::markdown;
 pub use merge::{MergeError, Merged, merge};
 pub use progress::{ProgressOptions, ProgressReporter};
 pub use record_builder::RecordBuilder;

@@ -56,6 +56,7 @@ pub fn target_flags(command: &[String]) -> Vec<String> {
         "--color",
         "--deadline",
         "--export-junit",
+        "--export-markdown",
         "--ip-family",
         "--keep",
         "--known-deviations",

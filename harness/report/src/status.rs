@@ -19,17 +19,39 @@ pub(crate) fn starting(
     lanes: usize,
     paint: Paint,
 ) -> String {
+    // Records that are joined have no lanes.
+    if lanes == 0 {
+        return format!(
+            "{} {} of {} on {}\n",
+            paint.paint(style::PASS, "      Joined"),
+            count(scenarios as u64, "scenario"),
+            count(1 + run.others.len() as u64, "run"),
+            place(env),
+        );
+    }
+    format!(
+        "{} {} in {} on {} run {}\n",
+        paint.paint(style::PASS, "    Starting"),
+        count(scenarios as u64, "scenario"),
+        count(lanes as u64, "lane"),
+        place(env),
+        cut(&run.id, NAME),
+    )
+}
+
+/// `sandbox (flannel 0.1.0 nftables, emulated from documentation, Kubernetes v1.33.0, 2 nodes, ipv4)`
+pub(crate) fn place(env: &Environment) -> String {
     let mut facts = Vec::new();
     let dataplane = [&env.dataplane.name, &env.dataplane.version, &env.dataplane.mode];
     let dataplane: Vec<&str> = dataplane.into_iter().map(String::as_str).filter(|w| !w.is_empty()).collect();
     if !dataplane.is_empty() {
-        facts.push(dataplane.join(" "));
+        facts.push(cut(&dataplane.join(" "), NAME).into_owned());
     }
     if env.dataplane.emulated {
         facts.push("emulated from documentation".to_owned());
     }
     if !env.kubernetes.is_empty() {
-        facts.push(format!("Kubernetes {}", env.kubernetes));
+        facts.push(format!("Kubernetes {}", cut(&env.kubernetes, NAME)));
     }
     facts.push(count(env.nodes.into(), "node"));
     facts.extend(env.ip_families.iter().map(ToString::to_string));
@@ -39,26 +61,7 @@ pub(crate) fn starting(
         Enforced::No => Some("policies not enforced".to_owned()),
         Enforced::Unknown => Some("enforcement unknown".to_owned()),
     }));
-    // Records that are joined have no lanes.
-    if lanes == 0 {
-        return format!(
-            "{} {} of {} on {} ({})\n",
-            paint.paint(style::PASS, "      Joined"),
-            count(scenarios as u64, "scenario"),
-            count(1 + run.others.len() as u64, "run"),
-            cut(&env.target, NAME),
-            cut(&facts.join(", "), SENTENCE),
-        );
-    }
-    format!(
-        "{} {} in {} on {} ({}) run {}\n",
-        paint.paint(style::PASS, "    Starting"),
-        count(scenarios as u64, "scenario"),
-        count(lanes as u64, "lane"),
-        cut(&env.target, NAME),
-        cut(&facts.join(", "), SENTENCE),
-        cut(&run.id, NAME),
-    )
+    format!("{} ({})", cut(&env.target, NAME), facts.join(", "))
 }
 
 /// `        PASS [   0.41s] ( 1/42) name    81 cells`
@@ -127,7 +130,7 @@ pub(crate) fn outcome_text(record: &ScenarioRecord) -> String {
 
 /// `     Summary [  19.80s] 42 scenarios: 40 passed, 1 failed, 1 skipped; 3,400 of 3,402 cells as expected`
 pub(crate) fn summary(run: &RunInfo, planned: usize, summary: &Summary, paint: Paint) -> String {
-    let Summary { scenarios, cells, checks } = summary;
+    let scenarios = &summary.scenarios;
     let style = if scenarios.failed > 0 {
         style::FAIL
     } else if scenarios.errored + scenarios.flaky > 0 || (scenarios.total() as usize) < planned {
@@ -135,6 +138,18 @@ pub(crate) fn summary(run: &RunInfo, planned: usize, summary: &Summary, paint: P
     } else {
         style::PASS
     };
+    format!(
+        "{}\n{} [{:>8}] {}\n",
+        "─".repeat(12),
+        paint.paint(style, "     Summary"),
+        seconds(run.duration_ms),
+        counts(planned, summary),
+    )
+}
+
+/// `42 scenarios: 40 passed, 1 failed, 1 skipped; 3,400 of 3,402 cells as expected`
+pub(crate) fn counts(planned: usize, summary: &Summary) -> String {
+    let Summary { scenarios, cells, checks } = summary;
     let mut parts = vec![format!("{} passed", scenarios.passed)];
     for (n, word) in [
         (scenarios.failed, "failed"),
@@ -157,10 +172,7 @@ pub(crate) fn summary(run: &RunInfo, planned: usize, summary: &Summary, paint: P
     }
     tail.extend(remarks(&CellCounts { deviation: cells.deviation + checks.deviation, ..*cells }));
     format!(
-        "{}\n{} [{:>8}] {}: {}; {}\n",
-        "─".repeat(12),
-        paint.paint(style, "     Summary"),
-        seconds(run.duration_ms),
+        "{}: {}; {}",
         count(planned.max(scenarios.total() as usize) as u64, "scenario"),
         parts.join(", "),
         tail.join(", "),

@@ -3,14 +3,20 @@
 use std::{io::Write, path::PathBuf};
 
 use verdikt_model::{ExitCode, Record};
+use verdikt_report::Claim;
 
 use crate::{
-    args::{Report, ReportFormat},
+    args::{Implementation, Report, ReportFormat},
     failure::{Failure, Outcome},
     records::read_record,
 };
 
 pub(super) fn report(args: &Report) -> Outcome {
+    if args.format != ReportFormat::Conformance && args.implementation != Implementation::default() {
+        return Err(Failure::usage(
+            "--organization, --project, --url, --version and --contact are for --format conformance",
+        ));
+    }
     let mut records = Vec::new();
     for path in &args.records {
         records.push((path.display().to_string(), read_record(path)?));
@@ -21,6 +27,10 @@ pub(super) fn report(args: &Report) -> Outcome {
 /// The report as text. Each format takes what it can show: most one record.
 fn draw(args: &Report, records: &[(String, Record)]) -> Result<Vec<u8>, Failure> {
     Ok(match args.format {
+        ReportFormat::Markdown => verdikt_report::markdown(single(records)?).into(),
+        ReportFormat::Conformance => conformance(single(records)?, args)?.into(),
+        ReportFormat::Csv => verdikt_report::csv(single(records)?).into(),
+        ReportFormat::Annotations => verdikt_report::annotations(single(records)?).into(),
         ReportFormat::Junit => verdikt_report::junit(single(records)?).into(),
         ReportFormat::Json => {
             let mut text = Vec::new();
@@ -28,6 +38,13 @@ fn draw(args: &Report, records: &[(String, Record)]) -> Result<Vec<u8>, Failure>
             text
         }
     })
+}
+
+fn conformance(record: &Record, args: &Report) -> Result<String, Failure> {
+    let Implementation { organization, project, url, version, contact } = args.implementation.clone();
+    let claim = Claim { organization, project, url, version, contact };
+    let catalogue = verdikt_scenario::catalogue().scenarios;
+    verdikt_report::conformance(record, &claim, &catalogue).map_err(Failure::usage)
 }
 
 fn single(records: &[(String, Record)]) -> Result<&Record, Failure> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use verdikt_model::{
-    ChangeRecord, CheckRecord, CheckWord, Differs, Enforced, Enforcement, Family, Level, Outcome, Protocol,
-    Record, SCHEMA, ScenarioRecord, Seen, Summary, Via,
+    ChangeRecord, CheckRecord, CheckWord, DeviationRecord, DeviationState, Differs, Enforced, Enforcement,
+    Family, Level, Outcome, Protocol, Record, SCHEMA, ScenarioRecord, Seen, Summary, Via,
 };
 
-use super::{environment, errored, failed, mixed, run_info, skipped};
+use super::{deviation, environment, errored, failed, mixed, run_info, skipped};
 
 /// Texts that act somewhere: in HTML, XML, a terminal, Markdown, a spreadsheet, GitHub Actions, YAML.
 pub(crate) fn texts() -> Vec<String> {
@@ -74,7 +74,22 @@ pub(crate) fn hostile() -> Record {
     }
     env.dataplane.evidence = texts.clone();
     env.enforcement = Some(Enforcement { enforced: Enforced::No, evidence: all() });
-    Record { schema: SCHEMA.into(), run, environment: env, summary, scenarios }
+    let deviations = texts.iter().map(|text| {
+        let own = || text.to_owned();
+        let covers = vec![own()];
+        let known = deviation(DeviationState::Happened);
+        DeviationRecord {
+            file: own(),
+            scenario: own(),
+            step: Some(own()),
+            covers,
+            reason: own(),
+            link: own(),
+            ..known
+        }
+    });
+    let deviations = deviations.collect();
+    Record { schema: SCHEMA.into(), run, environment: env, summary, scenarios, deviations }
 }
 
 fn scenario(mut scenario: ScenarioRecord, text: &str) -> ScenarioRecord {
