@@ -8,7 +8,7 @@ use verdikt_model::{Outcome, Record, ScenarioOutcome, ScenarioRecord};
 use crate::{
     details::first_sentences,
     escape::{NAME, cut},
-    remarks::remarks,
+    remarks::{remarks, reservations},
     status, text,
 };
 
@@ -32,7 +32,12 @@ pub fn annotations(record: &Record) -> String {
     let errors: Vec<_> = failed.into_iter().map(|scenario| annotation("differs", scenario)).collect();
     let errored = of(ScenarioOutcome::Errored).map(|scenario| annotation("not measured", scenario));
     let flaky = of(ScenarioOutcome::Flaky).map(|scenario| annotation("flaky", scenario));
-    let warnings: Vec<_> = errored.chain(flaky).chain(of_remarks(record, Outcome::Flaky, "flaky")).collect();
+    let late = reservations(record).into_iter().map(|(scenario, reason)| Annotation {
+        title: format!("passed, with a remark: {scenario}"),
+        message: reason,
+    });
+    let unsteady = of_remarks(record, Outcome::Flaky, "flaky");
+    let warnings: Vec<_> = errored.chain(flaky).chain(unsteady).chain(late).collect();
     let notices: Vec<_> = std::iter::once(summary(record))
         .chain(of_remarks(record, Outcome::Deviation, "known deviation"))
         .chain(of(ScenarioOutcome::Skipped).map(|scenario| annotation("skipped", scenario)))

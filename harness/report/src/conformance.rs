@@ -160,8 +160,7 @@ fn profile(record: &Record, catalogue: &[Scenario]) -> Profile {
     let core = tests.status(Level::Core, &BTreeSet::new());
     let (supported, unsupported) = tests.features();
     let extended = tests.status(Level::Extended, &unsupported);
-    let mut summary =
-        format!("Core tests {}. Extended tests {}.", said(&core, "succeeded"), said(&extended, "succeeded"));
+    let mut summary = format!("Core tests {}. Extended tests {}.", said(&core), said(&extended));
     for remark in tests.remarks(record) {
         summary.push(' ');
         summary.push_str(&remark);
@@ -182,11 +181,12 @@ fn profile(record: &Record, catalogue: &[Scenario]) -> Profile {
 }
 
 /// Upstream's words.
-fn said(status: &Status, success: &str) -> String {
-    let Statistics { failed, skipped, .. } = status.statistics;
+fn said(status: &Status) -> String {
+    let Statistics { failed, passed, skipped } = status.statistics;
     match status.result {
-        "success" => success.to_owned(),
+        "success" => "succeeded".to_owned(),
         "failure" => format!("failed with {failed} test failures"),
+        _ if passed + skipped == 0 => "were not run".to_owned(),
         _ => format!("partially succeeded with {skipped} test skips"),
     }
 }
@@ -276,15 +276,15 @@ impl<'a> Tests<'a> {
         }
         let others = record.scenarios.len() - self.counted.len();
         [
-            (number(Ended::Errored), "test", "could not be measured and counts as skipped"),
-            (number(Ended::Absent), "test", "of the catalogue is not in the record and counts as skipped"),
-            (cells.deviation, "known deviation", "counts as a failure"),
-            (cells.skipped, "cell", "of the tests was skipped"),
-            (others as u64, "scenario", "of the record is of no conformance level, or not of this catalogue"),
+            (number(Ended::Errored), "test", "not measured, counted as skipped"),
+            (number(Ended::Absent), "test", "of the catalogue not in the record, counted as skipped"),
+            (cells.deviation, "known deviation", "counted as failed"),
+            (cells.skipped, "cell", "of the tests skipped"),
+            (others as u64, "scenario", "not counted: of no conformance level, or not of this catalogue"),
         ]
         .into_iter()
         .filter(|(n, ..)| *n > 0)
-        .map(|(n, noun, what)| format!("{}: {what}.", count(n, noun)))
+        .map(|(n, noun, what)| format!("{} {what}.", count(n, noun)))
         .collect()
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     details::{first_sentences, plain_sentences},
     deviations::sentence,
     escape::{cut, escape, escape_lines},
-    remarks::remarks,
+    remarks::{remarks, reservations},
     repeat::target_flags,
     status,
 };
@@ -133,6 +133,13 @@ fn notes(record: &Record) -> String {
     }
     for scenario in &record.scenarios {
         text.push_str(&attempts(scenario));
+    }
+    let found = reservations(record);
+    if !found.is_empty() {
+        text.push_str("passed, with a remark\n");
+    }
+    for (scenario, reason) in found {
+        let _ = writeln!(text, "  {scenario}: {reason}");
     }
     text
 }

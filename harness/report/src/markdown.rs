@@ -23,6 +23,7 @@ pub fn markdown(record: &Record) -> String {
     let mut page = head(record);
     page.push_str(&sections::not_as_expected(record));
     page.push_str(&sections::details(record));
+    page.push_str(&sections::reservations(record));
     page.push_str(&sections::remarked(record, Outcome::Flaky, "Flaky: changed while it had to hold"));
     page.push_str(&sections::remarked(record, Outcome::Deviation, "Known deviations"));
     page.push_str(&sections::skipped(record));

@@ -1,6 +1,6 @@
 //! What is neither plainly right nor plainly wrong, such as known deviations: scenario by scenario, step by step.
 
-use verdikt_model::{Outcome, Record};
+use verdikt_model::{Outcome, Record, ScenarioOutcome};
 
 use crate::{
     checks,
@@ -54,6 +54,18 @@ pub(crate) fn remarks(record: &Record, outcome: Outcome) -> Vec<Remark> {
     found
 }
 
+/// Scenarios that passed, but about which there is something to say, such as that it took a second attempt: name and
+/// reason, escaped.
+pub(crate) fn reservations(record: &Record) -> Vec<(String, String)> {
+    let passed = record.scenarios.iter().filter(|scenario| scenario.outcome == ScenarioOutcome::Passed);
+    passed
+        .filter_map(|scenario| {
+            let reason = scenario.reason.as_deref()?;
+            Some((cut(&scenario.name, NAME).into_owned(), cut(reason, SENTENCE).into_owned()))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +82,14 @@ mod tests {
         assert_eq!((found[0].count, found[0].scenario.as_str()), (2, "field/three-tier"));
         assert!(found[0].example.starts_with("x/a -> x/a 80/tcp ipv4: expected deny"), "{found:?}");
         assert_eq!(remarks(&record, Outcome::Flaky).len(), 1);
+    }
+
+    #[test]
+    fn a_scenario_that_passed_at_last_is_told() {
+        let mut record = sample::record();
+        assert_eq!(reservations(&record), []);
+        record.scenarios[0].reason = Some("as expected only at attempt 2\u{1b}".into());
+        let name = "isolation/no-policy-allows-all".to_owned();
+        assert_eq!(reservations(&record), [(name, r"as expected only at attempt 2\u{1b}".to_owned())]);
     }
 }

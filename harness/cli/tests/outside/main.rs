@@ -4,6 +4,7 @@ mod binary;
 mod compare;
 mod contract;
 mod flaky;
+mod hostile;
 mod image;
 mod known;
 mod kubectl;

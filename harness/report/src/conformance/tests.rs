@@ -163,7 +163,9 @@ fn only_what_was_proved_is_success() {
     assert_eq!(result(sample::failed()), ReadResult::Failure);
     assert_eq!(result(deviating()), ReadResult::Failure);
     // Nothing at all is no success either.
-    assert_eq!(report(vec![]).profiles[0].core.result, ReadResult::Partial);
+    let nothing = report(vec![]);
+    assert_eq!(nothing.profiles[0].core.result, ReadResult::Partial);
+    assert_eq!(nothing.profiles[0].summary, "Core tests were not run. Extended tests were not run.");
 }
 
 #[test]

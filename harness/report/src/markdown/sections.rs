@@ -9,7 +9,7 @@ use crate::{
     checks,
     details::{plain_sentences, step_name},
     escape::{NAME, SENTENCE, cut, escape_lines},
-    remarks::remarks,
+    remarks::{self, remarks},
     repeat::target_flags,
     status,
     text::{count, thousands},
@@ -20,6 +20,7 @@ const TABLE: usize = 150_000;
 const DETAILS: usize = 450_000;
 const REMARKS: usize = 80_000;
 const SKIPPED: usize = 100_000;
+const RESERVATIONS: usize = 60_000;
 const FIGURES: usize = 60_000;
 const SLOWEST: usize = 30_000;
 /// Bytes for what is wrong in one scenario.
@@ -93,6 +94,16 @@ pub(super) fn details(record: &Record) -> String {
             "<details><summary>{word}: <code>{name}</code>{about}</summary>\n\n{}\n</details>\n\n",
             block(&bounded(&escape_lines(&sentences)))
         ));
+    }
+    section.end()
+}
+
+/// Scenarios that passed, with something to say about it.
+pub(super) fn reservations(record: &Record) -> String {
+    let mut section =
+        Section::new("### Passed, with a remark\n\n| scenario | remark |\n|---|---|", RESERVATIONS);
+    for (scenario, reason) in remarks::reservations(record) {
+        section.push(&format!("| {} | {} |\n", cell(&scenario), cell(&reason)));
     }
     section.end()
 }
