@@ -236,7 +236,7 @@ fn a_hostile_record_is_read_back_as_text() {
         let shown = text(&hostile);
         let mark = " (emulated from documentation by verdikt's sandbox)";
         assert_eq!(report.implementation.project, format!("{shown}{mark}"));
-        assert_eq!(report.implementation.contact, [shown.clone()]);
+        assert_eq!(report.implementation.contact, std::slice::from_ref(&shown));
         assert_eq!(report.date, shown);
         assert_eq!(report.mode, text(&format!("m{hostile}")));
         assert!(report.implementation.additional_information.starts_with(EMULATED));
