@@ -23,7 +23,8 @@ pub(crate) struct Reporters {
 }
 
 /// A file that is written when the run is over, and how it is drawn from the record.
-type Export = (PathBuf, fn(&Record) -> String);
+type Export = (PathBuf, Draw);
+type Draw = fn(&Record) -> String;
 
 impl Reporters {
     /// Opens what is written to. `command` is the command line that reached the cluster.
@@ -85,18 +86,24 @@ impl Reporters {
         for reporter in &mut self.live {
             note(reporter.finish());
         }
+        let mut failed: Option<Failure> = None;
         if let Some(record) = self.record.and_then(RecordBuilder::build) {
             for (path, draw) in self.exports {
-                std::fs::write(&path, draw(&record)).map_err(|e| cannot_write(&path, &e))?;
+                if let Err(error) = std::fs::write(&path, draw(&record)) {
+                    failed.get_or_insert_with(|| cannot_write(&path, &error));
+                }
             }
         }
-        broken.map_or(Ok(()), |error| Err(error.into()))
+        match failed.or(broken.map(Failure::from)) {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
     }
 }
 
 /// What `--export-*` asks for.
 fn exports(args: &Reports) -> Vec<Export> {
-    let chosen: &[(&Option<PathBuf>, fn(&Record) -> String)] =
+    let chosen: &[(&Option<PathBuf>, Draw)] =
         &[(&args.export_junit, verdikt_report::junit), (&args.export_markdown, verdikt_report::markdown)];
     chosen.iter().filter_map(|(path, draw)| Some(((*path).clone()?, *draw))).collect()
 }
