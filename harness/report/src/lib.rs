@@ -5,7 +5,7 @@
 //!              ├─► TerminalReporter  human, wide              ──► stdout
 //!  Event ──────┼─► JsonlReporter, JsonReporter, LibtestReporter ► stdout
 //!              ├─► RecordFile        the record so far        ──► a file that is valid at every moment
-//!              └─► RecordBuilder ──► Record ──► junit()       ──► a file
+//!              └─► RecordBuilder ──► Record ──► junit(), html() ──► a file
 //! ```
 //!
 //! Text that comes from scenarios, clusters or records is escaped before a terminal sees it ([`escape()`]). A reader
@@ -22,6 +22,7 @@ mod escape;
 mod expect;
 mod format;
 mod grid;
+mod html;
 mod json;
 mod jsonl;
 mod junit;
@@ -59,6 +60,7 @@ pub use coverage::{CoverageEntry, coverage_human, coverage_json};
 pub use escape::{cut, escape, escape_lines};
 pub use expect::{ExpectScenario, ExpectStep, expect_human, expect_json};
 pub use format::{Format, ParseFormatError};
+pub use html::html;
 pub use json::JsonReporter;
 pub use jsonl::JsonlReporter;
 pub use junit::junit;
