@@ -10,7 +10,7 @@ use verdikt_model::{
     StepRecord, Summary, Topics, Try, Verdict, Via,
 };
 
-pub(crate) use self::hostile::hostile;
+pub(crate) use self::hostile::{hostile, texts as hostile_texts};
 
 /// All pairs of `namespaces` × `pods` over both families; `judge` says what is expected and observed.
 pub(crate) fn matrix(

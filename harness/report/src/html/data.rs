@@ -197,8 +197,7 @@ impl<'a> Builder<'a> {
             rtt.clear();
         }
         let [from, to] = ends.map(|end| end.into_iter().map(|id| self.name(matrix, id)).collect());
-        let place =
-            (place.via.to_string(), place.port, place.protocol.to_string(), place.family.to_string());
+        let place = (place.via.to_string(), place.port, place.protocol.to_string(), place.family.to_string());
         GridData { place, from, to, kinds, rtt }
     }
 

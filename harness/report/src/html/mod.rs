@@ -11,6 +11,7 @@
 mod assets;
 mod bar;
 mod cells;
+mod compare;
 mod data;
 mod features;
 mod objects;

@@ -60,7 +60,11 @@ mod tests {
 
     #[test]
     fn objects_read_as_in_a_file() {
-        let policy = json!({"kind": "NetworkPolicy", "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
-        assert_eq!(yaml(&policy), "kind: NetworkPolicy\nspec:\n  podSelector: {}\n  policyTypes:\n    - Ingress\n");
+        let policy =
+            json!({"kind": "NetworkPolicy", "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
+        assert_eq!(
+            yaml(&policy),
+            "kind: NetworkPolicy\nspec:\n  podSelector: {}\n  policyTypes:\n    - Ingress\n"
+        );
     }
 }

@@ -100,7 +100,11 @@ fn notices(w: &mut Html, record: &Record) {
         }
     }
     if let Some(rest) = record.run.planned.checked_sub(record.summary.scenarios.total()).filter(|n| *n > 0) {
-        notice(w, "Not complete.", &format!("{} were chosen but not run.", count(rest.into(), "more scenario")));
+        notice(
+            w,
+            "Not complete.",
+            &format!("{} were chosen but not run.", count(rest.into(), "more scenario")),
+        );
     }
 }
 

@@ -4,6 +4,7 @@ use verdikt_model::Record;
 
 use super::{
     assets::{POLICY, SCRIPT, STYLE, TEMPLATE},
+    compare::comparison,
     data::data,
     order::ordered,
     overview::{dataplane, overview},
@@ -11,6 +12,7 @@ use super::{
     writer::Html,
 };
 use crate::{
+    compare::compare,
     escape::{NAME, cut},
     repeat::target_flags,
 };
@@ -24,8 +26,12 @@ pub(super) fn page(records: &[(String, Record)]) -> String {
         "script" => w.constant(SCRIPT),
         "data" => w.json("data", &data(records)),
         "main" => {
-            if records.len() > 1 {
+            if let Some((reference, others)) = records.split_first().filter(|(_, others)| !others.is_empty())
+            {
                 contents(w, records);
+                for other in others {
+                    comparison(w, &compare((&reference.0, &reference.1), (&other.0, &other.1)));
+                }
             }
             for (index, (label, record)) in records.iter().enumerate() {
                 section(w, index, label, record);

@@ -6,8 +6,7 @@ use super::{cells, step::step, words, writer::Html};
 use crate::{
     checks,
     escape::{NAME, SENTENCE, cut},
-    status,
-    text,
+    status, text,
 };
 
 /// A scenario; `at` is record and scenario.
@@ -57,7 +56,9 @@ fn name(w: &mut Html, name: &str) {
 fn said(scenario: &ScenarioRecord) -> String {
     match scenario.outcome {
         // The body has the reason in full.
-        ScenarioOutcome::Skipped | ScenarioOutcome::Errored => cut(&status::outcome_text(scenario), NAME).into(),
+        ScenarioOutcome::Skipped | ScenarioOutcome::Errored => {
+            cut(&status::outcome_text(scenario), NAME).into()
+        }
         _ => status::outcome_text(scenario),
     }
 }

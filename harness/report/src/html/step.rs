@@ -108,7 +108,9 @@ fn passed_checks(w: &mut Html, step: &StepRecord) {
                 &[],
                 &format!("{} as expected: {}", text::count(n, "check"), words::of_check(*kind)),
             );
-            w.el("ul", &[], |w| of_kind().for_each(|check| w.tag("li", &[], &crate::checks::sentence(check))));
+            w.el("ul", &[], |w| {
+                of_kind().for_each(|check| w.tag("li", &[], &crate::checks::sentence(check)))
+            });
         });
     }
 }

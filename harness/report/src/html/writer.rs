@@ -163,7 +163,9 @@ mod tests {
 
     #[test]
     fn only_addresses_of_the_web_are_links() {
-        for address in ["javascript:alert(1)", "data:text/html,x", "https://a\u{202e}b", "//x", "HTTPS://x", ""] {
+        for address in
+            ["javascript:alert(1)", "data:text/html,x", "https://a\u{202e}b", "//x", "HTTPS://x", ""]
+        {
             assert!(!written(|w| w.link(address)).contains("<a"), "{address}");
         }
         assert_eq!(
