@@ -3,7 +3,7 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 
 // Observations and outcomes: class, sign in the matrix, words.
-const OBSERVED = { allowed: ["c-allowed", "."], dropped: ["c-dropped", "X"], rejected: ["c-rejected", "R"] };
+const OBSERVED = { allowed: ["c-allowed", "·"], dropped: ["c-dropped", "X"], rejected: ["c-rejected", "R"] };
 const MARKED = {
   fail: ["c-fail", "!", "different"],
   flaky: ["c-flaky", "%", "flaky"],

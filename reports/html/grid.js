@@ -23,7 +23,8 @@ function grid(view, open, moved) {
   function draw() {
     heads = [];
     const columns = view.columns.slice(start[1], start[1] + shown[1]);
-    const top = el("tr", { "aria-rowindex": 1 }, el("td"));
+    const top = el("tr", { "aria-rowindex": 1 },
+      el("th", { class: "corner", scope: "col", role: "columnheader", "aria-colindex": 1 }, "from \\ to"));
     columns.forEach((j, at) => {
       const name = view.to(j);
       const edge = at > 0 && area(name) !== area(view.to(columns[at - 1]));
@@ -37,7 +38,7 @@ function grid(view, open, moved) {
       const name = view.from(i);
       const edge = at > 0 && area(name) !== area(view.from(rows[at - 1]));
       const line = el("tr", { "aria-rowindex": start[0] + at + 2, class: edge ? "edge" : null },
-        el("th", { scope: "row", role: "rowheader", title: short(name) }, short(name)));
+        el("th", { scope: "row", role: "rowheader", "aria-colindex": 1, title: short(name) }, short(name)));
       const own = columns.map((j, column) => {
         const kind = view.kind(i, j);
         const cell = document.createElement("td");

@@ -20,12 +20,15 @@ document.querySelectorAll(".record").forEach((section, record) => {
   linkFeatures(section);
   copyable(section.querySelector(".facts"));
 });
-document.querySelectorAll(".scenario > details").forEach((details) => {
+document.querySelectorAll(".scenario[id] > details").forEach((details) => {
   details.addEventListener("toggle", () => {
     const [record, index] = details.parentNode.id.slice(1).split("-").map(Number);
     const { name } = DATA.records[record][index];
     if (details.open) {
       copyable(details);
+      // The one that matters most is there at once; the others when they come near.
+      const first = details.querySelector(".step.notable .matrix") ?? details.querySelector(".matrix");
+      if (first) draw(first);
       details.querySelectorAll(".matrix").forEach(watch);
       if (state.s !== name || state.r !== record) Object.assign(state, { r: record, s: name, c: null });
     } else if (state.s === name && state.r === record) {
@@ -49,7 +52,7 @@ function restore() {
   if (host && c) {
     for (let fold = host.parentNode; fold !== item; fold = fold.parentNode) if (fold.localName === "details") fold.open = true;
     draw(host).show(g, c);
-    host.scrollIntoView({ block: "center" });
+    host.scrollIntoView();
   } else item.scrollIntoView();
 }
 

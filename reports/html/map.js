@@ -1,6 +1,6 @@
 // A large matrix at a glance, a few pixels for each cell. For the eye and the mouse; the grid beside it is for everybody.
 
-const SIDE = 620;
+const SIDE = 416;
 
 function map(view, part, point) {
   const [height, width] = part.total;

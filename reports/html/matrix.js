@@ -22,6 +22,7 @@ function matrix(host) {
     sheet = grid(view, open, () => overview?.moved());
     if (overview) themed.delete(overview.paint);
     overview = sheet.big ? map(view, sheet, sheet.move) : null;
+    panes.classList.toggle("big", sheet.big);
     panes.replaceChildren(...(overview ? [overview.host] : []), sheet.sheet);
     host.replaceChildren(tools, panes, key);
     fillTools();
@@ -51,7 +52,7 @@ function matrix(host) {
         ? el("select", { "aria-label": "Ports, paths and families", change: pick }, ...options)
         : el("span", { class: "quiet" }, view.title),
       ...(n ? [jump("‹ Previous", -1), jump("Next difference ›", 1)] : []),
-      el("span", { class: "quiet" }, size + ", rows connect to columns"));
+      el("span", { class: "quiet" }, size));
   }
 
   function fillKey() {

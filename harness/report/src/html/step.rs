@@ -1,6 +1,6 @@
 //! One step: what was changed, how long it took, what is not as expected, and the place for its matrix.
 
-use verdikt_model::{CheckWord, ScenarioRecord, StepRecord};
+use verdikt_model::{CellCounts, CheckWord, ScenarioRecord, StepRecord};
 
 use super::{
     cells::{self, findings},
@@ -38,10 +38,9 @@ pub(super) fn step(
             w.tag("span", &[("class", "quiet facts")], &facts(step));
         });
         if step.name.chars().count() > NAME {
-            w.el("p", &[], |w| w.long(&step.name, NAME));
+            w.el("div", &[], |w| w.long(&step.name, NAME));
         }
         changes(w, (at.0, at.1), at.2, step);
-        findings(w, scenario, step, target);
         if !step.cells.rows.is_empty() {
             let [record, scenario, step] = [at.0, at.1, at.2].map(|n| n.to_string());
             let place = [
@@ -52,17 +51,22 @@ pub(super) fn step(
             ];
             w.el("div", &place, |_| {});
         }
+        findings(w, scenario, step, target);
         passed_checks(w, step);
     });
 }
 
-/// ` settled in 34 ms · 81 cells · 12 checks`
+/// `settled in 34 ms · 81 cells · 9 different · 12 checks`
 fn facts(step: &StepRecord) -> String {
     let mut facts = vec![match step.settle_ms {
         Some(ms) => format!("settled in {}", text::micros(ms.saturating_mul(1000))),
         None => "did not settle".to_owned(),
     }];
     facts.push(text::count(step.cells.rows.len() as u64, "cell"));
+    let mut counts = CellCounts::default();
+    step.cells.rows.iter().for_each(|row| counts.add(row.outcome));
+    let odd = words::by_outcome(&counts).into_iter().filter(|(look, n)| *n > 0 && look.class != "pass");
+    facts.extend(odd.map(|(look, n)| format!("{} {}", text::thousands(n), look.word)));
     if !step.checks.is_empty() {
         facts.push(text::count(step.checks.len() as u64, "check"));
     }
