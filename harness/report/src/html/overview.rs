@@ -82,8 +82,8 @@ fn notices(w: &mut Html, record: &Record) {
             w,
             "Emulated from documentation.",
             &format!(
-                "This run was on verdikt's sandbox, whose profile {} imitates what is written about a dataplane. It is no \
-                 evidence about any product.",
+                "This run was on verdikt's sandbox (profile {}), which imitates a dataplane: it is no evidence about any \
+                 product.",
                 env.dataplane.name
             ),
         );

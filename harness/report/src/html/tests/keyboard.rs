@@ -32,7 +32,7 @@ fn a_cell_is_found_and_opened_by_keys() {
     browser.key("ArrowUp");
     assert_eq!(
         browser.eval(label),
-        "x/c to x/b, 80/tcp, 81/tcp ipv4, ipv6: expected drop, observed dropped, pass"
+        "x/c to x/b, 80/tcp, 81/tcp ipv4, ipv6: expected allow, observed allowed, pass"
     );
     browser.key("Home");
     browser.key("ArrowDown");

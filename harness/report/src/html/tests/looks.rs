@@ -49,3 +49,36 @@ fn records_are_compared() {
     assert_eq!(browser.eval("document.querySelectorAll('.patterns table.differences').length > 0"), true);
     assert_eq!(browser.complaints(), [""; 0]);
 }
+
+/// `ci/screenshots.sh` runs it, with the record in `VERDIKT_RECORD`.
+#[test]
+#[ignore = "makes the pictures of the README from a record"]
+fn pictures_of_a_record() {
+    let path = std::env::var_os("VERDIKT_RECORD").expect("VERDIKT_RECORD names a record");
+    let record: verdikt_model::Record = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let mut browser = Browser::start().expect("a Chromium in PATH");
+    let file = pages::file("pictures", &[("run.json".to_owned(), record)]);
+    browser.look(1280, 860, "light");
+    browser.open(&file, "");
+    browser.screenshot("report-overview");
+    for (scheme, name) in [("light", "report-matrix"), ("dark", "report-dark")] {
+        browser.look(1280, 860, scheme);
+        browser.open(&file, "");
+        browser.eval(WIDEST);
+        browser.until("document.querySelector('.detail') !== null");
+        browser.eval("document.querySelector('.detail').closest('.step').scrollIntoView()");
+        browser.screenshot(name);
+    }
+}
+
+/// Opens the failed scenario with the widest matrix at its first wrong cell.
+const WIDEST: &str = "{
+    const failed = [...document.querySelectorAll('.scenario:has(> details > summary.fail) > details')].slice(0, 40);
+    failed.forEach(d => { d.open = true; });
+    const heads = d => d.querySelector('table[role=grid]')?.rows.length ?? 0;
+    new Promise(done => setTimeout(done, 500)).then(() => {
+        const [first, ...rest] = failed.sort((a, b) => heads(b) - heads(a));
+        rest.forEach(d => { d.open = false; });
+        first.querySelector('td.c-fail').click();
+    });
+}";
