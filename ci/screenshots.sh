@@ -18,7 +18,8 @@ if [ -z "$record" ]; then
   trap 'rm -rf "$folder"' EXIT
   cargo build -p verdikt
   # Differences are what is to be seen: exit code 1.
-  (cd "$folder" && "$root/target/debug/verdikt" run --sandbox reference+and-as-or --record run.json >/dev/null) || [ $? = 1 ]
+  export PATH=$root/target/debug:$PATH
+  (cd "$folder" && verdikt run --sandbox reference+and-as-or --record run.json >/dev/null) || [ $? = 1 ]
   record=$folder/run.json
 fi
 

@@ -30,7 +30,7 @@ pub(super) fn in_force(scenario: &ScenarioRecord) -> Vec<Vec<Place>> {
 
 /// An object as people write it.
 pub(super) fn yaml(object: &Value) -> String {
-    let options = serde_yaml::ser_options! { compact_list_indent: false, no_lang_directive: true };
+    let options = serde_yaml::ser_options! { compact_list_indent: true, no_lang_directive: true };
     match serde_yaml::to_string_with_options(object, options) {
         Ok(text) => text,
         // JSON is YAML, too.
@@ -64,7 +64,7 @@ mod tests {
             json!({"kind": "NetworkPolicy", "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
         assert_eq!(
             yaml(&policy),
-            "kind: NetworkPolicy\nspec:\n  podSelector: {}\n  policyTypes:\n    - Ingress\n"
+            "kind: NetworkPolicy\nspec:\n  podSelector: {}\n  policyTypes:\n  - Ingress\n"
         );
     }
 }

@@ -53,6 +53,9 @@ fn paper_has_pages_and_what_is_wrong() {
     assert!(paper.starts_with(b"%PDF-"));
     let pages = String::from_utf8_lossy(&paper).matches("/Type /Page\n").count();
     assert!((2..40).contains(&pages), "{pages} pages");
+    browser.look(800, 1130, "light");
+    browser.call("Emulation.setEmulatedMedia", json!({"media": "print"}));
+    browser.screenshot("paper");
     // Before paper is made, the matrices of what is wrong are drawn.
     assert_eq!(browser.eval("document.querySelectorAll('.differs table[role=grid]').length > 0"), true);
 }
