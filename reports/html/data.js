@@ -74,7 +74,7 @@ function viewOf(scenario, step, group, onlyDifferences) {
     whole: first.from.length === rows.length && width === columns.length,
     label: (i, j) => {
       const of = kind(i, j);
-      const ends = scenario.names[first.from[i]] + " to " + scenario.names[first.to[j]] + ", " + title;
+      const ends = short(scenario.names[first.from[i]]) + " to " + short(scenario.names[first.to[j]]) + ", " + title;
       return ends + ": " + (of ? of.words : "no such cell");
     },
   };
