@@ -208,11 +208,13 @@ impl Browser {
 
     /// What the page has complained of: exceptions, console errors, violations of its policy.
     pub(super) fn complaints(&self) -> Vec<String> {
-        let complaint = |event: &Value| match event["method"].as_str() {
-            Some("Runtime.exceptionThrown" | "Log.entryAdded" | "Page.javascriptDialogOpening") => true,
-            Some("Runtime.consoleAPICalled") => true,
-            _ => false,
-        };
+        const COMPLAINTS: [&str; 4] = [
+            "Runtime.exceptionThrown",
+            "Runtime.consoleAPICalled",
+            "Log.entryAdded",
+            "Page.javascriptDialogOpening",
+        ];
+        let complaint = |event: &Value| event["method"].as_str().is_some_and(|m| COMPLAINTS.contains(&m));
         self.events.iter().filter(|event| complaint(event)).map(Value::to_string).collect()
     }
 
