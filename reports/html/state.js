@@ -40,4 +40,4 @@ function writeState() {
   history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
 }
 
-const OUTCOMES = { failed: ["fail", "✗"], errored: ["error", "?"], passed: ["pass", "✓"], skipped: ["skipped", "–"] };
+const OUTCOMES = { failed: ["fail", "✗"], flaky: ["flaky", "%"], errored: ["error", "?"], passed: ["pass", "✓"], skipped: ["skipped", "–"] };

@@ -11,15 +11,21 @@ use super::{
 };
 use crate::escape::{NAME, cut, escape};
 
-const OUTCOMES: [ScenarioOutcome; 4] =
-    [ScenarioOutcome::Failed, ScenarioOutcome::Errored, ScenarioOutcome::Passed, ScenarioOutcome::Skipped];
+const OUTCOMES: [ScenarioOutcome; 5] = [
+    ScenarioOutcome::Failed,
+    ScenarioOutcome::Flaky,
+    ScenarioOutcome::Errored,
+    ScenarioOutcome::Passed,
+    ScenarioOutcome::Skipped,
+];
 
 /// Counts in the order of [`OUTCOMES`].
-pub(super) fn shares(counts: &ScenarioCounts) -> [(Look, u64); 4] {
+pub(super) fn shares(counts: &ScenarioCounts) -> [(Look, u64); 5] {
     OUTCOMES.map(|outcome| {
         let n = match outcome {
             ScenarioOutcome::Passed => counts.passed,
             ScenarioOutcome::Failed => counts.failed,
+            ScenarioOutcome::Flaky => counts.flaky,
             ScenarioOutcome::Errored => counts.errored,
             ScenarioOutcome::Skipped => counts.skipped,
         };

@@ -13,6 +13,7 @@ mod bar;
 mod cells;
 mod compare;
 mod data;
+mod deviations;
 mod features;
 mod objects;
 mod order;

@@ -14,9 +14,10 @@ pub(super) fn ordered(record: &Record) -> Vec<(usize, &ScenarioRecord)> {
 const fn rank(scenario: &ScenarioRecord) -> u8 {
     match scenario.outcome {
         ScenarioOutcome::Failed => 0,
-        ScenarioOutcome::Errored => 1,
-        ScenarioOutcome::Passed => 2,
-        ScenarioOutcome::Skipped => 3,
+        ScenarioOutcome::Flaky => 1,
+        ScenarioOutcome::Errored => 2,
+        ScenarioOutcome::Passed => 3,
+        ScenarioOutcome::Skipped => 4,
     }
 }
 

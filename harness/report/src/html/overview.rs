@@ -4,6 +4,7 @@ use verdikt_model::{CellCounts, Enforced, Environment, Record, Summary};
 
 use super::{
     bar::bar,
+    deviations::deviations,
     features::{features, shares},
     words::{self, Look},
     writer::Html,
@@ -30,6 +31,7 @@ pub(super) fn overview(w: &mut Html, record: &Record) {
         features(w, record);
         facts(w, record);
     });
+    deviations(w, &record.deviations);
 }
 
 /// `flannel 0.1.0 nftables`
@@ -41,10 +43,13 @@ pub(super) fn dataplane(env: &Environment) -> String {
 
 fn verdict(w: &mut Html, record: &Record) {
     let n = &record.summary.scenarios;
-    let run = n.passed + n.failed + n.errored;
+    let run = n.total() - n.skipped;
     let (class, sign, text) = if n.failed > 0 {
         let (of, verb) = (count(run.into(), "scenario"), if n.failed == 1 { "differs" } else { "differ" });
         ("fail", "✗", format!("{} of {of} {verb} from what is specified", thousands(n.failed.into())))
+    } else if n.flaky > 0 {
+        let (of, verb) = (count(run.into(), "scenario"), if n.flaky == 1 { "is" } else { "are" });
+        ("flaky", "%", format!("{} of {of} {verb} flaky: attempts disagree", thousands(n.flaky.into())))
     } else if n.errored > 0 {
         let of = count(run.into(), "scenario");
         ("error", "?", format!("No difference proved; {} of {of} could not be measured", n.errored))

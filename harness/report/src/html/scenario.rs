@@ -32,7 +32,11 @@ fn line(w: &mut Html, look: words::Look, scenario: &ScenarioRecord) {
     w.text(" ");
     let time = match scenario.outcome {
         ScenarioOutcome::Skipped => String::new(),
-        _ => text::micros(scenario.duration_ms.saturating_mul(1000)),
+        // Of several attempts all count.
+        _ => {
+            let tries = scenario.tries.iter().map(|of| of.duration_ms).sum();
+            text::micros(scenario.duration_ms.max(tries).saturating_mul(1000))
+        }
     };
     w.tag("span", &[("class", "time")], &time);
 }
@@ -73,6 +77,7 @@ fn body(w: &mut Html, at: (usize, usize), scenario: &ScenarioRecord, target: &[S
     if let Some(reason) = &scenario.reason {
         w.el("div", &[("class", "reason")], |w| w.long(reason, SENTENCE));
     }
+    tries(w, scenario);
     let figures = checks::figures(scenario);
     if !figures.is_empty() {
         w.el("ul", &[("class", "figures")], |w| figures.iter().for_each(|figure| w.tag("li", &[], figure)));
@@ -94,6 +99,27 @@ fn body(w: &mut Html, at: (usize, usize), scenario: &ScenarioRecord, target: &[S
         });
     }
     about(w, scenario);
+}
+
+/// Its attempts, where there were several.
+fn tries(w: &mut Html, scenario: &ScenarioRecord) {
+    if scenario.tries.len() < 2 {
+        return;
+    }
+    w.el("ol", &[("class", "tries"), ("aria-label", "Attempts")], |w| {
+        for (number, of) in (1..).zip(&scenario.tries) {
+            let look = words::of_scenario(of.outcome);
+            w.el("li", &[("class", look.class)], |w| {
+                w.text(&format!("Attempt {number}: "));
+                cells::badge(w, look);
+                w.text(&text::micros(of.duration_ms.saturating_mul(1000)));
+                if let Some(reason) = &of.reason {
+                    w.text(", ");
+                    w.text(&cut(reason, SENTENCE));
+                }
+            });
+        }
+    });
 }
 
 /// Where the scenario comes from: labels, statements, documented differences, links.

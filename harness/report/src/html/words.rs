@@ -1,6 +1,6 @@
 //! Words, signs and classes of outcomes. Every colour has a sign and a word beside it.
 
-use verdikt_model::{CellCounts, CheckWord, Outcome, ScenarioOutcome, ScenarioRecord};
+use verdikt_model::{CellCounts, CheckWord, DeviationState, Outcome, ScenarioOutcome, ScenarioRecord};
 
 /// How one kind of result is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(super) const fn of_scenario(outcome: ScenarioOutcome) -> Look {
     match outcome {
         ScenarioOutcome::Passed => Look { class: "pass", sign: "✓", word: "passed" },
         ScenarioOutcome::Failed => Look { class: "fail", sign: "✗", word: "failed" },
+        ScenarioOutcome::Flaky => Look { class: "flaky", sign: "%", word: "flaky" },
         ScenarioOutcome::Errored => Look { class: "error", sign: "?", word: "errored" },
         ScenarioOutcome::Skipped => Look { class: "skipped", sign: "–", word: "skipped" },
     }
@@ -69,6 +70,16 @@ pub(super) fn feature(scenario: &ScenarioRecord) -> &str {
 /// Whether anything in a scenario is not plainly as expected: different, flaky, not measured or a known deviation.
 pub(super) fn differs(scenario: &ScenarioRecord) -> bool {
     let (cells, checks) = (scenario.counts(), scenario.check_counts());
-    matches!(scenario.outcome, ScenarioOutcome::Failed | ScenarioOutcome::Errored)
+    matches!(scenario.outcome, ScenarioOutcome::Failed | ScenarioOutcome::Flaky | ScenarioOutcome::Errored)
         || [cells, checks].iter().any(|n| n.fail + n.flaky + n.error + n.deviation > 0)
+}
+
+/// Of what became of a known deviation.
+pub(super) const fn of_deviation(state: DeviationState) -> Look {
+    match state {
+        DeviationState::Happened => Look { class: "deviation", sign: "=", word: "happened" },
+        DeviationState::Expired => Look { class: "fail", sign: "✗", word: "expired, and happened" },
+        DeviationState::Fixed => Look { class: "pass", sign: "✓", word: "fixed" },
+        DeviationState::NotReached => Look { class: "skipped", sign: "–", word: "not reached" },
+    }
 }

@@ -54,3 +54,15 @@ fn the_data_of_a_step() {
     let reason = scenario["reasons"][kind[6].as_u64().unwrap() as usize].as_str().unwrap();
     assert!(reason.starts_with("policy x/p isolates x/a"), "{reason}");
 }
+
+#[test]
+fn what_disagrees_is_told_apart_from_what_fails() {
+    let mut record = sample::record();
+    record.scenarios = vec![sample::flaky(), sample::passed()];
+    record.summary = verdikt_model::Summary::default();
+    record.scenarios.iter().for_each(|scenario| record.summary.add(scenario));
+    let page = html(&one(record));
+    assert!(page.contains("1 of 2 scenarios is flaky: attempts disagree"));
+    assert!(page.contains("Attempt 2: "));
+    assert!(page.contains("Known deviations: 1 happened"));
+}

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use serde_json::json;
 use verdikt_model::{
-    Cell, ChangeRecord, EndpointId, Expectation, Family, Level, Matrix, Outcome, Protocol, Record, Row,
-    ScenarioOutcome, ScenarioRecord, StepRecord, Summary, Topic, Topics, Verdict, Via,
+    Cell, ChangeRecord, DeviationState, EndpointId, Expectation, Family, Level, Matrix, Outcome, Protocol,
+    Record, Row, ScenarioOutcome, ScenarioRecord, StepRecord, Summary, Topic, Topics, Verdict, Via,
 };
 
 use super::{super::html, one};
@@ -14,6 +14,7 @@ use crate::sample;
 /// A run with policies, topics and text about its scenarios.
 pub(super) fn with_policies() -> Record {
     let mut record = sample::record();
+    record.deviations.push(sample::deviation(DeviationState::Fixed));
     for scenario in &mut record.scenarios {
         scenario.summary = "One peer element means AND, two elements mean OR".into();
         scenario.references =
