@@ -7,7 +7,7 @@
 //!              ├─► RecordFile        the record so far        ──► a file that is valid at every moment
 //!              └─► RecordBuilder ──► Record
 //!
-//!  Record ─────► junit(), markdown(), csv(), annotations(), conformance(), write_record() ──► a file or stdout
+//!  Record ─────► junit(), html(), markdown(), csv(), annotations(), conformance(), write_record() ──► a file or stdout
 //! ```
 //!
 //! Text that comes from scenarios, clusters or records is escaped before a terminal sees it ([`escape()`]). A reader
@@ -27,6 +27,7 @@ mod escape;
 mod expect;
 mod format;
 mod grid;
+mod html;
 mod json;
 mod jsonl;
 mod junit;
@@ -69,6 +70,7 @@ pub use csv::csv;
 pub use escape::{cut, escape, escape_lines};
 pub use expect::{ExpectScenario, ExpectStep, expect_human, expect_json};
 pub use format::{Format, ParseFormatError};
+pub use html::html;
 pub use json::JsonReporter;
 pub use jsonl::JsonlReporter;
 pub use junit::junit;

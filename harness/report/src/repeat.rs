@@ -19,15 +19,23 @@ pub fn repeat_command(scenario: &ScenarioRecord, matrix: &Matrix, row: &Row, tar
         via: row.cell.via,
         family: Some(row.cell.family),
     };
+    format!("{} {}", repeat_head(scenario, target), quote(&cell.to_string()))
+}
+
+/// The command up to the cell: `verdikt run … --exact NAME --cell`.
+pub(crate) fn repeat_head(scenario: &ScenarioRecord, target: &[String]) -> String {
     let mut words = vec!["verdikt".to_owned(), "run".to_owned()];
     words.extend(target.iter().map(|flag| quote(flag)));
-    words.extend([
-        "--exact".to_owned(),
-        quote(&scenario.name),
-        "--cell".to_owned(),
-        quote(&cell.to_string()),
-    ]);
+    words.extend(["--exact".to_owned(), quote(&scenario.name), "--cell".to_owned()]);
     words.join(" ")
+}
+
+/// A piece of a word that stands between single quotes.
+pub(crate) fn within_quotes(piece: &str) -> String {
+    if piece.chars().any(is_harmful) {
+        return format!("'{}'", quote(piece));
+    }
+    piece.replace('\'', r"'\''")
 }
 
 /// The flags of a recorded command line (`run.command`) that say which cluster, which files and how pods get there:
@@ -161,10 +169,12 @@ mod tests {
         for word in
             ["plain", "two words", "it's", "$HOME `id` \"x\"", "", "\u{1b}[31m'\\", "a\u{202e}b", "*", "ü"]
         {
-            let script = format!("printf %s {}", quote(word));
-            let out = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
-            assert_eq!(String::from_utf8(out.stdout).unwrap(), word, "{script}");
-            assert!(!script.chars().any(is_harmful));
+            for quoted in [quote(word), format!("'{}'", within_quotes(word))] {
+                let script = format!("printf %s {quoted}");
+                let out = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+                assert_eq!(String::from_utf8(out.stdout).unwrap(), word, "{script}");
+                assert!(!script.chars().any(is_harmful));
+            }
         }
     }
 

@@ -57,7 +57,7 @@ pub fn compare_human(comparison: &Comparison, options: CompareOptions) -> String
 }
 
 /// `412 of 22,686 cells and 6 of 240 checks differ: 3 new, 0 fixed, 415 changed`
-pub(super) fn headline(comparison: &Comparison) -> String {
+pub(crate) fn headline(comparison: &Comparison) -> String {
     let (differing, compared) = (comparison.differing(), comparison.compared);
     let scenarios = text::count(compared.scenarios, "scenario");
     if comparison.patterns.is_empty() {

@@ -14,12 +14,13 @@ mod pair;
 mod shift;
 #[cfg(test)]
 mod tests;
-mod words;
+pub(crate) mod words;
 
 pub use comparison::{
     Change, Comparison, Counts, Difference, Known, Missing, Pattern, Ruling, Shift, Shown, Side, Spread,
     WhichSide,
 };
+pub(crate) use human::headline;
 pub use human::{CompareOptions, compare_human};
 pub use json::compare_json;
 pub use markdown::compare_markdown;

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A side with all that is known of it.
-pub(super) fn side(side: &Side) -> String {
+pub(crate) fn side(side: &Side) -> String {
     let mut words = side.dataplane.clone();
     if !side.version.is_empty() && !side.emulated {
         words.push_str(&format!(" {}", side.version));
@@ -23,7 +23,7 @@ pub(super) fn side(side: &Side) -> String {
 }
 
 /// `18 cells and 2 checks in 3 scenarios`
-pub(super) fn counts(counts: &Counts) -> String {
+pub(crate) fn counts(counts: &Counts) -> String {
     let mut parts = Vec::new();
     if counts.cells > 0 || counts.checks == 0 {
         parts.push(text::count(counts.cells, "cell"));
@@ -35,7 +35,7 @@ pub(super) fn counts(counts: &Counts) -> String {
 }
 
 /// `allowed by calico, dropped by cilium; N20 leaves it open`
-pub(super) fn verdicts(pattern: &Pattern, comparison: &Comparison) -> String {
+pub(crate) fn verdicts(pattern: &Pattern, comparison: &Comparison) -> String {
     let (one, two) = (name(&comparison.reference), name(&comparison.other));
     let seen = |words: &str| cut(words, NAME).into_owned();
     format!(
@@ -59,7 +59,7 @@ fn ruling(pattern: &Pattern, one: &str, two: &str) -> String {
 }
 
 /// What is documented, a line for each side of which something is: text and link.
-pub(super) fn evidence(pattern: &Pattern, comparison: &Comparison) -> Vec<(String, Option<String>)> {
+pub(crate) fn evidence(pattern: &Pattern, comparison: &Comparison) -> Vec<(String, Option<String>)> {
     let sides =
         [(&comparison.other, &pattern.other_evidence), (&comparison.reference, &pattern.reference_evidence)];
     let line = |(side, known): (&Side, &Option<super::Known>)| {
@@ -73,21 +73,21 @@ pub(super) fn evidence(pattern: &Pattern, comparison: &Comparison) -> Vec<(Strin
 
 /// `ipblock/pods, step one: x/a -> y/b:80/tcp over ipv4`
 pub(super) fn example(difference: &Difference) -> String {
-    let Difference { scenario, step, from, to, via, port, protocol, family, .. } = difference;
+    let Difference { scenario, step, .. } = difference;
+    format!("{}, step {}: {}", cut(scenario, NAME), cut(step, NAME), cell(difference))
+}
+
+/// `hold x/a -> y/b:80/tcp over ipv4`
+pub(crate) fn cell(difference: &Difference) -> String {
+    let Difference { from, to, via, port, protocol, family, .. } = difference;
     let port = if *port == 0 { String::new() } else { format!("{port}/") };
     let via = if *via == verdikt_model::Via::PodIp { String::new() } else { format!(" via {via}") };
     let check = difference.check.map(|check| format!("{check} ")).unwrap_or_default();
-    format!(
-        "{}, step {}: {check}{} -> {}:{port}{protocol}{via} over {family}",
-        cut(scenario, NAME),
-        cut(step, NAME),
-        cut(from, NAME),
-        cut(to, NAME)
-    )
+    format!("{check}{} -> {}:{port}{protocol}{via} over {family}", cut(from, NAME), cut(to, NAME))
 }
 
 /// What was measured on one side only, by reason, and in one line what was measured on neither.
-pub(super) fn missing(comparison: &Comparison) -> Vec<String> {
+pub(crate) fn missing(comparison: &Comparison) -> Vec<String> {
     let mut groups: Vec<(&Missing, Vec<&str>)> = Vec::new();
     let (neither, one_sided): (Vec<&Missing>, Vec<&Missing>) =
         comparison.missing.iter().partition(|one| one.side == WhichSide::Both && !one.error);
@@ -131,6 +131,6 @@ fn some(names: &[&str]) -> String {
 }
 
 /// A side's name for sentences.
-pub(super) fn name(side: &Side) -> String {
+pub(crate) fn name(side: &Side) -> String {
     cut(&side.name, NAME).into_owned()
 }

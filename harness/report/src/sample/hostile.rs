@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use verdikt_model::{
     ChangeRecord, CheckRecord, CheckWord, DeviationRecord, DeviationState, Differs, Enforced, Enforcement,
-    Family, Level, Outcome, Protocol, Record, SCHEMA, ScenarioRecord, Seen, Summary, Via,
+    Family, Level, Outcome, Protocol, Record, SCHEMA, ScenarioOutcome, ScenarioRecord, Seen, Summary, Try,
+    Via,
 };
 
 use super::{deviation, environment, errored, failed, mixed, run_info, skipped};
@@ -74,22 +75,22 @@ pub(crate) fn hostile() -> Record {
     }
     env.dataplane.evidence = texts.clone();
     env.enforcement = Some(Enforcement { enforced: Enforced::No, evidence: all() });
-    let deviations = texts.iter().map(|text| {
-        let own = || text.to_owned();
-        let covers = vec![own()];
-        let known = deviation(DeviationState::Happened);
-        DeviationRecord {
-            file: own(),
-            scenario: own(),
-            step: Some(own()),
-            covers,
-            reason: own(),
-            link: own(),
-            ..known
-        }
-    });
-    let deviations = deviations.collect();
-    Record { schema: SCHEMA.into(), run, environment: env, summary, scenarios, deviations }
+    let deviations = texts.iter().map(|text| known(text)).collect();
+    Record { schema: SCHEMA.into(), run, environment: env, summary, deviations, scenarios }
+}
+
+fn known(text: &str) -> DeviationRecord {
+    let own = || text.to_owned();
+    DeviationRecord {
+        file: own(),
+        scenario: own(),
+        step: Some(own()),
+        covers: vec![own()],
+        reason: own(),
+        link: own(),
+        expires: Some(own()),
+        ..deviation(DeviationState::Expired)
+    }
 }
 
 fn scenario(mut scenario: ScenarioRecord, text: &str) -> ScenarioRecord {
@@ -102,6 +103,9 @@ fn scenario(mut scenario: ScenarioRecord, text: &str) -> ScenarioRecord {
     scenario.differs = vec![Differs { dataplane: own(), how: own(), reference: Some(own()) }];
     scenario.digest = own();
     scenario.reason = Some(own());
+    scenario.tries = [ScenarioOutcome::Failed, ScenarioOutcome::Passed]
+        .map(|outcome| Try { outcome, duration_ms: 1, reason: Some(own()) })
+        .into();
     for step in &mut scenario.steps {
         step.name = own();
         let object = serde_json::json!({ "kind": text, "metadata": { "name": text }, text: [text] });
