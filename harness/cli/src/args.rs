@@ -227,6 +227,9 @@ pub(crate) struct Reports {
     /// Write a report in Markdown to this file, such as $GITHUB_STEP_SUMMARY.
     #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_EXPORT_MARKDOWN", value_hint = ValueHint::FilePath)]
     pub(crate) export_markdown: Option<PathBuf>,
+    /// Write a page for a browser to this file; it needs nothing else.
+    #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_EXPORT_HTML", value_hint = ValueHint::FilePath)]
+    pub(crate) export_html: Option<PathBuf>,
 }
 
 /// The cluster to work on: the embedded sandbox unless a real one is named.

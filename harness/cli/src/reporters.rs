@@ -103,8 +103,11 @@ impl Reporters {
 
 /// What `--export-*` asks for.
 fn exports(args: &Reports) -> Vec<Export> {
-    let chosen: &[(&Option<PathBuf>, Draw)] =
-        &[(&args.export_junit, verdikt_report::junit), (&args.export_markdown, verdikt_report::markdown)];
+    let chosen: &[(&Option<PathBuf>, Draw)] = &[
+        (&args.export_junit, verdikt_report::junit),
+        (&args.export_markdown, verdikt_report::markdown),
+        (&args.export_html, |record| verdikt_report::html(&[(record.run.id.clone(), record.clone())])),
+    ];
     chosen.iter().filter_map(|(path, draw)| Some(((*path).clone()?, *draw))).collect()
 }
 

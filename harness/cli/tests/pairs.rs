@@ -81,6 +81,7 @@ impl Runs {
             run: RunInfo::default(),
             environment: Environment { dataplane, ..Environment::default() },
             summary: Summary::default(),
+            deviations: Vec::new(),
             scenarios: measured,
         })
     }

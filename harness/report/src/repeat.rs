@@ -64,6 +64,7 @@ pub fn target_flags(command: &[String]) -> Vec<String> {
         "--color",
         "--deadline",
         "--export-junit",
+        "--export-html",
         "--export-markdown",
         "--ip-family",
         "--keep",

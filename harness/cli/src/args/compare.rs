@@ -10,15 +10,19 @@ use crate::compared::Compared;
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
     /// What the others are held against: a record, or sandbox:PROFILE or context:NAME, which is run now.
-    #[arg(value_name = "REFERENCE", value_hint = ValueHint::FilePath)]
-    pub(crate) reference: Compared,
+    #[arg(value_name = "REFERENCE", required_unless_present = "trend", value_hint = ValueHint::FilePath)]
+    pub(crate) reference: Option<Compared>,
     /// What is held against it, in the same words.
-    #[arg(value_name = "OTHER", required = true, value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "OTHER", required_unless_present = "trend", value_hint = ValueHint::FilePath)]
     pub(crate) others: Vec<Compared>,
+    /// Instead: all records (*.json) of this folder in the order in which they began, scenario by scenario: how each ended, how
+    /// often it passes, how long it takes.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["reference", "others", "run_args", "keep_records"], value_hint = ValueHint::DirPath)]
+    pub(crate) trend: Option<PathBuf>,
     /// What makes the exit code 1.
     #[arg(long, value_enum, default_value = "core", value_name = "WHAT", env = "VERDIKT_FAIL_ON")]
     pub(crate) fail_on: FailOn,
-    /// Form: human, json or markdown.
+    /// Form: human, json, markdown or html.
     #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
     pub(crate) output: CompareFormat,
     /// Options of `verdikt run` for what is run now, after `--`: names of scenarios, -l, --settle and so on.
@@ -46,4 +50,5 @@ pub(crate) enum CompareFormat {
     Human,
     Json,
     Markdown,
+    Html,
 }

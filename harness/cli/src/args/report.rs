@@ -52,6 +52,8 @@ pub(crate) struct Implementation {
 /// Form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
+    /// One page that needs nothing else, for a browser; several records are compared with the first.
+    Html,
     /// A summary for people: GitHub's job summary, a comment, a wiki.
     Markdown,
     /// JUnit XML, for the CI system's list of tests.

@@ -1,19 +1,35 @@
 //! `verdikt compare`: records, or dataplanes that are run now, held against a reference.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use verdikt_model::ExitCode;
+use verdikt_model::{ExitCode, Record};
 use verdikt_report::{
     CompareOptions, Comparison, compare as hold_against, compare_human, compare_json, compare_markdown,
+    trend_human, trend_json, trend_markdown,
 };
 
 use crate::{
     args::{Compare, CompareFormat, FailOn},
+    compared::Compared,
     failure::{Failure, Outcome},
+    records::read_record,
     ui::Ui,
 };
 
 pub(super) fn compare(args: &Compare, ui: &Ui) -> Outcome {
+    match (&args.trend, &args.reference) {
+        (Some(folder), _) => trend(folder, args.output),
+        (None, Some(reference)) => against(reference, args, ui),
+        (None, None) => unreachable!("clap asks for one of them"),
+    }
+}
+
+/// The others against the reference.
+fn against(reference: &Compared, args: &Compare, ui: &Ui) -> Outcome {
     let scratch;
     let folder: PathBuf = match &args.keep_records {
         Some(folder) => {
@@ -28,7 +44,7 @@ pub(super) fn compare(args: &Compare, ui: &Ui) -> Outcome {
         }
     };
     let mut records = Vec::new();
-    for (number, side) in std::iter::once(&args.reference).chain(&args.others).enumerate() {
+    for (number, side) in std::iter::once(reference).chain(&args.others).enumerate() {
         records.push((side.name(), side.record(number, &folder, &args.run_args)?));
     }
     let [reference, others @ ..] = records.as_slice() else { unreachable!("there is a reference") };
@@ -42,11 +58,52 @@ pub(super) fn compare(args: &Compare, ui: &Ui) -> Outcome {
         }
         CompareFormat::Json => compare_json(&comparisons),
         CompareFormat::Markdown => comparisons.iter().map(compare_markdown).collect::<Vec<_>>().join("\n"),
+        CompareFormat::Html => verdikt_report::html(&records),
     };
+    print(&text)?;
+    exit_code(&comparisons, args.fail_on)
+}
+
+/// Many records of a folder, over time.
+fn trend(folder: &Path, format: CompareFormat) -> Outcome {
+    let unreadable =
+        |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", folder.display()));
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    if paths.is_empty() {
+        return Err(Failure {
+            code: ExitCode::NothingSelected,
+            message: format!(
+                "{} holds no records (*.json)\n  help: `verdikt run --record {}/NAME.json` writes one",
+                folder.display(),
+                folder.display()
+            ),
+        });
+    }
+    let records = paths.iter().map(|path| read_record(path)).collect::<Result<Vec<Record>, _>>()?;
+    let trend = verdikt_report::trend(&records);
+    let text = match format {
+        CompareFormat::Human => trend_human(&trend),
+        CompareFormat::Json => format!("{:#}\n", trend_json(&trend)),
+        CompareFormat::Markdown => trend_markdown(&trend),
+        CompareFormat::Html => {
+            return Err(Failure::usage("a trend is told as human, json or markdown"));
+        }
+    };
+    print(&text)?;
+    Ok(ExitCode::Ok)
+}
+
+fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
-    out.flush()?;
-    exit_code(&comparisons, args.fail_on)
+    out.flush()
 }
 
 fn exit_code(comparisons: &[Comparison], fail_on: FailOn) -> Outcome {

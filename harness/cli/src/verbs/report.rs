@@ -27,6 +27,7 @@ pub(super) fn report(args: &Report) -> Outcome {
 /// The report as text. Each format takes what it can show: most one record.
 fn draw(args: &Report, records: &[(String, Record)]) -> Result<Vec<u8>, Failure> {
     Ok(match args.format {
+        ReportFormat::Html => verdikt_report::html(records).into(),
         ReportFormat::Markdown => verdikt_report::markdown(single(records)?).into(),
         ReportFormat::Conformance => conformance(single(records)?, args)?.into(),
         ReportFormat::Csv => verdikt_report::csv(single(records)?).into(),

@@ -74,7 +74,8 @@ impl Lab {
 }
 
 /// The wrong and unmeasured cells of a scenario, as text for a failed test.
-#[allow(dead_code, reason = "not every test binary tells of single scenarios")]
+#[expect(clippy::allow_attributes, reason = "some test binaries use it")]
+#[allow(dead_code, reason = "and others do not")]
 pub(crate) fn findings(record: &ScenarioRecord) -> String {
     use std::fmt::Write;
     let mut text = format!("{}: {}", record.name, record.outcome);
