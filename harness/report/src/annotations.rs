@@ -3,10 +3,11 @@
 //! GitHub shows ten of each kind for a step and drops the rest in silence: the most important come first, and the tenth
 //! says how many more there are.
 
-use verdikt_model::{Outcome, Record, ScenarioOutcome, ScenarioRecord};
+use verdikt_model::{DeviationState, Outcome, Record, ScenarioOutcome, ScenarioRecord};
 
 use crate::{
     details::first_sentences,
+    deviations::sentence,
     escape::{NAME, cut},
     remarks::{remarks, reservations},
     status, text,
@@ -25,19 +26,36 @@ struct Annotation {
 
 /// The commands, one a line; the same for the same record.
 pub fn annotations(record: &Record) -> String {
+    let repeated = record.run.is_repeated();
     let of = |outcome| record.scenarios.iter().filter(move |scenario| scenario.outcome == outcome);
     let mut failed: Vec<_> = of(ScenarioOutcome::Failed).collect();
     // What binds most, then what is most wrong.
     failed.sort_by_key(|scenario| (scenario.level, std::cmp::Reverse(wrong(scenario))));
-    let errors: Vec<_> = failed.into_iter().map(|scenario| annotation("differs", scenario)).collect();
+    let flaky = || of(ScenarioOutcome::Flaky).map(|scenario| annotation("flaky", scenario));
+    // Where it was asked if scenarios are stable, one that is not is a finding.
+    let unstable = repeated.then(flaky).into_iter().flatten();
+    let errors: Vec<_> =
+        failed.into_iter().map(|scenario| annotation("differs", scenario)).chain(unstable).collect();
     let errored = of(ScenarioOutcome::Errored).map(|scenario| annotation("not measured", scenario));
-    let flaky = of(ScenarioOutcome::Flaky).map(|scenario| annotation("flaky", scenario));
+    // What wants something done.
+    let known = record.deviations.iter().filter_map(|of| {
+        let title = match of.state {
+            DeviationState::Fixed => "known deviation fixed",
+            DeviationState::Expired => "known deviation expired",
+            DeviationState::Happened | DeviationState::NotReached => return None,
+        };
+        Some(Annotation { title: format!("{title}: {}", cut(&of.scenario, NAME)), message: sentence(of) })
+    });
     let late = reservations(record).into_iter().map(|(scenario, reason)| Annotation {
         title: format!("passed, with a remark: {scenario}"),
         message: reason,
     });
-    let unsteady = of_remarks(record, Outcome::Flaky, "flaky");
-    let warnings: Vec<_> = errored.chain(flaky).chain(unsteady).chain(late).collect();
+    let warnings: Vec<_> = errored
+        .chain((!repeated).then(flaky).into_iter().flatten())
+        .chain(of_remarks(record, Outcome::Flaky, "did not hold"))
+        .chain(known)
+        .chain(late)
+        .collect();
     let notices: Vec<_> = std::iter::once(summary(record))
         .chain(of_remarks(record, Outcome::Deviation, "known deviation"))
         .chain(of(ScenarioOutcome::Skipped).map(|scenario| annotation("skipped", scenario)))
@@ -135,7 +153,7 @@ mod tests {
             [
                 "error differs: selectors/and-versus-or",
                 "warning not measured: ports/named",
-                "warning flaky: field/three-tier",
+                "warning did not hold: field/three-tier",
                 "notice verdikt",
                 "notice known deviation: field/three-tier",
                 "notice skipped: sctp/port-match",
@@ -143,6 +161,20 @@ mod tests {
         );
         assert!(found[0].2.starts_with("36 of 148 cells differ\nand: z/a -> x/a 80/tcp"), "{:?}", found[0]);
         assert!(found[3].2.contains("emulated from documentation"), "{:?}", found[3]);
+    }
+
+    #[test]
+    fn what_is_flaky_or_known_no_more_is_told() {
+        let mut record = sample::record();
+        record.scenarios = vec![sample::flaky()];
+        record.deviations = DeviationState::ALL.iter().map(|state| sample::deviation(*state)).collect();
+        let text = annotations(&record);
+        let start = "::warning title=flaky%3A selectors/and-versus-or::1/3: as expected at 1 of 3";
+        assert!(text.starts_with(start), "{text}");
+        assert!(text.contains("::warning title=known deviation fixed%3A field/three-tier::"), "{text}");
+        assert_eq!(text.matches("title=known deviation ").count(), 2, "{text}");
+        record.run.repeat = 3;
+        assert!(annotations(&record).starts_with("::error title=flaky%3A "));
     }
 
     #[test]

@@ -24,8 +24,13 @@ pub fn markdown(record: &Record) -> String {
     page.push_str(&sections::not_as_expected(record));
     page.push_str(&sections::details(record));
     page.push_str(&sections::reservations(record));
-    page.push_str(&sections::remarked(record, Outcome::Flaky, "Flaky: changed while it had to hold"));
-    page.push_str(&sections::remarked(record, Outcome::Deviation, "Known deviations"));
+    page.push_str(&sections::remarked(record, Outcome::Flaky, "Changed while it had to hold"));
+    page.push_str(&sections::remarked(
+        record,
+        Outcome::Deviation,
+        "Cells and checks that are known deviations",
+    ));
+    page.push_str(&sections::deviations(record));
     page.push_str(&sections::skipped(record));
     page.push_str(&sections::figures(record));
     page.push_str(&sections::slowest(record));
@@ -36,10 +41,11 @@ fn head(record: &Record) -> String {
     let (run, env) = (&record.run, &record.environment);
     let counts = record.summary.scenarios;
     let not_run = (run.planned as usize).saturating_sub(record.scenarios.len());
-    let word = match (counts.failed, counts.errored, not_run) {
+    let word = match (counts.failed, counts.flaky, counts.errored, not_run) {
         (1.., ..) => "not as expected",
-        (_, 1.., _) => "inconclusive",
-        (_, _, 1..) => "incomplete",
+        (_, 1.., ..) => "flaky",
+        (_, _, 1.., _) => "inconclusive",
+        (_, _, _, 1..) => "incomplete",
         _ if counts.passed == 0 => "nothing measured",
         _ => "as expected",
     };
@@ -60,14 +66,15 @@ fn head(record: &Record) -> String {
         let _ = writeln!(out, "Partition {} alone.\n", code(&cut(partition, NAME)));
     }
     out.push_str(
-        "| scenarios | passed | failed | not measured | skipped | not run |\n|---|---|---|---|---|---|\n",
+        "| scenarios | passed | failed | flaky | not measured | skipped | not run |\n|---|---|---|---|---|---|---|\n",
     );
     let _ = writeln!(
         out,
-        "| {} | {} | {} | {} | {} | {not_run} |\n",
+        "| {} | {} | {} | {} | {} | {} | {not_run} |\n",
         counts.total() as usize + not_run,
         counts.passed,
         counts.failed,
+        counts.flaky,
         counts.errored,
         counts.skipped
     );

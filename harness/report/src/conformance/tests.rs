@@ -161,6 +161,7 @@ fn only_what_was_proved_is_success() {
     assert_eq!(result(sample::skipped()), ReadResult::Partial);
     assert_eq!(result(sample::errored()), ReadResult::Partial);
     assert_eq!(result(sample::failed()), ReadResult::Failure);
+    assert_eq!(result(sample::flaky()), ReadResult::Failure);
     assert_eq!(result(deviating()), ReadResult::Failure);
     // Nothing at all is no success either.
     let nothing = report(vec![]);

@@ -2,12 +2,13 @@
 
 use std::{cmp::Reverse, fmt::Write};
 
-use verdikt_model::{Outcome, Record, ScenarioOutcome, ScenarioRecord};
+use verdikt_model::{DeviationState, Outcome, Record, ScenarioOutcome, ScenarioRecord};
 
 use super::safe::{block, cell, html};
 use crate::{
     checks,
     details::{plain_sentences, step_name},
+    deviations::sentence,
     escape::{NAME, SENTENCE, cut, escape_lines},
     remarks::{self, remarks},
     repeat::target_flags,
@@ -16,8 +17,8 @@ use crate::{
 };
 
 /// Bytes for each section; together they are less than what GitHub takes.
-const TABLE: usize = 150_000;
-const DETAILS: usize = 450_000;
+const TABLE: usize = 120_000;
+const DETAILS: usize = 400_000;
 const REMARKS: usize = 80_000;
 const SKIPPED: usize = 100_000;
 const RESERVATIONS: usize = 60_000;
@@ -127,6 +128,17 @@ pub(super) fn remarked(record: &Record, outcome: Outcome, title: &str) -> String
     section.end()
 }
 
+/// What became of known deviations: first those that want something done.
+pub(super) fn deviations(record: &Record) -> String {
+    let mut found: Vec<_> = record.deviations.iter().collect();
+    found.sort_by_key(|of| !matches!(of.state, DeviationState::Fixed | DeviationState::Expired));
+    let mut section = Section::new("### Known deviations\n\n| state | deviation |\n|---|---|", REMARKS);
+    for of in found {
+        section.push(&format!("| {} | {} |\n", of.state, cell(&sentence(of))));
+    }
+    section.end()
+}
+
 /// Scenarios that were skipped; then cells, by reason.
 pub(super) fn skipped(record: &Record) -> String {
     let mut section = Section::new("### Skipped\n\n| what | reason |\n|---|---|", SKIPPED);
@@ -175,17 +187,15 @@ pub(super) fn slowest(record: &Record) -> String {
     section.end()
 }
 
-/// Failed scenarios, then those whose attempts disagree, then those that could not be measured.
+/// Failed scenarios, then flaky ones, then those that could not be measured.
 fn unclean(record: &Record) -> impl Iterator<Item = (&'static str, &ScenarioRecord)> {
-    [
+    let kinds = [
         ("failed", ScenarioOutcome::Failed),
         ("flaky", ScenarioOutcome::Flaky),
         ("not measured", ScenarioOutcome::Errored),
-    ]
-    .into_iter()
-    .flat_map(|(word, outcome)| {
-        let of = record.scenarios.iter().filter(move |s| s.outcome == outcome);
-        of.map(move |scenario| (word, scenario))
+    ];
+    kinds.into_iter().flat_map(|(word, outcome)| {
+        record.scenarios.iter().filter(move |s| s.outcome == outcome).map(move |scenario| (word, scenario))
     })
 }
 

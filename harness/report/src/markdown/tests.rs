@@ -136,6 +136,19 @@ fn what_does_not_fit_is_counted() {
 }
 
 #[test]
+fn a_flaky_scenario_is_told_with_its_attempts() {
+    let mut record = sample::record();
+    record.scenarios = vec![sample::flaky()];
+    record.summary = verdikt_model::Summary::default();
+    record.summary.add(&sample::flaky());
+    let page = markdown(&record);
+    check(&page);
+    assert!(page.starts_with("## verdikt: flaky\n"), "{page}");
+    let told = "`1/3: as expected at 1 of 3 attempts, different at 2`";
+    assert!(page.contains(&format!("| **flaky** | `selectors/and-versus-or` | core | {told} |")), "{page}");
+}
+
+#[test]
 fn an_emulation_is_told_and_a_real_cluster_is_not_called_one() {
     let mut record = sample::record();
     assert!(markdown(&record).contains("**Emulated from documentation: no evidence about a product.**"));
