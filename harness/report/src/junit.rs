@@ -1,4 +1,4 @@
-//! JUnit XML from a record, in the form of Ant's schema (`tests/junit/JUnit.xsd`), which is the strictest in use.
+//! JUnit XML from a record, in the form of Ant's schema (`JUnit.xsd` of windyroad/JUnit-Schema), the strictest in use.
 //!
 //! One suite, one test case for each scenario, in the order of the record; `classname` is the scenario's area. The
 //! environment is the suite's properties. The schema has no place for remarks about a test that passed: known
@@ -253,7 +253,7 @@ mod tests {
         }
     }
 
-    /// What `tests/junit/JUnit.xsd` asks of an element: its parent, and its attributes, all of them required but a
+    /// What that schema asks of an element: its parent, and its attributes, all of them required but a
     /// result's message.
     const SCHEMA: [(&str, &[&str], &[&str]); 10] = [
         ("testsuites", &[""], &[]),
@@ -322,20 +322,6 @@ mod tests {
                     _ => {}
                 }
             }
-            validate(&xml);
-        }
-    }
-
-    /// Against the schema itself, where there is something that can.
-    fn validate(xml: &str) {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("junit.xml");
-        std::fs::write(&file, xml).unwrap();
-        let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/junit/JUnit.xsd");
-        let ran =
-            std::process::Command::new("xmllint").args(["--noout", "--schema", schema]).arg(file).output();
-        if let Ok(out) = ran {
-            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         }
     }
 
