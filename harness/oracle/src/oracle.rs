@@ -40,6 +40,10 @@ pub(crate) struct Liberties {
     pub(crate) polices_own_service: bool,
     /// A namespaceSelector finds nodes, for there are pods on their network (N18 says pods only).
     pub(crate) finds_nodes: bool,
+    /// What came through a node port passes at the target (open, or denied).
+    pub(crate) trusts_node_ports: bool,
+    /// A source's policy sees a cluster IP, of which no selector knows whose it is (N21 leaves open what it sees).
+    pub(crate) sees_cluster_ips: bool,
 }
 
 /// An answer with its reasons.

@@ -106,6 +106,15 @@ impl Oracle<'_> {
         let after = Connection { from: *from, to, port, path: Path::Service };
         let cluster_ip =
             dialled.service.cluster_ips.iter().copied().find(|ip| Family::of(*ip) == dialled.family);
+        if self.liberties.sees_cluster_ips {
+            let address = Connection {
+                to: End { role: Role::External, ip: cluster_ip, ..to },
+                port: dialled.port,
+                ..after
+            };
+            let egress = self.side(Direction::Egress, &address);
+            return egress.truth.and(self.side(Direction::Ingress, &after).truth);
+        }
         let to_service = End { ip: cluster_ip, ..to };
         let before = Connection { to: to_service, port: dialled.port, path: Path::ServiceAddress, ..after };
         let ingress = self.side(Direction::Ingress, &after);
@@ -182,6 +191,9 @@ impl Oracle<'_> {
             return Truth::open_on("N21", Topic::NodePorts);
         }
         let client = Connection { from: *from, to, port, path: Path::Service };
+        if self.liberties.trusts_node_ports {
+            return self.side(Direction::Egress, &client).truth;
+        }
         let rewritten = match (dialled.entry, from.role) {
             (_, Role::External) if local => client,
             (Some(node), _) => {

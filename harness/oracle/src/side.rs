@@ -77,7 +77,10 @@ impl Oracle<'_> {
         }
         // N5 promises traffic from the own node; for traffic to it the page contradicts itself. While the
         // pod's node is unknown, any node may be its own.
-        let perhaps = Truth::open_on("N5", Topic::ToOwnNode);
+        let perhaps = match direction {
+            Direction::Ingress => Truth::open_on("N5", Topic::FromOwnNode),
+            Direction::Egress => Truth::open_on("N5", Topic::ToOwnNode),
+        };
         if own_node != Some(false) && !self.liberties.polices_own_node {
             if perhaps.beats(best.truth) {
                 best = Finding { truth: perhaps, why: Why::PerhapsOwnNode };

@@ -49,6 +49,8 @@ impl<'w> Readings<'w> {
         let liberties = [
             (Topic::FromOwnNode, Liberties { polices_own_node: true, ..usual }),
             (Topic::HostNetwork, Liberties { finds_nodes: true, ..usual }),
+            (Topic::NodePorts, Liberties { trusts_node_ports: true, ..usual }),
+            (Topic::ServiceAddresses, Liberties { sees_cluster_ips: true, ..usual }),
         ];
         let liberties = liberties.map(|(topic, liberties)| (topic, oracle(world, liberties)));
         Self { specified: oracle(world, usual), others: policies.chain(liberties).collect() }

@@ -2,7 +2,7 @@
 //!
 //! But for the reference each is named after a dataplane, and does what is documented of that dataplane's current
 //! version with its default settings ([`verdikt_model::evidence`] has by whom). Of what nothing is documented, it does
-//! as the reference. Times that are documented as seconds, or as a span of them, are one second here, so that nobody
+//! as the reference. Times that are documented as seconds, or as a span of them, are 0.3 s here, so that nobody
 //! waits.
 
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub enum Base {
 }
 
 /// What is documented as seconds.
-const SHORTENED: Duration = Duration::from_secs(1);
+const SHORTENED: Duration = Duration::from_millis(300);
 
 impl Base {
     /// All of them.
@@ -105,23 +105,33 @@ impl Base {
     pub fn traits(self) -> Traits {
         let reference = Traits::default();
         match self {
-            Self::Reference | Self::Antrea => reference,
-            Self::Calico => Traits { ignores_port_names_of_sidecars: true, ..reference },
-            Self::CalicoEbpf => {
-                Traits { ignores_port_names_of_sidecars: true, ignores_sctp: true, ..reference }
+            Self::Reference => reference,
+            Self::Calico => {
+                Traits { polices_to_own_node: true, ignores_port_names_of_sidecars: true, ..reference }
             }
+            Self::CalicoEbpf => Traits {
+                polices_to_own_node: true,
+                allows_own_service: true,
+                ignores_port_names_of_sidecars: true,
+                ignores_sctp: true,
+                ..reference
+            },
             Self::Cilium => Traits {
                 cuts_established: Some(Duration::ZERO),
                 blocks_skip_pods: true,
                 blocks_skip_nodes: true,
+                polices_to_own_node: true,
+                allows_own_service: true,
                 ignores_ambiguous_port_names: true,
                 ignores_sctp: true,
                 ..reference
             },
+            Self::Antrea => Traits { allows_own_service: true, ..reference },
             Self::KubeRouter => Traits {
                 start_delay: SHORTENED,
                 rejects: true,
                 allows_icmp: true,
+                polices_to_own_node: true,
                 ignores_port_names_of_sidecars: true,
                 ignores_port_names_of_blocks: true,
                 port_names_of_own_namespace: true,
@@ -129,22 +139,32 @@ impl Base {
             },
             Self::OvnKubernetes => Traits {
                 cuts_established: Some(Duration::ZERO),
+                allows_own_service: true,
                 named_port_opens_all: true,
                 selects_host_network: true,
                 ..reference
             },
             Self::Aws => Traits {
                 start_delay: SHORTENED,
+                egress_sees_services: true,
                 merges_port_names: true,
                 ignores_port_names_of_blocks: true,
                 ignores_port_names_without_peers: true,
                 ..reference
             },
-            Self::AzureNpm => Traits { start_delay: SHORTENED, ..reference },
-            Self::Kindnet => {
-                Traits { start_delay: SHORTENED, cuts_established: Some(SHORTENED), ..reference }
-            }
-            Self::Weave => Traits { refuses_port_names: true, ignores_end_port: true, ..reference },
+            Self::AzureNpm => Traits { start_delay: SHORTENED, trusts_node_ports: true, ..reference },
+            Self::Kindnet => Traits {
+                start_delay: SHORTENED,
+                cuts_established: Some(SHORTENED),
+                polices_to_own_node: true,
+                ..reference
+            },
+            Self::Weave => Traits {
+                trusts_node_ports: true,
+                refuses_port_names: true,
+                ignores_end_port: true,
+                ..reference
+            },
             Self::Flannel => Traits { enforces_nothing: true, ..reference },
         }
     }
