@@ -18,7 +18,7 @@ pub(crate) fn deviations(found: &[DeviationRecord], all: bool, paint: Paint) -> 
             DeviationState::Fixed => ("FIXED", style::PASS),
             DeviationState::Expired => ("EXPIRED", style::FAIL),
             DeviationState::Happened if all => ("KNOWN", style::SKIP),
-            DeviationState::NotReached if all => ("NOT REACHED", style::SKIP),
+            DeviationState::NotReached if all => ("NOT MET", style::SKIP),
             DeviationState::Happened | DeviationState::NotReached => continue,
         };
         let _ = writeln!(out, "{} {}", paint.paint(style, format_args!("{verb:>12}")), sentence(of));

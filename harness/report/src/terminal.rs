@@ -147,6 +147,8 @@ mod tests {
         for scenario in record.scenarios {
             events.push(Event::ScenarioFinished { record: Box::new(scenario) });
         }
+        let (summary, deviations) = (record.summary, record.deviations);
+        events.push(Event::RunFinished { run: sample::run_info(1), summary, deviations });
         for wide in [false, true] {
             let text = report(&events, wide, false, 100);
             let harmful = text.chars().find(|c| *c != '\n' && crate::escape::is_harmful(*c));
