@@ -200,12 +200,12 @@ say "doctor"
 
 # --- run --------------------------------------------------------------------------------------------------------------
 
-# One line more when verdikt has it: --export-html "$out/report.html"
 reports=(
   --record "$out/record.json"
   --export-junit "$out/junit.xml"
+  --export-html "$out/report.html"
 )
-rm -f "$out/record.json" "$out/junit.xml"
+rm -f "$out/record.json" "$out/junit.xml" "$out/report.html"
 say "verdikt run --context $context $*"
 measured=1
 code=0

@@ -7,7 +7,8 @@
 # such cells; 2 a record cannot be read. Cells that are wrong no longer are told and fail nothing, and they count as
 # mended only where NOW has a verdict for them: what was not measured again is told apart.
 #
-# This script stands in for `verdikt compare`, which will replace the jq call below.
+# This decides whether a night fails, and counts what is flaky as wrong; `verdikt compare`, which takes nothing that is flaky for a
+# difference, says beside it in night.sh what differs and why.
 set -euo pipefail
 
 [ $# = 2 ] || {

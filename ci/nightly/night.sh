@@ -3,7 +3,7 @@
 #
 #   ci/nightly/night.sh CNI [ARGUMENT…]      # arguments are for `verdikt run`
 #
-# Environment: OUT as in ci/kind-matrix.sh; GITHUB_STEP_SUMMARY, where the summary goes (default: standard output);
+# Environment: OUT and VERDIKT as in ci/kind-matrix.sh; GITHUB_STEP_SUMMARY, where the summary goes (default: standard output);
 # LAST, a record to compare with (default: what ci/nightly/last-record.sh finds, where `gh` has a token).
 #
 # What the night's result is:
@@ -22,6 +22,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 }
 cni=$1
 shift
+verdikt=${VERDIKT:-verdikt}
 export OUT=${OUT:-$root/target/kind-matrix/$cni}
 summary=${GITHUB_STEP_SUMMARY:-/dev/stdout}
 tell() { printf '%s\n' "$@" >>"$summary"; }
@@ -49,6 +50,10 @@ case $code in
     new=0
     if [ -n "$last" ] && [ -s "$OUT/record.json" ]; then
       "$root/ci/nightly/compare.sh" "$last" "$OUT/record.json" >>"$summary" || new=$?
+      if command -v "$verdikt" >/dev/null; then
+        tell ""
+        "$verdikt" compare --fail-on none -o markdown "$last" "$OUT/record.json" >>"$summary" || true
+      fi
     else
       tell "There is no earlier record to compare with; the next night is compared with this one."
     fi
