@@ -8,7 +8,7 @@
 # asks `verdikt doctor`, runs the catalogue, and deletes the cluster. Your kubeconfig is left alone.
 #
 # Environment:
-#   OUT      folder for record.json, junit.xml, run.txt (default: target/kind-matrix/CNI)
+#   OUT      folder for record.json, junit.xml, report.html, report.md, run.txt (default: target/kind-matrix/CNI)
 #   KEEP     1: leave the cluster when done
 #   LIMIT    how long each part of the installation may take (default: 10m)
 #   VERDIKT  the binary (default: `verdikt` from PATH, else target/release/verdikt)
@@ -204,8 +204,9 @@ reports=(
   --record "$out/record.json"
   --export-junit "$out/junit.xml"
   --export-html "$out/report.html"
+  --export-markdown "$out/report.md"
 )
-rm -f "$out/record.json" "$out/junit.xml" "$out/report.html"
+rm -f "$out/record.json" "$out/junit.xml" "$out/report.html" "$out/report.md"
 say "verdikt run --context $context $*"
 measured=1
 code=0

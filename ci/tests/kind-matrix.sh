@@ -71,7 +71,7 @@ for cni in $("$matrix" --list); do
     "verdikt doctor --context kind-verdikt-$cni --kubeconfig" \
     "verdikt run --context kind-verdikt-$cni --kubeconfig" \
     "kind delete cluster --name verdikt-$cni"
-  in_order "$calls" "--record $dir/out/record.json --export-junit $dir/out/junit.xml --export-html $dir/out/report.html basics --lanes 2"
+  in_order "$calls" "--record $dir/out/record.json --export-junit $dir/out/junit.xml --export-html $dir/out/report.html --export-markdown $dir/out/report.md basics --lanes 2"
   in_order "$calls" "kubectl uses /"
   never "$calls" "kubectl uses /nonexistent"
   in_order "$dir/stdout" matrix
