@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(read("c:/a.json"), Ok(Compared::File("c:/a.json".into())));
         assert_eq!(read("sandbox:flannel"), Ok(Compared::Sandbox("flannel".into())));
         assert_eq!(read("context:kind"), Ok(Compared::Context("kind".into())));
-        assert!(read("sandbox:flanell").unwrap_err().contains("did you mean `flannel`?"));
+        assert!(read("sandbox:flanel").unwrap_err().contains("did you mean `flannel`?"));
         assert!(read("context:").is_err());
     }
 }

@@ -16,7 +16,7 @@ use verdikt_model::{
 };
 use verdikt_report::{CompareOptions, Comparison, compare, compare_human};
 use verdikt_runner::Options;
-use verdikt_sandbox::{Base, Profile};
+use verdikt_sandbox::{Base, Profile, Traits};
 
 /// Scenarios at once.
 const LANES: usize = 8;
@@ -122,7 +122,12 @@ fn documented(one: Base, two: Base) -> BTreeSet<Topic> {
         // The rest is about what is enforced.
         return [Topic::Enforcement].into();
     }
-    Topic::ALL.iter().copied().filter(|topic| one.of_topic(*topic) != two.of_topic(*topic)).collect()
+    // How long something takes is a time, and no difference of what happens.
+    let words = |traits: &Traits, topic| -> Vec<String> {
+        let word = |text: String| text.split_once('=').map_or(text.clone(), |(word, _)| word.to_owned());
+        traits.of_topic(topic).into_iter().map(word).collect()
+    };
+    Topic::ALL.iter().copied().filter(|topic| words(&one, *topic) != words(&two, *topic)).collect()
 }
 
 /// Whether this kernel can show a topic; where it cannot, the comparison says that it was left out.

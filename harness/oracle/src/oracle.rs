@@ -42,7 +42,8 @@ pub(crate) struct Liberties {
     pub(crate) finds_nodes: bool,
     /// What came through a node port passes at the target (open, or denied).
     pub(crate) trusts_node_ports: bool,
-    /// A source's policy sees a cluster IP, of which no selector knows whose it is (N21 leaves open what it sees).
+    /// A source's policy sees a cluster IP, or a node and its port, of which no selector knows whose it is (N21 leaves open
+    /// what it sees).
     pub(crate) sees_cluster_ips: bool,
 }
 

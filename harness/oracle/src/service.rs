@@ -204,6 +204,10 @@ impl Oracle<'_> {
         // Without a number nothing but "every port" can be sure to match.
         let node_port = PortProtocol { port: dialled.node_port.unwrap_or_default(), ..port };
         let node = Connection { to: to.somewhere(), port: node_port, ..client };
+        if self.liberties.sees_cluster_ips {
+            let egress = self.side(Direction::Egress, &node).truth;
+            return egress.and(self.side_under_both(Direction::Ingress, &client, &rewritten, trace));
+        }
         trace.both(
             |trace| self.side_under_both(Direction::Egress, &client, &node, trace),
             |trace| self.side_under_both(Direction::Ingress, &client, &rewritten, trace),

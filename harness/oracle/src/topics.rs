@@ -4,7 +4,7 @@
 //! policies, as some dataplane has it, may decide otherwise: each such reading is tried.
 
 use k8s_openapi::{
-    api::networking::v1::{NetworkPolicy, NetworkPolicyPort},
+    api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use verdikt_model::{Cell, Protocol, Topic, Topics, World};
@@ -63,8 +63,6 @@ impl<'w> Readings<'w> {
             // The own node passes for sure, or there is nothing to forbid.
             Topic::FromOwnNode => truth == Truth::Yes && !other.same(truth),
             Topic::Sctp => cell.protocol == Protocol::Sctp && !other.same(truth),
-            // What a name means without peers is a topic of its own.
-            Topic::NamedPorts => !truth.topics().has(Topic::EgressPortNames) && !other.same(truth),
             _ => !other.same(truth),
         };
         let others = self.others.iter().filter(|(topic, other)| turns(*topic, judge(other)));
@@ -75,8 +73,17 @@ impl<'w> Readings<'w> {
 /// Policies as some dataplane reads them.
 struct Reading {
     topic: Topic,
-    concerns: fn(&NetworkPolicyPort) -> bool,
+    concerns: fn(&NetworkPolicyPort, Place) -> bool,
     becomes: Becomes,
+}
+
+/// In what rule a port stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// One in which a port's name is looked up on the pods that the policy or its peers select.
+    WithPods,
+    /// An egress rule without selectors: nothing says on which pods (k8s#99256).
+    WithoutPods,
 }
 
 /// What a reading makes of a port that it concerns.
@@ -89,51 +96,73 @@ enum Becomes {
     NoPolicy,
 }
 
+const fn reading(topic: Topic, concerns: fn(&NetworkPolicyPort, Place) -> bool, becomes: Becomes) -> Reading {
+    Reading { topic, concerns, becomes }
+}
+
 const READINGS: &[Reading] = &[
-    Reading {
-        topic: Topic::NamedPorts,
-        concerns: is_named,
-        becomes: Becomes::Port(|port| NetworkPolicyPort { port: None, ..port }),
-    },
-    Reading { topic: Topic::NamedPorts, concerns: is_named, becomes: Becomes::Nothing },
-    Reading { topic: Topic::NamedPorts, concerns: is_named, becomes: Becomes::NoPolicy },
-    Reading {
-        topic: Topic::EndPort,
-        concerns: is_range,
-        becomes: Becomes::Port(|port| NetworkPolicyPort { end_port: None, ..port }),
-    },
-    Reading { topic: Topic::EndPort, concerns: is_range, becomes: Becomes::NoPolicy },
-    Reading { topic: Topic::Sctp, concerns: is_sctp, becomes: Becomes::Nothing },
-    Reading { topic: Topic::Sctp, concerns: is_sctp, becomes: Becomes::NoPolicy },
+    reading(Topic::NamedPorts, is_named, Becomes::Port(without_number)),
+    reading(Topic::NamedPorts, is_named, Becomes::Nothing),
+    reading(Topic::NamedPorts, is_named, Becomes::NoPolicy),
+    reading(Topic::EgressPortNames, is_named_without_pods, Becomes::Port(without_number)),
+    reading(Topic::EgressPortNames, is_named_without_pods, Becomes::Nothing),
+    reading(Topic::EgressPortNames, is_named_without_pods, Becomes::NoPolicy),
+    reading(Topic::EndPort, is_range, Becomes::Port(without_end)),
+    reading(Topic::EndPort, is_range, Becomes::NoPolicy),
+    reading(Topic::Sctp, is_sctp, Becomes::Nothing),
+    reading(Topic::Sctp, is_sctp, Becomes::NoPolicy),
 ];
 
-fn is_named(port: &NetworkPolicyPort) -> bool {
+fn without_number(port: NetworkPolicyPort) -> NetworkPolicyPort {
+    NetworkPolicyPort { port: None, ..port }
+}
+
+fn without_end(port: NetworkPolicyPort) -> NetworkPolicyPort {
+    NetworkPolicyPort { end_port: None, ..port }
+}
+
+fn has_name(port: &NetworkPolicyPort) -> bool {
     matches!(port.port, Some(IntOrString::String(_)))
 }
 
-fn is_range(port: &NetworkPolicyPort) -> bool {
+fn is_named(port: &NetworkPolicyPort, place: Place) -> bool {
+    has_name(port) && place == Place::WithPods
+}
+
+fn is_named_without_pods(port: &NetworkPolicyPort, place: Place) -> bool {
+    has_name(port) && place == Place::WithoutPods
+}
+
+fn is_range(port: &NetworkPolicyPort, _: Place) -> bool {
     port.end_port.is_some()
 }
 
-fn is_sctp(port: &NetworkPolicyPort) -> bool {
+fn is_sctp(port: &NetworkPolicyPort, _: Place) -> bool {
     port.protocol.as_deref() == Some("SCTP")
 }
 
 impl Reading {
     fn matters(&self, world: &World) -> bool {
-        world.policies.iter().flat_map(ports).any(self.concerns)
+        world.policies.iter().any(|policy| self.matters_to(policy))
+    }
+
+    fn matters_to(&self, policy: &NetworkPolicy) -> bool {
+        let mut found = false;
+        ports(&mut policy.clone(), |port, place| found |= (self.concerns)(port, place));
+        found
     }
 
     fn of(&self, policies: &[NetworkPolicy]) -> Vec<NetworkPolicy> {
         let mut read = policies.to_vec();
         if matches!(self.becomes, Becomes::NoPolicy) {
-            read.retain(|policy| !ports(policy).any(self.concerns));
+            read.retain(|policy| !self.matters_to(policy));
             return read;
         }
-        for spec in read.iter_mut().filter_map(|policy| policy.spec.as_mut()) {
-            let ingress = spec.ingress.iter_mut().flatten().map(|rule| &mut rule.ports);
-            let egress = spec.egress.iter_mut().flatten().map(|rule| &mut rule.ports);
-            for port in ingress.chain(egress).flatten().flatten().filter(|port| (self.concerns)(port)) {
+        for policy in &mut read {
+            ports(policy, |port, place| {
+                if !(self.concerns)(port, place) {
+                    return;
+                }
                 let old = std::mem::take(port);
                 *port = match &self.becomes {
                     Becomes::Port(other) => other(old),
@@ -142,15 +171,21 @@ impl Reading {
                         NetworkPolicyPort { port: None, end_port: Some(0), ..old }
                     }
                 };
-            }
+            });
         }
         read
     }
 }
 
-fn ports(policy: &NetworkPolicy) -> impl Iterator<Item = &NetworkPolicyPort> {
-    let spec = policy.spec.iter();
-    let ingress = spec.clone().flat_map(|spec| spec.ingress.iter().flatten()).map(|rule| &rule.ports);
-    let egress = spec.flat_map(|spec| spec.egress.iter().flatten()).map(|rule| &rule.ports);
-    ingress.chain(egress).flatten().flatten()
+/// Every port of a policy, with the rule's kind.
+fn ports(policy: &mut NetworkPolicy, mut of: impl FnMut(&mut NetworkPolicyPort, Place)) {
+    let Some(spec) = &mut policy.spec else { return };
+    for rule in spec.ingress.iter_mut().flatten() {
+        rule.ports.iter_mut().flatten().for_each(|port| of(port, Place::WithPods));
+    }
+    for rule in spec.egress.iter_mut().flatten() {
+        let selects = |peer: &NetworkPolicyPeer| peer.ip_block.is_none();
+        let place = if rule.to.iter().flatten().any(selects) { Place::WithPods } else { Place::WithoutPods };
+        rule.ports.iter_mut().flatten().for_each(|port| of(port, place));
+    }
 }

@@ -208,7 +208,7 @@ traits! {
     "same-node-skips-ingress" same_node_skips_ingress: bool,
         "Between pods of one node only the source's side is policed.";
     "trusts-services" trusts_services: bool, "What came through a cluster IP or a node port is not policed.";
-    "egress-sees-services" egress_sees_services: bool => ServiceAddresses NodePorts,
+    "egress-sees-services" egress_sees_services: bool => ServiceAddresses,
         "An egress policy is judged before the addresses of Services are translated.";
     "polices-to-own-node" polices_to_own_node: bool => ToOwnNode,
         "What a pod sends to its own node is policed.";

@@ -53,7 +53,8 @@ fn n24_a_name_without_peers_is_a_topic_of_its_own() {
         json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": "web"}]}]}),
     )]);
     turns_on(&world, "x/a -> y/a:80/tcp", &[Topic::EgressPortNames]);
-    turns_on(&world, "x/a -> y/a:81/tcp", &[Topic::NamedPorts]);
+    // Denied, and open where a name opens all ports.
+    turns_on(&world, "x/a -> y/a:81/tcp", &[Topic::EgressPortNames]);
 }
 
 #[test]

@@ -64,16 +64,19 @@ fn rank(pattern: &Pattern) -> u8 {
 
 /// The topic of each difference. Where several could explain it, it is one that alone explains others.
 fn explain(found: &[Found], unenforced: bool) -> Vec<Option<Topic>> {
-    let mut alone: BTreeMap<Topic, u64> = BTreeMap::new();
+    // How many differences have this topic alone, and how many at all.
+    let mut behind: BTreeMap<Topic, (u64, u64)> = BTreeMap::new();
     for one in found.iter().filter(|one| !one.signal) {
-        let mut topics = one.topics.iter();
-        if let (Some(topic), None) = (topics.next(), topics.next()) {
-            *alone.entry(topic).or_default() += 1;
+        let alone = u64::from(one.topics.iter().count() == 1);
+        for topic in one.topics.iter() {
+            let (sole, any) = behind.entry(topic).or_default();
+            *sole += alone;
+            *any += 1;
         }
     }
     let best = |one: &Found| {
         // The first of several with as much behind them.
-        let support = |topic: &Topic| alone.get(topic).copied().unwrap_or_default();
+        let support = |topic: &Topic| behind.get(topic).copied().unwrap_or_default();
         one.topics.iter().reduce(|best, topic| if support(&topic) > support(&best) { topic } else { best })
     };
     let topic = |one: &Found| match one {

@@ -26,6 +26,14 @@ pub(super) fn shifts(reference: &Record, other: &Record) -> Vec<Shift> {
             let changed = step.checks.iter().filter(|check| check.seen == Some(Seen::Changed));
             changed.filter_map(|check| check.time_us).collect()
         }),
+        of("a held connection is cut", |step| {
+            let cut = step.checks.iter().filter(|check| check.seen == Some(Seen::Cut));
+            cut.filter_map(|check| check.time_us).collect()
+        }),
+        of("a new pod is open", |step| {
+            let open = step.checks.iter().filter(|check| check.seen == Some(Seen::Window));
+            open.filter_map(|check| check.time_us).collect()
+        }),
         of("round trip of an allowed probe", |step| {
             let allowed = step.cells.rows.iter().filter(|row| row.observed == Some(Verdict::Allowed));
             allowed.filter(|row| row.rtt_us > 0).map(|row| row.rtt_us.into()).collect()

@@ -159,8 +159,6 @@ evidence! {
             "github.com/aws/aws-network-policy-agent/pull/608";
         ServiceAddresses "judges egress by the Service's own address and port"
             "github.com/aws/aws-network-policy-agent/issues/166";
-        NodePorts "judges egress before addresses of Services are translated, those of node ports as well"
-            "github.com/aws/aws-network-policy-agent/issues/166";
         OwnService "drops what a pod sends to itself through its Service"
             "github.com/aws/amazon-network-policy-controller-k8s/issues/236";
         HostNetwork "leaves hostNetwork pods out of a policy's pods"

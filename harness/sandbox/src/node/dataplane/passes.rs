@@ -17,6 +17,8 @@ const UDP: u8 = 17;
 const DNS: u16 = 53;
 /// Protocol, and types of request and reply.
 const ECHO: [(u8, [u8; 2]); 2] = [(1, [8, 0]), (58, [128, 129])];
+/// The mark of connections that another node says are a pod's to itself.
+const OWN_SERVICE: u32 = 0x2;
 const FORWARD: u32 = 2;
 const POSTROUTING: u32 = 4;
 
@@ -94,9 +96,11 @@ pub(super) fn add(batch: &mut Batch, traits: &Traits, chain: &str, side: Side) {
         for v6 in [false, true] {
             pass(to_itself(v6));
             if side == Side::Ingress {
-                pass(Expr::new().family(v6).has_class(v6));
+                pass(Expr::new().family(v6).has_class(v6).set_connection_mark(OWN_SERVICE));
             }
         }
+        // Replies to another node, which nothing else tells from others where those that are known are judged.
+        pass(Expr::new().connection_marked(OWN_SERVICE));
     }
     if traits.same_node_skips_ingress && side == Side::Ingress {
         for v6 in [false, true] {
