@@ -223,7 +223,11 @@ impl Oracle<'_> {
         trace: &mut Trace,
     ) -> Truth {
         let finding = self.side(direction, one);
-        let open = Truth::open_on("N21", Topic::NodePorts);
+        let topic = match direction {
+            Direction::Ingress => Topic::NodePorts,
+            Direction::Egress => Topic::ServiceAddresses,
+        };
+        let open = Truth::open_on("N21", topic);
         let answer = finding.truth.agree(self.side(direction, other).truth, open);
         if let Truth::Open(_) = answer {
             let (subject, _) = ends_of(direction, one);
