@@ -25,11 +25,11 @@ words! {
     IpBlockNodes = "ipblock-nodes",
     /// What a CIDR with host bits means.
     HostBits = "host-bits",
-    /// Whether an egress policy sees a Service's address and port or its backend's.
+    /// Whether an egress policy sees a Service's address and port, or a node's and its node port, or the backend's.
     ServiceAddresses = "service-addresses",
     /// Whether a pod reaches itself through its own Service.
     OwnService = "own-service",
-    /// Whom a policy sees behind a node port, on either side.
+    /// Whom an ingress policy sees as the client of a node port.
     NodePorts = "node-ports",
     /// Whether a pod that is isolated for egress reaches its own node.
     ToOwnNode = "to-own-node",

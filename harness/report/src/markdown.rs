@@ -4,7 +4,7 @@
 //! issue numbers, links) reach it. GitHub takes a summary of at most 1 MiB: each section has its share of room, and says
 //! what it had to leave out.
 
-mod safe;
+pub(crate) mod safe;
 mod sections;
 
 use std::fmt::Write;

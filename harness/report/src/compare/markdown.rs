@@ -1,9 +1,9 @@
 //! Comparisons as Markdown, for a job summary or a pull request.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use super::{Comparison, Pattern, human::headline, words};
-use crate::text;
+use crate::{markdown::safe, text};
 
 /// How many cells of a pattern are listed.
 const EXAMPLES: usize = 20;
@@ -63,7 +63,7 @@ pub fn compare_markdown(comparison: &Comparison) -> String {
 }
 
 fn details(out: &mut String, number: usize, pattern: &Pattern, comparison: &Comparison) {
-    let _ = writeln!(out, "\n<details><summary>{number}. {}</summary>\n", html(&pattern.title));
+    let _ = writeln!(out, "\n<details><summary>{number}. {}</summary>\n", safe::html(&pattern.title));
     for (text, link) in words::evidence(pattern, comparison) {
         let link = link.filter(|link| is_plain_link(link)).map(|link| format!(" (<{link}>)"));
         let _ = writeln!(out, "- {}{}", inline(&text), link.unwrap_or_default());
@@ -88,28 +88,13 @@ fn is_plain_link(link: &str) -> bool {
     link.starts_with("https://") && link.chars().all(|c| c.is_ascii_graphic() && !"<>\\`|".contains(c))
 }
 
-/// Text that no renderer takes for anything else. It is one harmless line already.
-fn inline(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            // Neither a mention, nor a reference to an issue, nor an address that becomes a link.
-            '@' => out.push_str("&#64;"),
-            '#' => out.push_str("&#35;"),
-            ':' => out.push_str("&#58;"),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '!' | '|' | '~' | '$' => {
-                out.push('\\');
-                out.push(c);
-            }
-            _ => out.push(c),
-        }
+/// Text that no renderer takes for anything else, on one line and in a cell of a table: as it is where it holds nothing
+/// but words, else as code, which mentions, issue numbers and links leave alone.
+fn inline(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_alphanumeric() || " .,;:()/+%-".contains(c);
+    let links = ["://", "www.", "GH-"].iter().any(|start| text.contains(start));
+    if text.chars().all(plain) && !links && !text.trim().is_empty() {
+        return Cow::Borrowed(text);
     }
-    out
-}
-
-fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    Cow::Owned(safe::cell(text))
 }

@@ -28,7 +28,7 @@ pub(super) fn code(text: &str) -> String {
 
 /// A code span for a cell of a table, where `|` has to be escaped even in code. Parsers disagree about a backslash before
 /// it, which is shown by its number.
-pub(super) fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     code(&text.replace("\\|", "\\u{5c}|")).replace('|', "\\|")
 }
 
@@ -41,7 +41,7 @@ pub(super) fn block(text: &str) -> String {
 }
 
 /// Text for the inside of an HTML element.
-pub(super) fn html(text: &str) -> String {
+pub(crate) fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
