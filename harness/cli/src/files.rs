@@ -103,7 +103,11 @@ fn paths_and_names(choice: &Choice) -> (Vec<PathBuf>, Vec<String>) {
     let mut paths = choice.files.clone();
     let mut names = Vec::new();
     for name in &choice.names {
-        if verdikt_report::is_path(name) { paths.push(name.into()) } else { names.push(name.clone()) }
+        if verdikt_report::is_path(name) || is_folder(name) {
+            paths.push(name.into())
+        } else {
+            names.push(name.clone())
+        }
     }
     (paths, names)
 }
@@ -116,4 +120,9 @@ fn nearest(names: &[String], scenarios: &[Scenario]) -> Option<String> {
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name.clone())
+}
+
+/// Whether a NAME is a folder that is there: `basics/` is a part of names otherwise.
+pub(crate) fn is_folder(name: &str) -> bool {
+    name.ends_with('/') && std::path::Path::new(name).is_dir()
 }

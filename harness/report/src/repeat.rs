@@ -1,7 +1,5 @@
 //! The command that repeats one probe.
 
-use std::path::Path;
-
 use verdikt_model::{CellPattern, Matrix, Row, ScenarioRecord};
 
 use crate::escape::is_harmful;
@@ -113,14 +111,12 @@ pub fn target_flags(command: &[String]) -> Vec<String> {
     flags
 }
 
-/// Whether a NAME of the command line can only be a file, a folder or standard input, and so is read as `-f` is.
-///
-/// `basics/` is a part of names where there is no such folder.
+/// Whether a NAME of the command line can only be a file, a folder or standard input, and so is read as `-f` is. The word alone
+/// decides, so that a record is shown alike on every machine: a run records the folder `basics/` as `./basics/`.
 pub fn is_path(name: &str) -> bool {
     name == "-"
         || ["/", "./", "../"].iter().any(|start| name.starts_with(start))
         || [".yaml", ".yml"].iter().any(|end| name.ends_with(end))
-        || name.ends_with('/') && Path::new(name).is_dir()
 }
 
 /// One word for a POSIX shell. Characters that a terminal must not see are written as `$'\x1b'`.
@@ -195,8 +191,8 @@ mod tests {
             ),
             "--in-cluster --allow-cluster-scoped --image i --toleration=* --node-selector a=b"
         );
-        // Tests run in the crate's folder, which has a `src`.
-        assert_eq!(flags("verdikt run src/ --fail-fast b.yml"), "-f src/ -f b.yml");
+        // Tests run in the crate's folder, which has a `src`; that is no matter.
+        assert_eq!(flags("verdikt run src/ ./src/ --fail-fast b.yml"), "-f ./src/ -f b.yml");
         assert_eq!(flags("verdikt run ports basics/"), "");
         assert_eq!(flags("verdikt run ./a ../b /c - -- ./d e"), "-f ./a -f ../b -f /c -f - -f ./d");
         assert_eq!(flags("verdikt run --record /r.json --export-junit ./j.xml --resume ./r.json"), "");

@@ -58,7 +58,7 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
     }
     let known = files::known_deviations(&args.known_deviations, &ui)?;
     let resumed = resumed(&mut args, &mut scenarios)?;
-    let reporters = Reporters::new(&args.reports, &command_line(), &ui)?;
+    let reporters = Reporters::new(&args.reports, &command_line(&args.choice.names), &ui)?;
 
     let connected = tokio::select! {
         connected = target::connect(&args.target) => connected?,
@@ -175,7 +175,7 @@ fn options(args: &Run) -> Options {
         pull_secret: args.pods.image_pull_secret.clone(),
         namespace_prefix: args.target.namespace_prefix.clone(),
         today: jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
-        command: command_line(),
+        command: command_line(&args.choice.names),
         partition: args.choice.partition.map(|partition| partition.to_string()),
         ..Options::default()
     }
@@ -186,7 +186,15 @@ fn default_lanes() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).saturating_mul(4).clamp(2, 8)
 }
 
-/// The command line as text; what is no UTF-8 in it is replaced.
-fn command_line() -> Vec<String> {
-    std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect()
+/// The command line as text; what is no UTF-8 in it is replaced. Of these NAMEs, folders are written so that the word alone
+/// says it.
+fn command_line(names: &[String]) -> Vec<String> {
+    let word = |arg: String| {
+        if names.contains(&arg) && files::is_folder(&arg) && !verdikt_report::is_path(&arg) {
+            format!("./{arg}")
+        } else {
+            arg
+        }
+    };
+    std::env::args_os().map(|arg| word(arg.to_string_lossy().into_owned())).collect()
 }
