@@ -111,6 +111,7 @@ impl Base {
             }
             Self::CalicoEbpf => Traits {
                 polices_to_own_node: true,
+                node_ports_keep_source: true,
                 allows_own_service: true,
                 ignores_port_names_of_sidecars: true,
                 ignores_sctp: true,

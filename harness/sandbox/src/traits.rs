@@ -214,6 +214,8 @@ traits! {
         "What a pod sends to its own node is policed.";
     "trusts-node-ports" trusts_node_ports: bool => NodePorts,
         "What came through a node port with externalTrafficPolicy Cluster is not policed at the target.";
+    "node-ports-keep-source" node_ports_keep_source: bool => NodePorts ServiceAddresses,
+        "A node port with externalTrafficPolicy Cluster is translated at a client's own node, and clients keep their address.";
     "allows-own-service" allows_own_service: bool => OwnService,
         "A pod reaches itself through its own Service whatever policies say.";
     "ignores-relabelling" ignores_relabelling: bool, "Labels of pods and namespaces stay as first seen.";

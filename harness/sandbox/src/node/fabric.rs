@@ -36,6 +36,11 @@ pub(crate) fn gateway(v6: bool) -> IpAddr {
     if v6 { Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into() } else { Ipv4Addr::new(169, 254, 1, 1).into() }
 }
 
+/// Number of every host's link to a node; the external host counts as the one after the last.
+pub(crate) const fn link_to(host: u16) -> u32 {
+    10 + host as u32
+}
+
 /// Networks that exist from start to end.
 pub(crate) struct Fabric {
     pub(crate) nodes: [NetNs; plan::NODES as usize],
@@ -87,7 +92,7 @@ impl Fabric {
             for right in left + 1..hosts.len() {
                 let (head, tail) = hosts.split_at_mut(right);
                 let (a, b) = (&mut head[left], &mut tail[0]);
-                let (to_b, to_a) = (10 + right as u32, 10 + left as u32);
+                let (to_b, to_a) = (link_to(right as u16), link_to(left as u16));
                 let here = Link { name: &format!("to{right}"), index: to_b, mac: NODE_MAC };
                 let there = Link { name: &format!("to{left}"), index: to_a, mac: POD_MAC };
                 a.route.veth(here, there, b.space.as_fd())?;
@@ -105,6 +110,26 @@ impl Fabric {
             (Some(one), Some(two), Some(external)) => Ok(Self { nodes: [one, two], external, ipv6 }),
             _ => Err(io::Error::other("a host of the fabric is missing")),
         }
+    }
+}
+
+impl Fabric {
+    /// Makes a node send packets with a mark to another one, whatever their target. `table` is the number of a routing
+    /// table of their own.
+    ///
+    /// # Errors
+    /// If the kernel has no policy routing, or refuses.
+    pub(crate) fn lead(&self, node: u16, mark: u32, table: u8, to: u16) -> io::Result<()> {
+        let families = [false, true].into_iter().filter(|v6| self.ipv6 || !v6);
+        self.nodes[usize::from(node)].inside(|| {
+            let mut route = Route::open()?;
+            for v6 in families {
+                let via = Via { link: link_to(to), gateway: Some(gateway(v6)), source: None };
+                route.route_in(table, any(v6), via)?;
+                route.lead(v6, mark, table)?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -114,7 +114,7 @@ fn set_up(scratch: &Path, channel: &Blocking) -> Result<Arc<Node>, Obstacle> {
     raise_limits();
     let plain = |error: io::Error| Obstacle::new(&error);
     let fabric = Arc::new(Fabric::make().map_err(plain)?);
-    let mut dataplane = Dataplane::open(&fabric).map_err(plain)?;
+    let mut dataplane = Dataplane::open(Arc::clone(&fabric)).map_err(plain)?;
     dataplane.apply(&Scene::default()).map_err(|error| Obstacle::nftables(&error))?;
     for node in &fabric.nodes {
         node.inside(super::dataplane::tune_connection_tracking).map_err(plain)?;

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("service_traits::egress_sees_addresses_and_ports_of_services", sees_services),
     ("service_traits::a_pod_reaches_itself", own_service),
     ("service_traits::node_ports_are_trusted_at_the_target", node_ports),
+    ("service_traits::node_ports_keep_the_address_of_clients", kept_sources),
 ];
 
 /// Number of the Service, its port, and its node port; its backends listen on port 80.
@@ -160,6 +161,63 @@ fn node_ports(runtime: &Runtime) {
             &[(&far, plan::node_ips(1), NODE_PORT, ["dropped", "dropped"])],
         )
         .await;
+        lab.stop().await;
+    });
+}
+
+/// Every client by every node, to a pod of its node and of the other one, and to one on a node's network.
+fn kept_sources(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let near = lab.add("x", "near", 0).await;
+        let far = lab.add("x", "far", 1).await;
+        let node = lab.add_host("node", Place::Node(0)).await;
+        let external = lab.add_host("external", Place::External).await;
+        let servers = [
+            lab.add("x", "here", 0).await,
+            lab.add("x", "there", 1).await,
+            lab.add_host("hosted", Place::Node(1)).await,
+        ];
+        lab.state.traits = "reference+node-ports-keep-source".parse::<Profile>().unwrap().traits().clone();
+        let clients = [&near, &far, &node, &external];
+        for server in &servers {
+            lab.state.services.clear();
+            lab.service("s", NUMBER, (PORT, Some(NODE_PORT)), &[server]);
+            lab.sync().await;
+            for client in clients {
+                for entry in [0, 1].into_iter().flat_map(plan::node_ips) {
+                    let seen = lab.who(client, entry, NODE_PORT).await;
+                    let own = client.ips.iter().find(|ip| ip.is_ipv6() == entry.is_ipv6()).unwrap();
+                    let (client, server) = (&client.uid, &server.uid);
+                    assert!(seen.contains(&own.to_string()), "{client} -> {entry} -> {server}: {seen}");
+                }
+            }
+        }
+
+        // Policies see the client, and at the source the pod behind the port.
+        lab.state.services.clear();
+        lab.service("s", NUMBER, (PORT, Some(NODE_PORT)), &[&servers[0]]);
+        let only = |name: &str| json!({"podSelector": pod("here"), "ingress": [{"from": [{"podSelector": pod(name)}]}]});
+        lab.policy("x", only("far"));
+        let nodes = [0, 1].map(plan::node_ips);
+        // In the reference the dialled node takes the client's place, but for pods of its own only after they are asked.
+        let probes = [
+            (&far, nodes[0], NODE_PORT, ["allowed", "allowed"]),
+            (&far, nodes[1], NODE_PORT, ["dropped", "allowed"]),
+            (&near, nodes[0], NODE_PORT, ["dropped", "dropped"]),
+            (&near, nodes[1], NODE_PORT, ["dropped", "dropped"]),
+        ];
+        compare(&mut lab, "node-ports-keep-source", &probes).await;
+        lab.state.policies.clear();
+        lab.policy(
+            "x",
+            json!({"podSelector": pod("near"), "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": pod("here")}]}]}),
+        );
+        let probes = [
+            (&near, nodes[0], NODE_PORT, ["allowed", "allowed"]),
+            (&near, nodes[1], NODE_PORT, ["dropped", "allowed"]),
+        ];
+        compare(&mut lab, "node-ports-keep-source", &probes).await;
         lab.stop().await;
     });
 }

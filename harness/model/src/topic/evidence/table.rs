@@ -23,7 +23,7 @@ evidence! {
             "github.com/projectcalico/calico/issues/6634";
         IpBlockNodes "matches nodes by CIDR; from another node that may be a tunnel's address"
             "github.com/rancher/rke2/issues/1227";
-        ServiceAddresses "judges the backend behind a Service"
+        ServiceAddresses "judges the backend behind a Service, but another node's port as that node"
             "github.com/projectcalico/calico/issues/9869";
         OwnService "judges a pod's connection to itself through its Service by its policies"
             "github.com/projectcalico/calico/blob/87c15906f2/e2e/pkg/tests/networking/workload_egress.go";
@@ -49,6 +49,8 @@ evidence! {
             "github.com/projectcalico/calico/blob/87c15906f2/e2e/pkg/tests/networking/workload_egress.go";
         NodePorts "keeps the client's address through node ports"
             "github.com/projectcalico/calico/blob/87c15906f2/e2e/pkg/tests/networking/workload_ingress.go";
+        ServiceAddresses "judges the backend behind a Service, and behind every node's port"
+            "github.com/projectcalico/calico/issues/9869";
         Sctp "does not support SCTP in policies"
             "github.com/tigera/docs/blob/f2a2762432/calico/operations/ebpf/enabling-ebpf.mdx";
     }

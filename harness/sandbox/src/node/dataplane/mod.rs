@@ -20,11 +20,13 @@ mod ranges;
 mod select;
 mod services;
 mod tables;
+mod way_back;
 
 use std::{
     collections::VecDeque,
     io,
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -49,7 +51,10 @@ const TIMEOUTS: [(&str, &str); 6] = [
 
 /// The dataplanes of all nodes.
 pub(crate) struct Dataplane {
+    fabric: Arc<Fabric>,
     tables: Tables,
+    /// Whether replies can be led back through another node.
+    leads_back: bool,
     current: Isolation,
     /// Isolations by which existing connections may live on, and until when; the newest is the last.
     past: VecDeque<(Instant, Isolation)>,
@@ -57,15 +62,19 @@ pub(crate) struct Dataplane {
 
 impl Dataplane {
     /// Opens a socket into each node.
-    pub(crate) fn open(fabric: &Fabric) -> io::Result<Self> {
-        let tables = Tables::open(fabric)?;
-        Ok(Self { tables, current: Isolation::default(), past: VecDeque::new() })
+    pub(crate) fn open(fabric: Arc<Fabric>) -> io::Result<Self> {
+        let tables = Tables::open(&fabric)?;
+        Ok(Self { fabric, tables, leads_back: false, current: Isolation::default(), past: VecDeque::new() })
     }
 
     /// Makes all nodes follow the scene. Connections that exist live on (N41 leaves that open) unless a trait cuts
     /// them.
     pub(crate) fn apply(&mut self, scene: &Scene) -> io::Result<()> {
         let Scene { state, exempt } = scene;
+        if state.traits.node_ports_keep_source && !self.leads_back {
+            way_back::open(&self.fabric)?;
+            self.leads_back = true;
+        }
         let now = Instant::now();
         self.past.retain(|(until, _)| *until > now);
         let policies = policy::read(state).map_err(io::Error::other)?;

@@ -10,7 +10,7 @@
 
 use std::net::IpAddr;
 
-use super::{bytes, length, policy::protocol_number, registers};
+use super::{bytes, length, policy::protocol_number, registers, way_back};
 use crate::{
     node::netlink::{Batch, Element, Expr, Hook, Verdict},
     plan,
@@ -79,6 +79,9 @@ pub(super) fn add(batch: &mut Batch, state: &State, node: u16) {
         }
         masquerade(batch, state, own);
     }
+    if state.traits.node_ports_keep_source {
+        way_back::add(batch, node);
+    }
 }
 
 fn version(v6: bool) -> u8 {
@@ -112,9 +115,12 @@ impl Family<'_> {
             return;
         }
         let cluster = key_list(&clusters, protocol, port.port);
-        let node_port = port.node_port.map(|number| key(self.own, protocol, number));
+        let node_ports = port.node_port.into_iter().flat_map(|number| {
+            self.entries(service).into_iter().map(move |node| key(node, protocol, number))
+        });
+        let node_ports: Vec<Vec<u8>> = node_ports.collect();
         if backends.is_empty() {
-            self.closed.extend(cluster.into_iter().chain(node_port).map(|key| Element { key, data: () }));
+            self.closed.extend(cluster.into_iter().chain(node_ports).map(|key| Element { key, data: () }));
             return;
         }
         let chain = format!("service-{id}");
@@ -122,7 +128,7 @@ impl Family<'_> {
         self.pick(&chain, &backends);
         let to = |chain: &str| Verdict::Goto(chain.to_owned());
         self.services.extend(cluster.into_iter().map(|key| Element { key, data: to(&chain) }));
-        if let Some(key) = node_port {
+        if !node_ports.is_empty() {
             let entry = format!("node-port-{id}");
             self.batch.chain(&entry);
             if service.local {
@@ -131,9 +137,24 @@ impl Family<'_> {
                 if self.traits.trusts_node_ports {
                     self.batch.rule(&entry, Expr::new().set_connection_mark(NODE_PORT));
                 }
-                self.batch.rule(&entry, Expr::new().set_mark(MASQUERADE).verdict(&to(&chain)));
+                let first = if self.traits.node_ports_keep_source {
+                    Expr::new()
+                } else {
+                    Expr::new().set_mark(MASQUERADE)
+                };
+                self.batch.rule(&entry, first.verdict(&to(&chain)));
             }
-            self.services.push(Element { key, data: to(&entry) });
+            self.services.extend(node_ports.into_iter().map(|key| Element { key, data: to(&entry) }));
+        }
+    }
+
+    /// Addresses of nodes whose node ports of a Service are translated here.
+    fn entries(&self, service: &ServiceState) -> Vec<IpAddr> {
+        if self.traits.node_ports_keep_source && !service.local {
+            // At the client's own node, to which all replies come: nothing else needs to see them.
+            (0..plan::NODES).flat_map(plan::node_ips).filter(|ip| ip.is_ipv6() == self.v6).collect()
+        } else {
+            vec![self.own]
         }
     }
 

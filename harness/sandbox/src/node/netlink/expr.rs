@@ -67,7 +67,7 @@ impl Verdict {
 /// The hook and priority of a base chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hook {
-    /// `filter` or `nat`.
+    /// `filter`, `nat` or `route`.
     pub(crate) kind: &'static str,
     /// Number of the hook: 0 prerouting, 1 input, 2 forward, 3 output, 4 postrouting.
     pub(crate) number: u32,
@@ -288,9 +288,18 @@ impl Expr {
 
     /// Only packets of connections that were answered before: those of the side that began, or the replies.
     pub(crate) fn established(self, replies: bool) -> Self {
-        let mut with = self.connection(CtKeys::State, ESTABLISHED);
-        with.list().nested_elem().nested_data_ct().push_key(CtKeys::Direction as u32).push_dreg(REGISTER);
-        with.compare(0, CmpOps::Eq, &[u8::from(replies)])
+        self.connection(CtKeys::State, ESTABLISHED).replies(replies)
+    }
+
+    /// Only packets towards the side that began their connection, or only those from it.
+    pub(crate) fn replies(mut self, replies: bool) -> Self {
+        self.list().nested_elem().nested_data_ct().push_key(CtKeys::Direction as u32).push_dreg(REGISTER);
+        self.compare(0, CmpOps::Eq, &[u8::from(replies)])
+    }
+
+    /// Only packets that came in over this link.
+    pub(crate) fn came_over(self, link: u32) -> Self {
+        self.meta(0, MetaKeys::Iif).compare(0, CmpOps::Eq, &link.to_ne_bytes())
     }
 
     /// Only packets of connections whose destination this node has rewritten.
@@ -298,9 +307,10 @@ impl Expr {
         self.connection(CtKeys::Status, DST_NAT)
     }
 
-    /// Marks the packet's connection.
-    pub(crate) fn set_connection_mark(self, mark: u32) -> Self {
-        let mut with = self.load(0, &mark.to_ne_bytes());
+    /// Sets bits in the mark of the packet's connection.
+    pub(crate) fn set_connection_mark(mut self, bits: u32) -> Self {
+        self.list().nested_elem().nested_data_ct().push_key(CtKeys::Mark as u32).push_dreg(REGISTER);
+        let mut with = self.bits(0, &(!bits).to_ne_bytes(), &bits.to_ne_bytes());
         with.list().nested_elem().nested_data_ct().push_key(CtKeys::Mark as u32).push_sreg(REGISTER);
         with
     }

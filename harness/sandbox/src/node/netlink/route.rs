@@ -11,6 +11,7 @@ use netlink_bindings::{
     rt_link::{self, Ifinfomsg},
     rt_neigh::{self, Ndmsg},
     rt_route::{self, Rtmsg},
+    rt_rule::{self, FibRuleHdr},
     traits::{NetlinkRequest, Pusher},
     utils::{finalize_nested_header, push_header, push_nested_header},
 };
@@ -31,6 +32,7 @@ const RTPROT_STATIC: u8 = 4;
 const RT_SCOPE_LINK: u8 = 253;
 const RT_SCOPE_NOWHERE: u8 = 255;
 const RTN_UNICAST: u8 = 1;
+const FR_ACT_TO_TBL: u8 = 1;
 const RTNH_F_ONLINK: u32 = 4;
 /// Number of the loopback device of every namespace.
 const LOOPBACK: u32 = 1;
@@ -152,10 +154,15 @@ impl Route {
 
     /// Adds or replaces a route. A prefix of length 0 is the default route.
     pub(crate) fn route(&mut self, to: (IpAddr, u8), via: Via) -> io::Result<()> {
+        self.route_in(RT_TABLE_MAIN, to, via)
+    }
+
+    /// The same in a table of this number.
+    pub(crate) fn route_in(&mut self, table: u8, to: (IpAddr, u8), via: Via) -> io::Result<()> {
         let header = Rtmsg {
             rtm_family: family(to.0),
             rtm_dst_len: to.1,
-            rtm_table: RT_TABLE_MAIN,
+            rtm_table: table,
             rtm_protocol: RTPROT_STATIC,
             rtm_scope: if via.gateway.is_none() && to.0.is_ipv4() { RT_SCOPE_LINK } else { 0 },
             rtm_type: RTN_UNICAST,
@@ -175,6 +182,19 @@ impl Route {
         }
         drop(attributes);
         self.ask(|| format!("route {}/{} over link {}", to.0, to.1, via.link), &request)
+    }
+
+    /// Has packets of a family with this mark routed by a table of their own.
+    pub(crate) fn lead(&mut self, v6: bool, mark: u32, table: u8) -> io::Result<()> {
+        let header = FibRuleHdr {
+            family: if v6 { AF_INET6 } else { AF_INET },
+            table,
+            action: FR_ACT_TO_TBL,
+            ..Default::default()
+        };
+        let mut request = rt_rule::Request::new().set_create().set_excl().op_newrule_do(&header);
+        request.encode().push_fwmark(mark);
+        self.ask(|| format!("lead packets with mark {mark} to routing table {table}"), &request)
     }
 
     /// Removes the route to one address over one link.
