@@ -191,9 +191,6 @@ impl Oracle<'_> {
             return Truth::open_on("N21", Topic::NodePorts);
         }
         let client = Connection { from: *from, to, port, path: Path::Service };
-        if self.liberties.trusts_node_ports {
-            return self.side(Direction::Egress, &client).truth;
-        }
         let rewritten = match (dialled.entry, from.role) {
             (_, Role::External) if local => client,
             (Some(node), _) => {
@@ -203,7 +200,14 @@ impl Oracle<'_> {
         };
         // Without a number nothing but "every port" can be sure to match.
         let node_port = PortProtocol { port: dialled.node_port.unwrap_or_default(), ..port };
-        let node = Connection { to: to.somewhere(), port: node_port, ..client };
+        let entry = match dialled.entry {
+            Some(node) => End { role: Role::Node(Some(node)), ..to.somewhere() },
+            None => to.somewhere(),
+        };
+        let node = Connection { to: entry, port: node_port, ..client };
+        if self.liberties.trusts_node_ports {
+            return self.side_under_both(Direction::Egress, &client, &node, trace);
+        }
         if self.liberties.sees_cluster_ips {
             let egress = self.side(Direction::Egress, &node).truth;
             return egress.and(self.side_under_both(Direction::Ingress, &client, &rewritten, trace));

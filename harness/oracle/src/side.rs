@@ -109,8 +109,10 @@ impl Oracle<'_> {
         }
         let (_, end) = ends_of(direction, connection);
         for (index, peer) in peers.iter().enumerate() {
+            // Not one that takes a client's place.
             let found = self.liberties.finds_nodes
                 && matches!(end.role, Role::Node(_))
+                && end.ip.is_some()
                 && peer.source.namespace_selector.is_some();
             let truth = if found { Truth::Yes } else { self.peer(&peer.matcher, end, connection.path) };
             if truth.beats(best) {

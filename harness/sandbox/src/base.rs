@@ -149,6 +149,7 @@ impl Base {
                 start_delay: SHORTENED,
                 egress_sees_services: true,
                 merges_port_names: true,
+                ignores_port_names_of_sidecars: true,
                 ignores_port_names_of_blocks: true,
                 ignores_port_names_without_peers: true,
                 ..reference

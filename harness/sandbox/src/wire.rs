@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -281,6 +282,8 @@ pub(crate) struct ServicePortState {
     pub(crate) protocol: String,
     /// The Service's port.
     pub(crate) port: u16,
+    /// The port of the pods to which it leads.
+    pub(crate) target: IntOrString,
     /// The node port, if any.
     pub(crate) node_port: Option<u16>,
     /// Where it leads: address, port, and the node on which the pod runs.

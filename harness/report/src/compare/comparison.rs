@@ -182,7 +182,7 @@ pub struct Shown {
 }
 
 /// Whether traffic got through, for what can be told of a cell or check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Through {
     Yes,
     No,

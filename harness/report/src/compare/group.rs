@@ -11,7 +11,7 @@ use super::{
 
 /// Patterns, the most telling first.
 pub(super) fn group(mut found: Vec<Found>, unenforced: bool, reference: &Side, other: &Side) -> Vec<Pattern> {
-    let topics = explain(&found, unenforced);
+    let topics = explain(&found, unenforced, reference, other);
     let mut groups: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
     for (index, one) in found.iter().enumerate() {
         let topic = topics[index];
@@ -21,7 +21,7 @@ pub(super) fn group(mut found: Vec<Found>, unenforced: bool, reference: &Side, o
             topic,
             change: change(&one.difference),
             // How the denied side looks is the matter of another topic.
-            through: (one.through.0 as u8, one.through.1 as u8),
+            through: one.through,
             seen: match (topic, one.through) {
                 (Some(Topic::DenialSignal), _) | (_, (Through::Other, _) | (_, Through::Other)) => {
                     Some((one.difference.reference.seen.clone(), one.difference.other.seen.clone()))
@@ -48,7 +48,7 @@ struct Key {
     topic: Option<Topic>,
     area: String,
     change: Change,
-    through: (u8, u8),
+    through: (Through, Through),
     seen: Option<(String, String)>,
 }
 
@@ -62,22 +62,35 @@ fn rank(pattern: &Pattern) -> u8 {
     }
 }
 
-/// The topic of each difference. Where several could explain it, it is one that alone explains others.
-fn explain(found: &[Found], unenforced: bool) -> Vec<Option<Topic>> {
-    // How many differences have this topic alone, and how many at all.
-    let mut behind: BTreeMap<Topic, (u64, u64)> = BTreeMap::new();
+/// The topic of each difference. Where several could explain it, it is not one in which both sides are known to do the
+/// same, and rather one that alone explains others: those in which traffic fares alike, then any.
+fn explain(found: &[Found], unenforced: bool, reference: &Side, other: &Side) -> Vec<Option<Topic>> {
+    let mut behind: BTreeMap<Topic, Vec<&Found>> = BTreeMap::new();
     for one in found.iter().filter(|one| !one.signal) {
-        let alone = u64::from(one.topics.iter().count() == 1);
         for topic in one.topics.iter() {
-            let (sole, any) = behind.entry(topic).or_default();
-            *sole += alone;
-            *any += 1;
+            behind.entry(topic).or_default().push(one);
         }
     }
-    let best = |one: &Found| {
+    let is_shared = |topic: Topic| {
+        let known = |side: &Side| evidence(&side.dataplane, &side.mode, topic);
+        known(reference).is_some_and(|one| Some(one) == known(other))
+    };
+    let mut known: BTreeMap<(Topic, (Through, Through)), Support> = BTreeMap::new();
+    let mut support = |topic: Topic, through: (Through, Through)| {
+        *known.entry((topic, through)).or_insert_with(|| {
+            let all = behind.get(&topic).map_or(&[][..], Vec::as_slice);
+            let alone = |one: &&&Found| one.topics.iter().count() == 1;
+            let alike = |one: &&&Found| alone(one) && one.through == through;
+            let count = |which: &dyn Fn(&&&Found) -> bool| all.iter().filter(which).count();
+            (!is_shared(topic), count(&alike), count(&alone), all.len())
+        })
+    };
+    let mut best = |one: &Found| {
         // The first of several with as much behind them.
-        let support = |topic: &Topic| behind.get(topic).copied().unwrap_or_default();
-        one.topics.iter().reduce(|best, topic| if support(&topic) > support(&best) { topic } else { best })
+        let pick = |best, topic| {
+            if support(topic, one.through) > support(best, one.through) { topic } else { best }
+        };
+        one.topics.iter().reduce(pick)
     };
     let topic = |one: &Found| match one {
         Found { signal: true, .. } => Some(Topic::DenialSignal),
@@ -86,6 +99,10 @@ fn explain(found: &[Found], unenforced: bool) -> Vec<Option<Topic>> {
     };
     found.iter().map(topic).collect()
 }
+
+/// Whether a topic may differ, how many differences it alone explains in which traffic fares alike, how many it alone
+/// explains at all, and how many it could.
+type Support = (bool, usize, usize, usize);
 
 fn change(difference: &Difference) -> Change {
     let wrong = |outcome: Outcome| outcome == Outcome::Fail;

@@ -111,6 +111,39 @@ fn of_several_topics_it_is_the_one_that_explains_others_alone() {
 }
 
 #[test]
+fn a_topic_explains_what_fares_as_what_it_explains_alone() {
+    let own_node = Topics::of(Topic::ToOwnNode);
+    let services = Topics::of(Topic::ServiceAddresses);
+    // From a: the own node's, dropped by b alone. To b from b: of several, and b alone lets it through.
+    let topics = |from: &str, to: &str| match (from, to) {
+        ("x/a", _) => own_node,
+        (_, "x/a") => services,
+        _ => services.and(own_node),
+    };
+    let seen = |side: bool| {
+        move |from: &str, _: &str| {
+            let verdict = if (from == "x/a") == side { Verdict::Allowed } else { Verdict::Dropped };
+            (Expectation::Either, verdict)
+        }
+    };
+    let comparison = of(&record("a", seen(true), topics), &record("b", seen(false), topics));
+    let patterns: Vec<_> = comparison.patterns.iter().map(|p| (p.topic, p.counts.cells)).collect();
+    assert_eq!(patterns, [(Some(Topic::ServiceAddresses), 2), (Some(Topic::ToOwnNode), 2)]);
+}
+
+#[test]
+fn a_topic_in_which_both_are_known_to_do_the_same_explains_nothing_else() {
+    // Calico's nodes are matched in either mode; its modes differ in node ports.
+    let topics = |_: &str, _: &str| Topics::of(Topic::IpBlockNodes).and(Topics::of(Topic::NodePorts));
+    let either = |seen| move |_: &str, _: &str| (Expectation::Either, seen);
+    let one = record("calico", either(Verdict::Dropped), topics);
+    let two = record("calico-ebpf", either(Verdict::Allowed), topics);
+    let comparison = of(&one, &two);
+    let topics: Vec<_> = comparison.patterns.iter().map(|pattern| pattern.topic).collect();
+    assert_eq!(topics, [Some(Topic::NodePorts)]);
+}
+
+#[test]
 fn where_one_side_enforces_nothing_that_is_the_difference() {
     let some = |from: &str, _: &str| match from {
         "x/a" => Expectation::Deny,

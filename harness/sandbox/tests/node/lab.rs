@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -145,6 +146,7 @@ impl Lab {
                 name: "web".into(),
                 protocol: "TCP".into(),
                 port: port.0,
+                target: IntOrString::Int(80),
                 node_port: port.1,
                 backends: pods.iter().flat_map(|pod| pod.ips.iter().map(|ip| (*ip, 80, node(pod)))).collect(),
             }],

@@ -54,20 +54,23 @@ fn sees_services(runtime: &Runtime) {
         let client = lab.add("x", "client", 0).await;
         let server = lab.add("x", "server", 1).await;
         lab.service("s", NUMBER, (PORT, Some(NODE_PORT)), &[&server]);
-        let (cluster, node) = (plan::service_ips(NUMBER), plan::node_ips(0));
+        let (cluster, [own, other]) = (plan::service_ips(NUMBER), [0, 1].map(plan::node_ips));
         let selected = json!([{"podSelector": pod("server")}]);
         let blocks = |cidrs: [&str; 2]| json!(cidrs.map(|cidr| json!({"ipBlock": {"cidr": cidr}})));
-        // Peers and ports; verdicts of the pod itself, of the cluster IP, and of the node port.
+        let nodes = ["172.30.0.0/24", "fd00:172:30::/64"];
+        // Peers and ports; verdicts of the pod itself, of the cluster IP, and of the own and another node's port. A selector
+        // means the Service's port that leads to the one it names, a block the Service's own; the own node is open.
         let (yes, no) = ("allowed", "dropped");
+        let (same, never) = ([yes, yes], [no, no]);
         let cases = [
-            (selected.clone(), json!(80), [yes, yes], [yes, no], [yes, no]),
-            (selected.clone(), json!(PORT), [no, no], [no, yes], [no, no]),
-            (selected.clone(), json!("web"), [yes, yes], [yes, yes], [yes, no]),
-            (blocks(plan::SERVICE_CIDRS), json!(PORT), [no, no], [no, yes], [no, no]),
-            (blocks(plan::POD_CIDRS), json!(80), [yes, yes], [yes, no], [yes, no]),
-            (blocks(["172.30.0.0/24", "fd00:172:30::/64"]), json!(NODE_PORT), [no, no], [no, no], [no, yes]),
+            (selected.clone(), json!(80), [same, same, same, never]),
+            (selected.clone(), json!(PORT), [never, never, [no, yes], never]),
+            (selected.clone(), json!("web"), [same, same, same, never]),
+            (blocks(plan::SERVICE_CIDRS), json!(PORT), [never, [no, yes], [no, yes], never]),
+            (blocks(plan::POD_CIDRS), json!(80), [same, [yes, no], same, never]),
+            (blocks(nodes), json!(NODE_PORT), [never, never, [no, yes], same]),
         ];
-        for (peers, port, itself, by_cluster_ip, by_node_port) in cases {
+        for (peers, port, [itself, by_cluster_ip, by_own_node, by_other_node]) in cases {
             lab.state.policies.clear();
             lab.policy(
                 "x",
@@ -77,7 +80,8 @@ fn sees_services(runtime: &Runtime) {
             let probes = [
                 (&client, of(&server), 80, itself),
                 (&client, cluster, PORT, by_cluster_ip),
-                (&client, node, NODE_PORT, by_node_port),
+                (&client, own, NODE_PORT, by_own_node),
+                (&client, other, NODE_PORT, by_other_node),
             ];
             compare(&mut lab, "egress-sees-services", &probes).await;
         }
@@ -85,19 +89,19 @@ fn sees_services(runtime: &Runtime) {
         lab.state.policies.clear();
         lab.policy("x", json!({"podSelector": pod("server"), "ingress": [{"ports": [{"port": 80}]}]}));
         compare(&mut lab, "egress-sees-services", &[(&client, cluster, PORT, [yes, yes])]).await;
-        // By what it selects, a Service without a selector is nobody's peer, nor is one of another namespace.
-        let to_server =
-            json!({"podSelector": pod("client"), "policyTypes": ["Egress"], "egress": [{"to": selected}]});
-        for (namespace, keeps) in [("x", false), ("y", true)] {
+        // A Service without a selector is like one without labels, and one of another namespace is nobody's peer.
+        let any = json!([{"podSelector": {}}]);
+        let cases = [(&any, "x", false, yes), (&selected, "x", false, no), (&selected, "y", true, no)];
+        for (peers, namespace, selects, through) in cases {
             lab.state.policies.clear();
-            lab.policy("x", to_server.clone());
+            lab.policy(
+                "x",
+                json!({"podSelector": pod("client"), "policyTypes": ["Egress"], "egress": [{"to": peers}]}),
+            );
             let service = &mut lab.state.services[0];
             namespace.clone_into(&mut service.namespace);
-            if !keeps {
-                service.selector.clear();
-            }
-            compare(&mut lab, "egress-sees-services", &[(&client, cluster, PORT, [yes, no])]).await;
-            lab.state.services[0].selector.clone_from(&server.labels);
+            service.selector = if selects { server.labels.clone() } else { [].into() };
+            compare(&mut lab, "egress-sees-services", &[(&client, cluster, PORT, [yes, through])]).await;
         }
         lab.stop().await;
     });

@@ -159,7 +159,7 @@ evidence! {
             "github.com/aws/amazon-network-policy-controller-k8s/blob/ecc7e6a793/pkg/resolvers/endpoints.go";
         HostBits "takes such a CIDR as the network; keys could collide before pull request 608"
             "github.com/aws/aws-network-policy-agent/pull/608";
-        ServiceAddresses "judges egress by the Service's own address and port"
+        ServiceAddresses "judges egress by the Service's own address; selectors open the port of it that leads to theirs"
             "github.com/aws/aws-network-policy-agent/issues/166";
         OwnService "drops what a pod sends to itself through its Service"
             "github.com/aws/amazon-network-policy-controller-k8s/issues/236";
@@ -167,7 +167,7 @@ evidence! {
             "github.com/aws/amazon-network-policy-controller-k8s/blob/ecc7e6a793/pkg/resolvers/endpoints.go";
         Icmp "blocks echo under any policy"
             "github.com/aws/aws-network-policy-agent/issues/90";
-        NamedPorts "opens all numbers that a port's name has on the policy's pods on each of them"
+        NamedPorts "opens all numbers that a port's name has on the policy's pods on each of them, but does not know those of sidecars"
             "github.com/aws/amazon-network-policy-controller-k8s/blob/ecc7e6a793/pkg/resolvers/endpoints.go";
         EgressPortNames "passes over a port's name without peers and in a block"
             "github.com/aws/amazon-network-policy-controller-k8s/blob/ecc7e6a793/pkg/resolvers/endpoints.go";

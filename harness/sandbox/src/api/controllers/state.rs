@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{
@@ -226,6 +228,7 @@ fn service(service: &Shared, pods: &[&Shared], slices: &[Shared]) -> ServiceStat
             name: text(port, "/name").to_owned(),
             protocol: text(port, "/protocol").to_owned(),
             port: number(port, "port").unwrap_or_default(),
+            target: IntOrString::deserialize(&port["targetPort"]).unwrap_or_default(),
             node_port: number(port, "nodePort"),
             backends,
         });

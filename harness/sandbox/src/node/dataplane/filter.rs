@@ -148,7 +148,7 @@ struct Names<'a> {
 impl<'a> Filter<'a> {
     fn side(&mut self, side: Side, chain: &str, hook: Hook) {
         self.batch.base_chain(chain, hook);
-        passes::add(self.batch, self.traits, chain, side);
+        passes::add(self.batch, self.traits, self.node, chain, side);
         established::add(self, chain, side);
         self.judge(chain, self.judge_of(side, 0));
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     node::netlink::{Batch, Element, Expr, Hook, Verdict},
+    plan,
     traits::Traits,
     wire::{Place, State},
 };
@@ -59,7 +60,7 @@ fn neighbours(v6: bool) -> &'static str {
 }
 
 /// Adds the rules to a base chain.
-pub(super) fn add(batch: &mut Batch, traits: &Traits, chain: &str, side: Side) {
+pub(super) fn add(batch: &mut Batch, traits: &Traits, node: u16, chain: &str, side: Side) {
     let mut pass = |rule: Expr| batch.rule(chain, rule.verdict(&Verdict::Accept));
     let protocol = |number: u8| Expr::new().load_protocol(0).equal(0, &[number]);
     if traits.allows_icmp {
@@ -90,6 +91,13 @@ pub(super) fn add(batch: &mut Batch, traits: &Traits, chain: &str, side: Side) {
         pass(by_node_port());
         for v6 in [false, true] {
             pass(Expr::new().family(v6).has_class(v6));
+        }
+    }
+    if traits.egress_sees_services && side == Side::Egress {
+        // The own node's address is open, and with it its node ports.
+        for own in plan::node_ips(node) {
+            let v6 = own.is_ipv6();
+            pass(Expr::new().family(v6).load_original_target(0, v6).equal(0, &bytes(own)));
         }
     }
     if traits.allows_own_service {

@@ -6,6 +6,11 @@
 //! here: exceptions that deny, pods for which only their first policy counts, and what blocks, selectors and the names
 //! of ports are looked up on.
 
+mod cluster_ips;
+mod ports;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
@@ -23,17 +28,10 @@ use super::{
 };
 use crate::{
     plan,
-    wire::{Place, PodState, ServicePortState, State},
+    wire::{Place, PodState, State},
 };
-
-/// Ports of one protocol, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Ports {
-    /// IP protocol number.
-    pub(super) protocol: u8,
-    pub(super) low: u16,
-    pub(super) high: u16,
-}
+pub(super) use ports::{Ports, protocol_number};
+use ports::{ingress_ports, named_port, numbers, protocol};
 
 /// The other ends of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -79,23 +77,11 @@ pub(super) struct Isolation {
     pub(super) egress: BTreeMap<Subject, Rules>,
 }
 
-/// The number of a protocol of the API.
-pub(super) fn protocol_number(name: &str) -> Option<u8> {
-    match name {
-        "TCP" => Some(6),
-        "UDP" => Some(17),
-        "SCTP" => Some(132),
-        _ => None,
-    }
-}
-
 /// One rule's peers as far as they do not depend on ports.
 struct Resolved {
     /// Indices of pods; `None` when every peer is meant.
     pods: Option<BTreeSet<usize>>,
     ranges: Vec<Range>,
-    /// Indices of Services that are meant by their cluster IPs.
-    services: BTreeSet<usize>,
 }
 
 /// The state's policies as the API's types.
@@ -191,12 +177,11 @@ impl Resolver<'_> {
             for rule in spec.egress.iter().flatten() {
                 let peers = rule.to.as_deref().unwrap_or_default();
                 let denies = self.denies(peers)?;
-                let mut resolved = self.peers(peers, namespace)?;
+                let ports = rule.ports.as_deref().unwrap_or_default();
+                let mut allows = self.egress_allows(ports, &self.peers(peers, namespace)?, namespace)?;
                 if self.state.traits.egress_sees_services {
-                    resolved.services = self.services(peers, namespace);
+                    allows.extend(self.cluster_ips(ports, peers, namespace)?);
                 }
-                let allows =
-                    self.egress_allows(rule.ports.as_deref().unwrap_or_default(), &resolved, namespace)?;
                 let ids: Vec<AllowId> = allows.into_iter().map(|allow| self.intern(allow)).collect();
                 for (subject, _) in &senders {
                     let rules = self.isolation.egress.entry(subject.clone()).or_default();
@@ -234,7 +219,7 @@ impl Resolver<'_> {
 
     fn peers(&self, peers: &[NetworkPolicyPeer], namespace: &str) -> Result<Resolved, String> {
         if peers.is_empty() {
-            return Ok(Resolved { pods: None, ranges: vec![], services: BTreeSet::new() });
+            return Ok(Resolved { pods: None, ranges: vec![] });
         }
         let mut pods = BTreeSet::new();
         let mut ranges = vec![];
@@ -261,7 +246,7 @@ impl Resolver<'_> {
                     .map(|(index, _)| index),
             );
         }
-        Ok(Resolved { pods: Some(pods), ranges, services: BTreeSet::new() })
+        Ok(Resolved { pods: Some(pods), ranges })
     }
 
     /// Whether a peer with a selector means a namespace, in a policy of another.
@@ -272,21 +257,6 @@ impl Resolver<'_> {
                 self.state.namespaces.get(namespace).is_some_and(|labels| selects(selector, labels))
             }
         }
-    }
-
-    /// The Services that peers mean by what the Services select: those of which the selector, taken for labels,
-    /// satisfies a peer's. One without a selector is never meant.
-    fn services(&self, peers: &[NetworkPolicyPeer], namespace: &str) -> BTreeSet<usize> {
-        let services = self.state.services.iter().enumerate();
-        let meant = services.filter(|(_, service)| {
-            !service.selector.is_empty()
-                && peers.iter().any(|peer| {
-                    (peer.pod_selector.is_some() || peer.namespace_selector.is_some())
-                        && self.is_meant(peer, &service.namespace, namespace)
-                        && peer.pod_selector.as_ref().is_none_or(|pods| selects(pods, &service.selector))
-                })
-        });
-        meant.map(|(index, _)| index).collect()
     }
 
     /// What a block does not match, though it lies in it.
@@ -302,12 +272,7 @@ impl Resolver<'_> {
         match &peers.pods {
             None => Peers::Any,
             Some(pods) => Peers::Only {
-                pods: pods
-                    .iter()
-                    .flat_map(|index| &self.state.pods[*index].ips)
-                    .chain(peers.services.iter().flat_map(|index| &self.state.services[*index].cluster_ips))
-                    .copied()
-                    .collect(),
+                pods: pods.iter().flat_map(|index| &self.state.pods[*index].ips).copied().collect(),
                 ranges: peers.ranges.clone(),
             },
         }
@@ -378,14 +343,6 @@ impl Resolver<'_> {
                 add(port, &pod.ips, chosen, &pod.namespace);
             }
         }
-        let services = self.state.services.iter().enumerate().filter(|_| traits.egress_sees_services);
-        for (index, service) in services {
-            let same = |port: &&ServicePortState| port.name == name && port.protocol == protocol;
-            for port in service.ports.iter().filter(same) {
-                let chosen = peers.services.contains(&index);
-                add(port.port, &service.cluster_ips, chosen, &service.namespace);
-            }
-        }
         found
     }
 
@@ -401,226 +358,5 @@ impl Resolver<'_> {
         let of = |(_, index): &(Subject, usize)| ingress_ports(ports, &self.state.pods[*index]);
         let each = receivers.iter().map(of).collect::<Result<Vec<_>, _>>()?;
         Ok(Some(each.into_iter().flatten().flatten().collect()))
-    }
-}
-
-/// Ports of an ingress rule, named ones looked up in the pod that receives. A name that the pod does not have gives
-/// no port at all.
-fn ingress_ports(ports: &[NetworkPolicyPort], pod: &PodState) -> Result<Option<BTreeSet<Ports>>, String> {
-    if ports.is_empty() {
-        return Ok(None);
-    }
-    let mut all = BTreeSet::new();
-    for port in ports {
-        let (name, number) = protocol(port)?;
-        match &port.port {
-            Some(IntOrString::String(wanted)) => {
-                all.extend(named_port(pod, wanted, name).map(|port| Ports {
-                    protocol: number,
-                    low: port,
-                    high: port,
-                }));
-            }
-            _ => {
-                all.insert(numbers(port, number)?);
-            }
-        }
-    }
-    Ok(Some(all))
-}
-
-/// Name and number of a port's protocol; TCP by default.
-fn protocol(port: &NetworkPolicyPort) -> Result<(&str, u8), String> {
-    let name = port.protocol.as_deref().unwrap_or("TCP");
-    protocol_number(name).map(|number| (name, number)).ok_or_else(|| format!("there is no protocol `{name}`"))
-}
-
-/// A port without a name: one, a range, or all.
-fn numbers(port: &NetworkPolicyPort, protocol: u8) -> Result<Ports, String> {
-    let number = |n: i32| u16::try_from(n).map_err(|_| format!("{n} is no port"));
-    let (low, high) = match (&port.port, port.end_port) {
-        (Some(IntOrString::Int(low)), None) => (number(*low)?, number(*low)?),
-        (Some(IntOrString::Int(low)), Some(high)) => (number(*low)?, number(high)?),
-        _ => (0, u16::MAX),
-    };
-    Ok(Ports { protocol, low, high })
-}
-
-fn named_port(pod: &PodState, name: &str, protocol: &str) -> Option<u16> {
-    pod.ports.iter().find(|(n, p, _)| n == name && p == protocol).map(|(_, _, number)| *number)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::traits::Traits;
-
-    fn pod(namespace: &str, name: &str, n: u8, web: Option<u16>) -> PodState {
-        PodState {
-            uid: format!("{namespace}-{name}"),
-            namespace: namespace.into(),
-            name: name.into(),
-            place: Place::Pod(0),
-            labels: BTreeMap::from([("pod".into(), name.into())]),
-            ips: vec![[10, 0, 0, n].into()],
-            ports: web.map(|port| ("web".into(), "TCP".into(), port)).into_iter().collect(),
-            terminating: false,
-        }
-    }
-
-    fn resolved(spec: serde_json::Value) -> Isolation {
-        resolved_with(Traits::default(), spec)
-    }
-
-    fn resolved_with(traits: Traits, spec: serde_json::Value) -> Isolation {
-        let state = State {
-            traits,
-            namespaces: BTreeMap::from([
-                ("x".into(), BTreeMap::from([("ns".into(), "x".into())])),
-                ("y".into(), BTreeMap::from([("ns".into(), "y".into())])),
-            ]),
-            pods: vec![pod("x", "a", 1, Some(80)), pod("x", "b", 2, None), pod("y", "a", 3, Some(8080))],
-            services: vec![],
-            policies: vec![json!({"metadata": {"name": "p", "namespace": "x"}, "spec": spec})],
-        };
-        resolve(&state, &read(&state).unwrap(), &HashSet::new()).unwrap()
-    }
-
-    /// What pods may receive or send, as text; a pod is the last number of its address.
-    fn text(isolation: &Isolation, of: &BTreeMap<Subject, Rules>) -> Vec<String> {
-        let port = |p: &Ports| format!("{}/{}-{}", p.protocol, p.low, p.high);
-        of.iter()
-            .map(|(pod, rules)| {
-                let allows = rules.allows.iter().map(|id| {
-                    let allow = &isolation.allows[*id];
-                    let peers = match &allow.peers {
-                        Peers::Any => "any".to_owned(),
-                        Peers::Only { pods, ranges } => format!("{pods:?}{}", ranges.len()),
-                    };
-                    let ports = allow
-                        .ports
-                        .as_ref()
-                        .map(|ports| ports.iter().map(port).collect::<Vec<_>>().join(","));
-                    format!(" {peers}:{}", ports.unwrap_or("all".into()))
-                });
-                let pod = pod.ips[0].to_string().replace("10.0.0.", "");
-                format!("{pod}{}", allows.collect::<String>())
-            })
-            .collect()
-    }
-
-    #[test]
-    fn types_default_to_ingress_and_to_egress_when_it_has_rules() {
-        let isolation = resolved(json!({"podSelector": {}}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["1", "2"]);
-        assert!(isolation.egress.is_empty());
-        let isolation = resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "egress": [{}]}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["1"]);
-        assert_eq!(text(&isolation, &isolation.egress), ["1 any:all"]);
-        let isolation = resolved(json!({"podSelector": {}, "policyTypes": ["Egress"], "ingress": [{}]}));
-        assert!(isolation.ingress.is_empty());
-        assert_eq!(text(&isolation, &isolation.egress), ["1", "2"]);
-    }
-
-    #[test]
-    fn peers_are_and_within_an_element_and_or_between_elements() {
-        let both = json!({"namespaceSelector": {"matchLabels": {"ns": "y"}}, "podSelector": {}});
-        let isolation =
-            resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": [both]}]}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["1 {10.0.0.3}0:all"]);
-        let either = json!([{"namespaceSelector": {"matchLabels": {"ns": "y"}}}, {"podSelector": {}}]);
-        let isolation =
-            resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": either}]}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["1 {10.0.0.1, 10.0.0.2, 10.0.0.3}0:all"]);
-        let nobody = json!([{"podSelector": {"matchLabels": {"pod": "none"}}}]);
-        let isolation =
-            resolved(json!({"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [{"from": nobody}]}));
-        assert_eq!(text(&isolation, &isolation.ingress), ["1 {}0:all"]);
-    }
-
-    #[test]
-    fn a_named_port_is_each_destinations_own() {
-        let ports =
-            json!([{"port": "web"}, {"port": 5, "endPort": 7, "protocol": "UDP"}, {"protocol": "SCTP"}]);
-        let isolation = resolved(json!({"podSelector": {}, "ingress": [{"ports": ports}]}));
-        let rest = "17/5-7,132/0-65535";
-        assert_eq!(
-            text(&isolation, &isolation.ingress),
-            [format!("1 any:6/80-80,{rest}"), format!("2 any:{rest}")]
-        );
-
-        let isolation =
-            resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
-            "egress": [{"ports": [{"port": "web"}]}]}));
-        assert_eq!(text(&isolation, &isolation.egress), ["2 {10.0.0.1}0:6/80-80 {10.0.0.3}0:6/8080-8080"]);
-        let isolation =
-            resolved(json!({"podSelector": {"matchLabels": {"pod": "b"}}, "policyTypes": ["Egress"],
-            "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/24", "except": ["10.0.0.3/32"]}}],
-                "ports": [{"port": "web"}]}]}));
-        assert_eq!(text(&isolation, &isolation.egress), ["2 {10.0.0.1}0:6/80-80"]);
-    }
-
-    /// What the traits of these words make of the egress of pod b, or of the ingress of pods a and b.
-    fn named(words: &[&str], rule: serde_json::Value, egress: bool) -> Vec<String> {
-        let mut traits = Traits::default();
-        words.iter().for_each(|word| traits.read(word, None).unwrap().unwrap());
-        if egress {
-            let isolation = resolved_with(
-                traits,
-                json!({"podSelector": {"matchLabels": {"pod": "b"}},
-                "policyTypes": ["Egress"], "egress": [rule]}),
-            );
-            text(&isolation, &isolation.egress)
-        } else {
-            let isolation = resolved_with(traits, json!({"podSelector": {}, "ingress": [rule]}));
-            text(&isolation, &isolation.ingress)
-        }
-    }
-
-    #[test]
-    fn names_of_ports_are_looked_up_where_a_trait_says() {
-        let web = json!({"ports": [{"port": "web"}, {"port": 5}]});
-        assert_eq!(
-            named(&["merges-port-names"], web.clone(), false),
-            ["1 any:6/5-5,6/80-80", "2 any:6/5-5,6/80-80"]
-        );
-        let both = "2 any:6/5-5 {10.0.0.1}0:6/80-80 {10.0.0.3}0:6/8080-8080";
-        assert_eq!(named(&[], web.clone(), true), [both]);
-        assert_eq!(named(&["ignores-ambiguous-port-names"], web.clone(), true), ["2 any:6/5-5"]);
-        assert_eq!(named(&["ignores-port-names-without-peers"], web.clone(), true), ["2 any:6/5-5"]);
-        assert_eq!(named(&["port-names-of-own-namespace"], web, true), ["2 any:6/5-5 {10.0.0.1}0:6/80-80"]);
-        let one = json!({"to": [{"podSelector": {}}], "ports": [{"port": "web"}]});
-        assert_eq!(named(&["ignores-ambiguous-port-names"], one, true), ["2 {10.0.0.1}0:6/80-80"]);
-        let block = json!({"to": [{"ipBlock": {"cidr": "10.0.0.0/24"}}, {"podSelector": {}}], "ports": [{"port": "web"}]});
-        assert_eq!(named(&["ignores-port-names-of-blocks"], block, true), ["2 {10.0.0.1}0:6/80-80"]);
-    }
-
-    #[test]
-    fn blocks_leave_out_what_a_trait_says() {
-        let ranges = |word: &str, cidr: &str| {
-            let isolation = {
-                let mut traits = Traits::default();
-                traits.read(word, None).unwrap().unwrap();
-                resolved_with(
-                    traits,
-                    json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": cidr}}]}]}),
-                )
-            };
-            match &isolation.allows[0].peers {
-                Peers::Only { ranges, .. } => ranges.clone(),
-                Peers::Any => panic!("a block is not everything"),
-            }
-        };
-        let any = ranges("blocks-skip-pods", "0.0.0.0/0");
-        let inside = |ranges: &[Range], ip: [u8; 4]| ranges::contains(ranges, ip.into());
-        assert!(
-            !inside(&any, [10, 244, 16, 1]) && inside(&any, [172, 30, 0, 1]) && inside(&any, [8, 8, 8, 8])
-        );
-        assert!(ranges("blocks-skip-pods", "10.244.16.1/32").is_empty());
-        assert!(ranges("blocks-skip-nodes", "172.30.0.2/32").is_empty());
-        let nodes = ranges("blocks-skip-nodes", "172.30.0.0/24");
-        assert!(!inside(&nodes, [172, 30, 0, 1]) && inside(&nodes, [172, 30, 0, 3]));
     }
 }

@@ -127,6 +127,8 @@ fn dashed(address: IpAddr) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
     use super::*;
     use crate::wire::{ServicePortState, ServiceState};
 
@@ -144,6 +146,7 @@ mod tests {
                 name: "web".into(),
                 protocol: "TCP".into(),
                 port: 80,
+                target: IntOrString::Int(80),
                 node_port: None,
                 backends: vec![],
             }],
