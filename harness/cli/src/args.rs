@@ -4,6 +4,8 @@
 mod compare;
 mod image;
 mod report;
+mod run;
+mod target;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,21 +13,18 @@ use clap::{
     Args, Parser, Subcommand, ValueEnum, ValueHint,
     builder::styling::{AnsiColor, Effects, Styles},
 };
-use verdikt_cluster::TolerationArg;
-use verdikt_model::{CellPattern, Family};
-use verdikt_report::Format;
+use verdikt_model::CellPattern;
 use verdikt_sandbox::{Base, Profile};
 use verdikt_scenario::{LabelSelector, Partition};
 
-use crate::values::{
-    dataplane, deadline, duration, format, host_port, key_value, namespace_prefix, namespaced, profile,
-    run_id,
-};
+use crate::values::{duration, namespace_prefix, profile, run_id};
 
 pub(crate) use self::{
     compare::{Compare, CompareFormat, FailOn},
     image::{Agents, Image, ImageVerb, Push},
     report::{Implementation, Report, ReportFormat},
+    run::{Deadline, Reports, Run},
+    target::{Keep, ProbePods, PullPolicy, RealCluster, Spread, Target},
 };
 
 const STYLES: Styles = Styles::styled()
@@ -145,202 +144,6 @@ pub(crate) struct Choice {
     /// Only the i-th of n parts; every scenario is in exactly one part.
     #[arg(long, value_name = "I/N", env = "VERDIKT_PARTITION")]
     pub(crate) partition: Option<Partition>,
-}
-
-/// `verdikt run`
-#[derive(Debug, Args)]
-pub(crate) struct Run {
-    #[command(flatten)]
-    pub(crate) choice: Choice,
-    #[command(flatten)]
-    pub(crate) target: Target,
-    #[command(flatten)]
-    pub(crate) pods: ProbePods,
-    /// Only these cells: `x/a -> y/b:80/tcp`; may be given more than once.
-    #[arg(long = "cell", value_name = "PATTERN", help_heading = "Probing")]
-    pub(crate) cells: Vec<CellPattern>,
-    /// IP families to probe; by default all that the cluster has.
-    #[arg(
-        long = "ip-family",
-        value_name = "FAMILY",
-        help_heading = "Probing",
-        env = "VERDIKT_IP_FAMILY",
-        value_delimiter = ','
-    )]
-    pub(crate) families: Vec<Family>,
-    /// Scenarios at once.
-    #[arg(long, value_name = "N", help_heading = "Probing", env = "VERDIKT_LANES", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) lanes: Option<u16>,
-    /// How long silence must last to count as dropped: `auto` (from measured round trips) or a duration.
-    #[arg(long, value_name = "auto|DUR", default_value = "auto", help_heading = "Probing", env = "VERDIKT_DEADLINE", value_parser = deadline)]
-    pub(crate) deadline: Deadline,
-    /// How long a step may take until the matrix is as expected: a limit, not a sleep. By default 15s, and 3s on
-    /// the sandbox, which enforces within milliseconds.
-    #[arg(long, value_name = "DUR", help_heading = "Probing", env = "VERDIKT_SETTLE", value_parser = duration)]
-    pub(crate) settle: Option<Duration>,
-    /// What enforces policies in a real cluster, as `verdikt doctor` names it (cilium, calico, …), where it cannot be told
-    /// from the API; scenarios that need another one are skipped.
-    #[arg(long, value_name = "NAME", help_heading = "Probing", env = "VERDIKT_DATAPLANE", value_parser = dataplane)]
-    pub(crate) dataplane: Option<String>,
-    /// A host outside a real cluster on which `verdikt-probe serve --tcp PORT` runs: the first stands for `external`, a second
-    /// one for `external/2`; naming one again adds a port. Without it, cells with external hosts are skipped. The sandbox has
-    /// its own.
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Probing", env = "VERDIKT_EXTERNAL", value_delimiter = ',', value_parser = host_port)]
-    pub(crate) external: Vec<(String, u16)>,
-    /// How often a scenario with wrong or unmeasured cells is tried again; one that failed and then passed is told as flaky.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Probing", env = "VERDIKT_RETRIES")]
-    pub(crate) retries: u32,
-    /// Run every scenario this often, to find out whether it is stable: one whose attempts disagree is flaky, and that is a finding.
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Probing", env = "VERDIKT_REPEAT", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) repeat: u32,
-    /// Stop at the first scenario that is not as expected, and with --repeat at the first attempt.
-    #[arg(long, help_heading = "Probing", env = "VERDIKT_FAIL_FAST")]
-    pub(crate) fail_fast: bool,
-    /// File or folder of deviations that the dataplane is known for, `builtin` for those that verdikt brings along: their cells are
-    /// `deviation`, not `fail`. Those of other dataplanes, modes and versions are ignored. May be given more than once.
-    #[arg(long, value_name = "FILE", help_heading = "Known deviations", env = "VERDIKT_KNOWN_DEVIATIONS", value_delimiter = ',', value_hint = ValueHint::AnyPath)]
-    pub(crate) known_deviations: Vec<PathBuf>,
-    /// End with exit code 1 when a known deviation does not happen any more.
-    #[arg(long, help_heading = "Known deviations", env = "VERDIKT_STRICT_DEVIATIONS")]
-    pub(crate) strict_deviations: bool,
-    /// Go on with the run of this record: what it has proved is not measured again, and without --record the
-    /// record itself is gone on with.
-    #[arg(long, value_name = "RECORD", help_heading = "Reports", env = "VERDIKT_RESUME", value_hint = ValueHint::FilePath, conflicts_with = "cells")]
-    pub(crate) resume: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) reports: Reports,
-}
-
-/// Where results go.
-#[derive(Debug, Args)]
-pub(crate) struct Reports {
-    /// Form of the results on standard output: human, wide, json, jsonl or libtest.
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "human", help_heading = "Reports", env = "VERDIKT_OUTPUT", value_parser = format)]
-    pub(crate) output: Format,
-    /// Write the record of the run (JSON, every cell) to this file; it is complete up to the last scenario
-    /// that ended at every moment.
-    #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_RECORD", value_hint = ValueHint::FilePath)]
-    pub(crate) record: Option<PathBuf>,
-    /// Write a JUnit report to this file.
-    #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_EXPORT_JUNIT", value_hint = ValueHint::FilePath)]
-    pub(crate) export_junit: Option<PathBuf>,
-    /// Write a report in Markdown to this file, such as $GITHUB_STEP_SUMMARY.
-    #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_EXPORT_MARKDOWN", value_hint = ValueHint::FilePath)]
-    pub(crate) export_markdown: Option<PathBuf>,
-    /// Write a page for a browser to this file; it needs nothing else.
-    #[arg(long, value_name = "FILE", help_heading = "Reports", env = "VERDIKT_EXPORT_HTML", value_hint = ValueHint::FilePath)]
-    pub(crate) export_html: Option<PathBuf>,
-}
-
-/// The cluster to work on: the embedded sandbox unless a real one is named.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Target")]
-pub(crate) struct Target {
-    /// The embedded sandbox, with this behaviour (the default target): BASE[+TRAIT[=VALUE]]…, such as
-    /// reference+policy-delay=200ms; `verdikt sandbox profiles` lists them.
-    #[arg(long, value_name = "PROFILE", num_args = 0..=1, default_missing_value = "reference", env = "VERDIKT_SANDBOX", value_parser = profile, conflicts_with_all = ["context", "in_cluster"])]
-    pub(crate) sandbox: Option<Profile>,
-    /// The real cluster of this kubeconfig context. The current context is never used by itself.
-    #[arg(long, value_name = "NAME", env = "VERDIKT_CONTEXT", conflicts_with = "in_cluster")]
-    pub(crate) context: Option<String>,
-    /// The cluster in which this process runs as a pod.
-    #[arg(long, env = "VERDIKT_IN_CLUSTER")]
-    pub(crate) in_cluster: bool,
-    /// Kubeconfig file, for --context; else $KUBECONFIG, else ~/.kube/config.
-    #[arg(long, value_name = "FILE", env = "VERDIKT_KUBECONFIG", requires = "context", value_hint = ValueHint::FilePath)]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// First word of the names of disposable namespaces.
-    #[arg(
-        long,
-        value_name = "PREFIX",
-        default_value = "verdikt",
-        env = "VERDIKT_NAMESPACE_PREFIX",
-        value_parser = namespace_prefix
-    )]
-    pub(crate) namespace_prefix: String,
-    /// When to leave namespaces behind for inspection.
-    #[arg(long, value_enum, default_value = "never", env = "VERDIKT_KEEP", value_name = "WHEN")]
-    pub(crate) keep: Keep,
-    /// Run scenarios with cluster-scoped objects, too, one at a time; they reach beyond verdikt's namespaces.
-    #[arg(long, env = "VERDIKT_ALLOW_CLUSTER_SCOPED")]
-    pub(crate) allow_cluster_scoped: bool,
-}
-
-impl Target {
-    /// Whether a real cluster was named.
-    pub(crate) fn is_real(&self) -> bool {
-        self.context.is_some() || self.in_cluster
-    }
-}
-
-/// How probe pods are made.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Probe pods")]
-pub(crate) struct ProbePods {
-    /// Image of the probe pods, by default this release's; `verdikt image` saves and pushes it.
-    #[arg(long, value_name = "REF", default_value = verdikt_cluster::DEFAULT_IMAGE, hide_default_value = true, env = "VERDIKT_IMAGE")]
-    pub(crate) image: String,
-    /// When nodes pull it; by default the cluster decides by the tag.
-    #[arg(long, value_enum, value_name = "WHEN", env = "VERDIKT_IMAGE_PULL_POLICY")]
-    pub(crate) image_pull_policy: Option<PullPolicy>,
-    /// Secret with the registry's credentials; it is copied into each disposable namespace.
-    #[arg(long, value_name = "NAMESPACE/NAME", env = "VERDIKT_IMAGE_PULL_SECRET", value_parser = namespaced)]
-    pub(crate) image_pull_secret: Option<(String, String)>,
-    /// Taint that probe pods tolerate, `*` for every one; may be given more than once.
-    #[arg(
-        long = "toleration",
-        value_name = "KEY[=VALUE][:EFFECT]",
-        env = "VERDIKT_TOLERATIONS",
-        value_delimiter = ','
-    )]
-    pub(crate) tolerations: Vec<TolerationArg>,
-    /// Label of the nodes on which probe pods may run; may be given more than once.
-    #[arg(long = "node-selector", value_name = "KEY=VALUE", env = "VERDIKT_NODE_SELECTOR", value_delimiter = ',', value_parser = key_value)]
-    pub(crate) node_selector: Vec<(String, String)>,
-    /// Where probe pods go whose node the scenario leaves open.
-    #[arg(long, value_enum, default_value = "scheduler", value_name = "HOW", env = "VERDIKT_SPREAD")]
-    pub(crate) spread: Spread,
-    /// How long probe pods may take to be ready.
-    #[arg(long, value_name = "DUR", default_value = "2m", env = "VERDIKT_READY_TIMEOUT", value_parser = duration)]
-    pub(crate) ready_timeout: Duration,
-}
-
-/// When an image is pulled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PullPolicy {
-    /// At each start of a pod.
-    Always,
-    /// When the node does not have it.
-    #[value(alias = "IfNotPresent")]
-    IfNotPresent,
-    /// Never: it has been loaded onto the nodes.
-    Never,
-}
-
-/// Where pods go whose node the scenario leaves open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Spread {
-    /// Where the cluster's scheduler puts them.
-    Scheduler,
-    /// All on one node.
-    SameNode,
-    /// On the nodes in turn, so that neighbours are on different ones.
-    OtherNode,
-}
-
-/// When to leave namespaces behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Keep {
-    Never,
-    OnFailure,
-    Always,
-}
-
-/// `--deadline`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deadline {
-    Auto,
-    Fixed(Duration),
 }
 
 /// `verdikt merge`
@@ -506,20 +309,6 @@ pub(crate) struct Clean {
     pub(crate) dry_run: bool,
 }
 
-/// A real cluster, named on purpose.
-#[derive(Debug, Args)]
-pub(crate) struct RealCluster {
-    /// Kubeconfig context.
-    #[arg(long, value_name = "NAME", env = "VERDIKT_CONTEXT", conflicts_with = "in_cluster")]
-    pub(crate) context: Option<String>,
-    /// The cluster in which this process runs as a pod.
-    #[arg(long, env = "VERDIKT_IN_CLUSTER")]
-    pub(crate) in_cluster: bool,
-    /// Kubeconfig file; else $KUBECONFIG, else ~/.kube/config.
-    #[arg(long, value_name = "FILE", env = "VERDIKT_KUBECONFIG", value_hint = ValueHint::FilePath)]
-    pub(crate) kubeconfig: Option<PathBuf>,
-}
-
 /// `verdikt doctor`
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -611,7 +400,7 @@ mod tests {
         for bad in ["", "5", "s", "-1s", "1d", "99h", "1e3s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
-        assert_eq!(deadline("auto"), Ok(Deadline::Auto));
-        assert!(deadline("1ms").is_err());
+        assert_eq!(crate::values::deadline("auto"), Ok(Deadline::Auto));
+        assert!(crate::values::deadline("1ms").is_err());
     }
 }
