@@ -2,7 +2,8 @@
 //!
 //! Names, labels, reasons and messages come from scenario files, clusters and records that somebody else may have
 //! written. A terminal must show them, not obey them: no escape sequence, no line that poses as another, no text
-//! that reads in another order than it is written.
+//! that reads in another order than it is written. Nor may the log of a CI job obey them: GitHub takes a line that begins
+//! with `::word::` for a command, and `##[word]` anywhere in one; Azure takes `##vso[word]`.
 
 use std::borrow::Cow;
 
@@ -14,12 +15,12 @@ pub(crate) const SENTENCE: usize = 600;
 /// Text for one line: control characters, line breaks, characters that change the reading direction and invisible
 /// ones become visible (`\n`, `\u{1b}`).
 pub fn escape(text: &str) -> Cow<'_, str> {
-    escape_if(text, is_harmful)
+    disarm(escape_if(text, is_harmful))
 }
 
 /// As [`escape()`], but line breaks stay.
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
-    escape_if(text, |c| c != '\n' && is_harmful(c))
+    disarm(escape_if(text, |c| c != '\n' && is_harmful(c)))
 }
 
 /// Text for one line, at most `max` characters long; a longer one ends in `…`.
@@ -56,6 +57,31 @@ fn escape_if(text: &str, harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Makes the first character of what a CI job's log takes for a command visible as a code.
+fn disarm(text: Cow<'_, str>) -> Cow<'_, str> {
+    let mut places: Vec<usize> =
+        ["##[", "##vso["].iter().flat_map(|word| text.match_indices(word)).map(|(at, _)| at).collect();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let rest = line.trim_start();
+        // No IPv6 address has this twice.
+        if rest.strip_prefix("::").is_some_and(|rest| rest.contains("::")) {
+            places.push(start + line.len() - rest.len());
+        }
+        start += line.len();
+    }
+    if places.is_empty() {
+        return text;
+    }
+    let mut text = text.into_owned();
+    places.sort_unstable();
+    for at in places.into_iter().rev() {
+        let code: String = text[at..=at].chars().flat_map(char::escape_unicode).collect();
+        text.replace_range(at..=at, &code);
+    }
+    Cow::Owned(text)
+}
+
 /// Whether a character would act on a terminal or hide from the reader.
 pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control()
@@ -88,6 +114,17 @@ mod tests {
         {
             assert_eq!(escape(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
         }
+    }
+
+    #[test]
+    fn the_log_of_a_ci_job_sees_no_command() {
+        assert_eq!(escape("::error file=a::no"), "\\u{3a}:error file=a::no");
+        assert_eq!(escape_lines("fine\n  ::stop-commands::x"), "fine\n  \\u{3a}:stop-commands::x");
+        assert_eq!(escape("a ##[error]b ##vso[task]"), "a \\u{23}#[error]b \\u{23}#vso[task]");
+        for address in ["::1", "::ffff:10.0.0.1 port 80", "fd00::1 and fd00::2", "a::b::c"] {
+            assert!(matches!(escape(address), Cow::Borrowed(_)));
+        }
+        assert_eq!(cut("::error::a long sentence", 12), "\\u{3a}:erro…");
     }
 
     #[test]
