@@ -106,14 +106,11 @@ impl Base {
         let reference = Traits::default();
         match self {
             Self::Reference => reference,
-            Self::Calico => {
-                Traits { polices_to_own_node: true, ignores_port_names_of_sidecars: true, ..reference }
-            }
+            Self::Calico => Traits { polices_to_own_node: true, ..reference },
             Self::CalicoEbpf => Traits {
                 polices_to_own_node: true,
                 node_ports_keep_source: true,
                 allows_own_service: true,
-                ignores_port_names_of_sidecars: true,
                 ignores_sctp: true,
                 ..reference
             },
@@ -123,11 +120,14 @@ impl Base {
                 blocks_skip_nodes: true,
                 polices_to_own_node: true,
                 allows_own_service: true,
+                ignores_port_names_of_sidecars: true,
                 ignores_ambiguous_port_names: true,
                 ignores_sctp: true,
                 ..reference
             },
-            Self::Antrea => Traits { allows_own_service: true, ..reference },
+            Self::Antrea => {
+                Traits { allows_own_service: true, ignores_port_names_of_sidecars: true, ..reference }
+            }
             Self::KubeRouter => Traits {
                 start_delay: SHORTENED,
                 rejects: true,
@@ -154,11 +154,19 @@ impl Base {
                 ignores_port_names_without_peers: true,
                 ..reference
             },
-            Self::AzureNpm => Traits { start_delay: SHORTENED, trusts_node_ports: true, ..reference },
+            Self::AzureNpm => Traits {
+                start_delay: SHORTENED,
+                trusts_node_ports: true,
+                ignores_port_names_of_sidecars: true,
+                ..reference
+            },
             Self::Kindnet => Traits {
                 start_delay: SHORTENED,
                 cuts_established: Some(SHORTENED),
+                // Of processes of root it does not, but probe pods are restricted, and so are not root's.
+                polices_own_node: true,
                 polices_to_own_node: true,
+                ignores_port_names_of_sidecars: true,
                 ..reference
             },
             Self::Weave => Traits {

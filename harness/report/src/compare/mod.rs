@@ -48,11 +48,12 @@ pub fn compare(reference: (&str, &Record), other: (&str, &Record)) -> Comparison
     }
 }
 
-/// Sides of one dataplane are called by what tells them apart: version, mode or source.
+/// Sides of one dataplane are called by what tells them apart: that one is emulated, version, mode or source.
 fn tell_apart(sides: &mut [Side; 2]) {
-    let names: [fn(&Side) -> String; 4] = [
+    let names: [fn(&Side) -> String; 5] = [
         |side| side.dataplane.clone(),
-        |side| format!("{} {}", side.dataplane, side.version),
+        |side| if side.emulated { format!("{} (emulated)", side.dataplane) } else { side.dataplane.clone() },
+        |side| format!("{} {}", side.dataplane, side.version).trim_end().to_owned(),
         |side| format!("{} ({})", side.dataplane, side.mode),
         |side| side.source.clone(),
     ];

@@ -258,6 +258,10 @@ fn sides_of_one_dataplane_are_told_apart() {
     let mut two = one.clone();
     two.environment.dataplane.version = "9.9".into();
     assert_eq!(of(&one, &two).other.name, "flannel 9.9");
+    one.environment.dataplane.emulated = false;
+    assert_eq!(of(&one, &two).reference.name, "flannel");
+    assert_eq!(of(&one, &two).other.name, "flannel (emulated)");
+    one.environment.dataplane.emulated = true;
     one.environment.dataplane.mode = "rejects, ".repeat(9);
     two.environment.dataplane.version = one.environment.dataplane.version.clone();
     assert_eq!(of(&one, &two).reference.name, "one.json");

@@ -29,8 +29,9 @@ pub(crate) const TESTS: &[Test] = &[
 /// Traits that other tests than [`verdicts`] are about, here, in `service_traits` and in `timing`; the last two are in
 /// unit tests and in those of whole runs, for one is of the API's part and the other needs sockets that not every
 /// kernel has.
-const ELSEWHERE: [&str; 15] = [
+const ELSEWHERE: [&str; 16] = [
     "egress-sees-services",
+    "node-ports-keep-source",
     "allows-own-service",
     "trusts-node-ports",
     "trusts-services",
@@ -242,6 +243,16 @@ fn echo(runtime: &Runtime) {
             for ip in &a.ips {
                 assert_eq!(ping(&lab, *ip).await, expected);
                 assert_eq!(lab.probe(&b, *ip, 80, "tcp").await, "dropped");
+            }
+        }
+        lab.state.traits = Traits::default();
+        for (rule, expected) in [(json!({"ports": [{"port": 80}]}), "dropped"), (json!({}), "allowed")] {
+            lab.state.policies.clear();
+            lab.policy("x", json!({"podSelector": pod("a"), "ingress": [rule]}));
+            lab.sync().await;
+            for ip in &a.ips {
+                assert_eq!(ping(&lab, *ip).await, expected);
+                assert_eq!(lab.probe(&b, *ip, 80, "tcp").await, "allowed");
             }
         }
         lab.stop().await;

@@ -35,8 +35,8 @@ evidence! {
             "github.com/projectcalico/calico/blob/87c15906f2/e2e/pkg/tests/networking/workload_ingress.go";
         HostNetwork "finds no hostNetwork pod by selectors"
             "github.com/projectcalico/calico/issues/4493";
-        NamedPorts "looks a port's name up on each pod, but does not know those of sidecars"
-            "github.com/projectcalico/calico/issues/8881";
+        NamedPorts "looks a port's name up on each pod; since pull request 8885 of 2024 also those of sidecars"
+            "github.com/projectcalico/calico/pull/8885";
         Established "leaves connections that exist alone"
             "github.com/tigera/docs/blob/f2a2762432/calico/network-policy/get-started/calico-policy/calico-network-policy.mdx";
         StartUp "lets nothing pass for a new pod before its policies are in place"
@@ -71,7 +71,7 @@ evidence! {
             "github.com/cilium/cilium/issues/10405";
         Icmp "blocks echo under any policy for ports"
             "github.com/cilium/cilium/issues/2571";
-        NamedPorts "passes over a port's name in an egress rule that has several numbers (mended by pull request 45760)"
+        NamedPorts "passes over a port's name in an egress rule that has several numbers (mended by pull request 45760), and does not know those of sidecars"
             "github.com/cilium/cilium/pull/12567";
         EgressPortNames "passes over a port's name in an egress rule that has several numbers (mended by pull request 45760)"
             "github.com/cilium/cilium/issues/30003";
@@ -91,8 +91,8 @@ evidence! {
             "github.com/antrea-io/antrea/blob/fc70f2bb70/docs/antrea-network-policy.md";
         NodePorts "sees a node instead of the client, unless DSR or externalTrafficPolicy Local keeps it"
             "github.com/antrea-io/antrea/blob/fc70f2bb70/docs/antrea-proxy.md";
-        NamedPorts "looks a port's name up on each pod; an unknown one opens nothing"
-            "github.com/antrea-io/antrea/issues/241";
+        NamedPorts "looks a port's name up on each pod, but does not know those of sidecars; an unknown one opens nothing"
+            "github.com/antrea-io/antrea/blob/fc70f2bb70/pkg/controller/networkpolicy/networkpolicy_controller.go";
         EgressPortNames "looks a port's name up on the destination pods"
             "github.com/antrea-io/antrea/issues/343";
         Established "leaves connections that exist alone"
@@ -189,8 +189,8 @@ evidence! {
             "github.com/MicrosoftDocs/azure-aks-docs/blob/fb060abe6a/articles/aks/migrate-from-npm-to-cilium-network-policy.md";
         HostNetwork "finds no hostNetwork pod by selectors"
             "github.com/Azure/azure-container-networking/blob/cbd7560cfc/npm/pkg/controlplane/controllers/v1/podController.go";
-        NamedPorts "looks a port's name up on each pod; not on Windows"
-            "github.com/MicrosoftDocs/azure-aks-docs/blob/fb060abe6a/articles/aks/use-network-policies.md";
+        NamedPorts "looks a port's name up on each pod, but does not know those of sidecars; not on Windows"
+            "github.com/Azure/azure-container-networking/blob/cbd7560cfc/npm/pkg/controlplane/controllers/common/pod.go";
         EndPort "supports ranges of ports"
             "github.com/Azure/azure-container-networking/blob/cbd7560cfc/npm/pkg/controlplane/translation/translatePolicy.go";
         Sctp "supports SCTP; not on Windows"
@@ -213,8 +213,8 @@ evidence! {
             "github.com/kubernetes-sigs/kube-network-policies/blob/5f81cc376b/pkg/networkpolicy/networkpolicy.go";
         Icmp "blocks echo, but no neighbour discovery"
             "github.com/kubernetes-sigs/kube-network-policies/blob/5f81cc376b/pkg/dataplane/controller.go";
-        NamedPorts "looks a port's name up on each pod"
-            "github.com/kubernetes-sigs/kube-network-policies/blob/5f81cc376b/pkg/networkpolicy/networkpolicy.go";
+        NamedPorts "looks a port's name up on each pod, but does not know those of sidecars"
+            "github.com/kubernetes-sigs/kube-network-policies/blob/5f81cc376b/pkg/api/helper.go";
         EndPort "supports ranges of ports"
             "github.com/kubernetes-sigs/kube-network-policies/blob/5f81cc376b/pkg/networkpolicy/networkpolicy.go";
         Sctp "supports SCTP"

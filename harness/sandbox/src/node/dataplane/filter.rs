@@ -3,7 +3,8 @@
 //! ```text
 //! egress  (forward, 0):  known ─► accept;  source in @egress  ─► that pod's chain
 //! ingress (forward, 10): known ─► accept;  target in @ingress ─► that pod's chain
-//! a pod's chain: not TCP, UDP, SCTP ─► drop;  each rule: peers ─► ports ─► accept;  drop
+//! a pod's chain: each rule without ports: peers ─► accept;  not TCP, UDP, SCTP ─► drop;
+//!                each rule with ports: peers ─► ports ─► accept;  drop
 //! ```
 //!
 //! Two base chains, because `accept` ends only the chain that says it: a packet must pass both. Pods with the same
@@ -214,14 +215,19 @@ impl<'a> Filter<'a> {
         };
         // Other protocols are never refused: their senders would not understand it.
         let other = if judge.lenient { Verdict::Return } else { Verdict::Drop };
-        let mut made = vec![Expr::new().load_protocol(0).in_set(0, PROTOCOLS, true).verdict(&other)];
+        let is_other = |rule: Expr| rule.load_protocol(0).in_set(0, PROTOCOLS, true).verdict(&other);
+        let mut made = vec![];
         for (low, high) in &rules.denies {
+            made.push(is_other(self.in_range(judge, *low, *high)));
             made.push(denied(self.in_range(judge, *low, *high)));
         }
         let last = denied(Expr::new());
-        for id in &rules.allows {
-            self.allow(judge, &self.isolations[judge.number].allows[*id], &mut made);
-        }
+        let all = &self.isolations[judge.number].allows;
+        let (with_ports, without): (Vec<&Allow>, Vec<&Allow>) =
+            rules.allows.iter().map(|id| &all[*id]).partition(|allow| allow.ports.is_some());
+        without.into_iter().for_each(|allow| self.allow(judge, allow, &mut made));
+        made.push(is_other(Expr::new()));
+        with_ports.into_iter().for_each(|allow| self.allow(judge, allow, &mut made));
         made.push(last);
         self.batch.chain(&name);
         for rule in made {

@@ -40,7 +40,8 @@ pub(super) enum Peers {
     Only { pods: BTreeSet<IpAddr>, ranges: Vec<Range> },
 }
 
-/// What is let through: these peers on these ports; without ports, all of TCP, UDP and SCTP.
+/// What is let through: these peers on these ports; without ports, everything (N31 leaves other protocols open, and
+/// dataplanes let them through).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Allow {
     pub(super) peers: Peers,
