@@ -60,8 +60,10 @@ impl<'w> Readings<'w> {
         let judge = |oracle: &Oracle<'_>| oracle.judge(cell, &mut Trace::off());
         let truth = judge(&self.specified);
         let turns = |topic, other: Truth| match topic {
-            // The own node passes for sure, or there is nothing to forbid.
-            Topic::FromOwnNode => truth == Truth::Yes && !other.same(truth),
+            // The own node passes for sure, at least where a pod on its network is the node; or there is nothing to forbid.
+            Topic::FromOwnNode => {
+                (truth == Truth::Yes || truth.topics().has(Topic::HostNetwork)) && !other.same(truth)
+            }
             Topic::Sctp => cell.protocol == Protocol::Sctp && !other.same(truth),
             _ => !other.same(truth),
         };
