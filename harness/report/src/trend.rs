@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use verdikt_model::{Record, ScenarioCounts, ScenarioOutcome, ScenarioRecord};
 
-use crate::escape::{NAME, cut};
+use crate::{
+    escape::{NAME, cut},
+    markdown::safe::cell,
+};
 
 /// Records over time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -160,9 +163,9 @@ pub fn trend_markdown(trend: &Trend) -> String {
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            table(&run.id),
-            table(&run.started),
-            table(&run.dataplane),
+            code(&run.id),
+            code(&run.started),
+            code(&run.dataplane),
             counts.passed,
             counts.failed,
             counts.flaky,
@@ -180,12 +183,12 @@ pub fn trend_markdown(trend: &Trend) -> String {
         let _ = writeln!(
             out,
             "| {} | `{}` | {} | {} | {} | {} |",
-            table(&of.name),
+            code(&of.name),
             glyphs(of),
             percent(of.pass_ratio),
             percent(of.retry_ratio),
-            of.first_failing.as_deref().map_or_else(dash, table),
-            of.last_failing.as_deref().map_or_else(dash, table),
+            of.first_failing.as_deref().map_or_else(dash, code),
+            of.last_failing.as_deref().map_or_else(dash, code),
         );
     }
     out.push_str(
@@ -247,17 +250,9 @@ fn millis(ms: Option<u64>) -> String {
     ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms} ms"))
 }
 
-/// A text as a cell of a table in Markdown.
-fn table(text: &str) -> String {
-    let plain = cut(text, NAME);
-    let mut out = String::with_capacity(plain.len());
-    for c in plain.chars() {
-        if matches!(c, '|' | '<' | '>' | '`' | '*' | '_' | '[' | ']' | '\\' | '&') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
+/// Foreign text in a table, where no mention, link or markup in it comes to life.
+fn code(text: &str) -> String {
+    cell(&cut(text, NAME))
 }
 
 #[cfg(test)]
@@ -341,6 +336,6 @@ mod tests {
         let trend = trend(&[record("2026-11-21T00:00:00Z", &[(hostile, Failed, &[])])]);
         assert!(!trend_human(&trend).contains('\u{1b}'));
         let page = trend_markdown(&trend);
-        assert!(!page.contains('\u{1b}') && page.contains("\\|\\<b\\>"), "{page}");
+        assert!(!page.contains('\u{1b}') && page.contains("`\\u{1b}[2J\\|<b>\\n\\| x \\|`"), "{page}");
     }
 }

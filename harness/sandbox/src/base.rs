@@ -125,9 +125,12 @@ impl Base {
                 ignores_sctp: true,
                 ..reference
             },
-            Self::Antrea => {
-                Traits { allows_own_service: true, ignores_port_names_of_sidecars: true, ..reference }
-            }
+            Self::Antrea => Traits {
+                polices_to_own_node: true,
+                allows_own_service: true,
+                ignores_port_names_of_sidecars: true,
+                ..reference
+            },
             Self::KubeRouter => Traits {
                 start_delay: SHORTENED,
                 rejects: true,
@@ -143,6 +146,7 @@ impl Base {
                 allows_own_service: true,
                 named_port_opens_all: true,
                 selects_host_network: true,
+                polices_to_own_node: true,
                 ..reference
             },
             Self::Aws => Traits {

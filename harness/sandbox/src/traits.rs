@@ -151,7 +151,8 @@ traits! {
         "A new pod is not isolated until this long after its start.";
     "cuts-established" cuts_established: Option<Duration> => Established,
         "Connections that are allowed no longer are cut, this long (at once without a value) after that took force.";
-    "rejects" rejects: bool => DenialSignal, "What is denied is refused with ICMP port unreachable instead of dropped.";
+    "rejects" rejects: bool => DenialSignal,
+        "What is denied is refused instead of dropped: TCP with a reset, UDP and SCTP with ICMP port unreachable.";
     "allows-icmp" allows_icmp: bool => Icmp, "ICMP echo passes whatever policies say.";
 
     "ignores-except" ignores_except: bool, "The exceptions of an ipBlock have no effect.";

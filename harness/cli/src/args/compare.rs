@@ -19,10 +19,10 @@ pub(crate) struct Compare {
     /// often it passes, how long it takes.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["reference", "others", "run_args", "keep_records"], value_hint = ValueHint::DirPath)]
     pub(crate) trend: Option<PathBuf>,
-    /// What makes the exit code 1.
+    /// What makes the exit code 1; a trend has nothing to fail on.
     #[arg(long, value_enum, default_value = "core", value_name = "WHAT", env = "VERDIKT_FAIL_ON")]
     pub(crate) fail_on: FailOn,
-    /// Form: human, json, markdown or html.
+    /// Form: human, json, markdown or html; a trend has no html.
     #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
     pub(crate) output: CompareFormat,
     /// Options of `verdikt run` for what is run now, after `--`: names of scenarios, -l, --settle and so on.

@@ -30,6 +30,19 @@ pub(super) fn compare(args: &Compare, ui: &Ui) -> Outcome {
 
 /// The others against the reference.
 fn against(reference: &Compared, args: &Compare, ui: &Ui) -> Outcome {
+    let is_live = |side: &&Compared| !matches!(side, Compared::File(_));
+    if std::iter::once(reference).chain(&args.others).find(is_live).is_none() {
+        let what = match (args.run_args.is_empty(), &args.keep_records) {
+            (false, _) => "arguments after `--`",
+            (true, Some(_)) => "--keep-records",
+            (true, None) => "",
+        };
+        if !what.is_empty() {
+            return Err(Failure::usage(format!(
+                "{what} are for what is run now, and all sides are records\n  help: sandbox:PROFILE or context:NAME is run now"
+            )));
+        }
+    }
     let scratch;
     let folder: PathBuf = match &args.keep_records {
         Some(folder) => {

@@ -19,7 +19,13 @@ pub(super) fn report(args: &Report) -> Outcome {
     }
     let mut records = Vec::new();
     for path in &args.records {
-        records.push((path.display().to_string(), read_record(path)?));
+        let record = read_record(path)?;
+        // Where several are side by side, it is their files that tell them apart; one is the same by whatever name.
+        let name = match args.records.as_slice() {
+            [_] => record.run.id.clone(),
+            _ => path.file_stem().unwrap_or(path.as_os_str()).display().to_string(),
+        };
+        records.push((name, record));
     }
     write(args.output.as_ref(), &draw(args, &records)?)
 }

@@ -84,6 +84,26 @@ fn what_cannot_be_compared_is_told() {
         context.stderr
     );
 
+    // Options for what is run now, and nothing is.
+    let records = run(&["compare", &good, &good, "--", "basics/"]);
+    assert_eq!(
+        (records.code, records.stderr.contains("all sides are records")),
+        (2, true),
+        "{}",
+        records.stderr
+    );
+    let kept = run(&["compare", &good, &good, "--keep-records", &path("kept")]);
+    assert_eq!((kept.code, kept.stderr.contains("--keep-records")), (2, true), "{}", kept.stderr);
+
+    // A run that was cut short.
+    let mut cut: Value = serde_json::from_str(&std::fs::read_to_string(&good).unwrap()).unwrap();
+    cut["run"]["planned"] = cut["scenarios"].as_array().unwrap().len().into();
+    cut["scenarios"].as_array_mut().unwrap().truncate(9);
+    file(folder.path(), "cut.json", &cut.to_string());
+    let told = run(&["compare", &good, &path("cut.json")]);
+    assert_eq!(told.code, 5, "{}{}", told.stdout, told.stderr);
+    assert!(told.stdout.contains("the run was cut short"), "{}", told.stdout);
+
     // Nothing that both have.
     let mut record: Value = serde_json::from_str(&std::fs::read_to_string(&good).unwrap()).unwrap();
     record["scenarios"] = Value::Array(Vec::new());

@@ -40,6 +40,10 @@ fn the_same_record_makes_the_same_report() {
             let second = run(&["report", record, "--format", &format, "-o", path.to_str().unwrap()]);
             assert_eq!((second.code, second.stdout.as_str()), (0, ""), "{format}: {}", second.stderr);
             assert_eq!(std::fs::read_to_string(&path).unwrap(), first.stdout, "{format}");
+            let copy = folder.path().join("of-another-name.json");
+            std::fs::copy(record, &copy).unwrap();
+            let third = run(&["report", copy.to_str().unwrap(), "--format", &format]);
+            assert!(third.stdout == first.stdout, "{format}: another report of a copy");
         }
     }
 }

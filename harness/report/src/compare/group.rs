@@ -20,6 +20,7 @@ pub(super) fn group(mut found: Vec<Found>, unenforced: bool, reference: &Side, o
             area: if topic.is_none() { area() } else { String::new() },
             topic,
             change: change(&one.difference),
+            ruling: ruling(&one.difference),
             // How the denied side looks is the matter of another topic.
             through: one.through,
             seen: match (topic, one.through) {
@@ -48,6 +49,7 @@ struct Key {
     topic: Option<Topic>,
     area: String,
     change: Change,
+    ruling: Ruling,
     through: (Through, Through),
     seen: Option<(String, String)>,
 }
@@ -113,10 +115,9 @@ fn change(difference: &Difference) -> Change {
     }
 }
 
-fn ruling(differences: &[Difference]) -> Ruling {
+fn ruling(difference: &Difference) -> Ruling {
     let wrong = |outcome: Outcome| matches!(outcome, Outcome::Fail | Outcome::Deviation);
-    let Some(first) = differences.first() else { return Ruling::Open };
-    match (wrong(first.reference.outcome), wrong(first.other.outcome)) {
+    match (wrong(difference.reference.outcome), wrong(difference.other.outcome)) {
         (false, true) => Ruling::OtherWrong,
         (true, false) => Ruling::ReferenceWrong,
         (true, true) => Ruling::BothWrong,
@@ -149,8 +150,12 @@ fn pattern(key: &Key, members: Vec<Found>, reference: &Side, other: &Side) -> Pa
             || format!("{}: no known topic", if key.area.is_empty() { "others" } else { &key.area }),
             |topic| topic.title().to_owned(),
         ),
-        statement: key.topic.and_then(Topic::statement),
-        ruling: ruling(&differences),
+        // What leaves a topic open does not decide a cell: another statement does.
+        statement: key
+            .topic
+            .filter(|topic| key.ruling == Ruling::Open || !topic.is_open())
+            .and_then(Topic::statement),
+        ruling: key.ruling,
         change: key.change,
         reference: all(|d| &d.reference.seen),
         other: all(|d| &d.other.seen),

@@ -45,20 +45,26 @@ pub(super) fn pair(reference: &Record, other: &Record) -> Paired {
         let two = here.get(name).map(|i| &other.scenarios[*i]);
         match (one, two) {
             (Some(one), Some(two)) => paired.scenario(one, two),
-            (Some(one), None) => paired.absent(one, WhichSide::Other),
-            (None, Some(two)) => paired.absent(two, WhichSide::Reference),
+            (Some(one), None) => paired.absent(one, WhichSide::Other, is_cut_short(other)),
+            (None, Some(two)) => paired.absent(two, WhichSide::Reference, is_cut_short(reference)),
             (None, None) => {}
         }
     }
     paired
 }
 
+/// Whether a run ended before all that it was to measure.
+fn is_cut_short(record: &Record) -> bool {
+    record.run.planned as usize > record.scenarios.len()
+}
+
 impl Paired {
-    fn absent(&mut self, scenario: &ScenarioRecord, side: WhichSide) {
+    fn absent(&mut self, scenario: &ScenarioRecord, side: WhichSide, cut_short: bool) {
         // What was left out on the one side is not missed on the other.
         if scenario.outcome != ScenarioOutcome::Skipped {
-            let why = "not in the record".to_owned();
-            self.missing.push(Missing { scenario: scenario.name.clone(), side, why, cells: 0, error: false });
+            let why = if cut_short { "the run was cut short" } else { "not in the record" }.to_owned();
+            let error = cut_short;
+            self.missing.push(Missing { scenario: scenario.name.clone(), side, why, cells: 0, error });
         }
     }
 

@@ -177,7 +177,38 @@ fn what_was_not_measured_is_no_difference_and_is_told() {
     assert_eq!((skipped.missing[0].side, skipped.missing[0].error), (WhichSide::Other, false));
     assert!(!skipped.is_inconclusive());
     lost.scenarios.clear();
-    assert_eq!(of(&right, &lost).missing[0].why, "not in the record");
+    lost.run.planned = 0;
+    let other_choice = of(&right, &lost);
+    assert_eq!(other_choice.missing[0].why, "not in the record");
+    assert!(!other_choice.is_inconclusive());
+    lost.run.planned = 1;
+    let cut_short = of(&right, &lost);
+    assert_eq!(cut_short.missing[0].why, "the run was cut short");
+    assert!(cut_short.is_inconclusive());
+}
+
+#[test]
+fn what_is_open_is_not_mixed_with_what_is_decided_but_known() {
+    // From a to a: open. From a to b: denied, and the one side is known to be wrong.
+    let judge = |seen| {
+        move |from: &str, to: &str| match (from, to) {
+            ("x/a", "x/a") => (Expectation::Either, seen),
+            ("x/a", _) => (Expectation::Deny, seen),
+            _ => (Expectation::Deny, Verdict::Dropped),
+        }
+    };
+    let right = record("calico", judge(Verdict::Dropped), |_, _| BLOCK);
+    let mut known = record("weave", judge(Verdict::Allowed), |_, _| BLOCK);
+    for row in &mut known.scenarios[0].steps[0].cells.rows {
+        if row.outcome == Outcome::Fail {
+            row.outcome = Outcome::Deviation;
+        }
+    }
+    let comparison = of(&right, &known);
+    let rulings: Vec<_> =
+        comparison.patterns.iter().map(|p| (p.ruling, p.statement, p.counts.cells)).collect();
+    // N20 leaves blocks and pods open: it is not what decides a cell.
+    assert_eq!(rulings, [(Ruling::OtherWrong, None, 1), (Ruling::Open, Some("N20"), 1)]);
 }
 
 #[test]

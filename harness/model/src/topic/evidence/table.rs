@@ -97,6 +97,8 @@ evidence! {
             "github.com/antrea-io/antrea/issues/343";
         Established "leaves connections that exist alone"
             "github.com/antrea-io/antrea/blob/fc70f2bb70/docs/antrea-network-policy.md";
+        ToOwnNode "applies egress policies to whatever leaves a pod, by its pipeline"
+            "github.com/antrea-io/antrea/blob/fc70f2bb70/docs/design/ovs-pipeline.md";
     }
     "kube-router" "" {
         IpBlockPods "matches pods by CIDR"
@@ -153,6 +155,8 @@ evidence! {
             "github.com/kubernetes-sigs/network-policy-api/issues/305";
         DenialSignal "drops what is denied"
             "github.com/ovn-kubernetes/ovn-kubernetes/blob/8871cd9cec/docs/features/network-security-controls/network-policy.md";
+        ToOwnNode "applies egress policies to whatever leaves a pod, by its ACLs"
+            "github.com/ovn-kubernetes/ovn-kubernetes/blob/8871cd9cec/go-controller/pkg/ovn/base_network_controller_policy.go";
     }
     "aws" "" {
         IpBlockPods "matches pods by CIDR"
@@ -177,6 +181,8 @@ evidence! {
             "github.com/aws/aws-network-policy-agent/issues/650";
         StartUp "leaves a new pod open for 1 to 2 seconds in standard mode"
             "github.com/aws/aws-network-policy-agent/issues/271";
+        ToOwnNode "lets everything pass between a node and its pods"
+            "github.com/aws/aws-network-policy-agent/pull/65";
     }
     "azure-npm" "" {
         IpBlockPods "matches pods by CIDR"

@@ -31,6 +31,7 @@ use crate::{
 
 /// The set of protocols that policies speak of (N1).
 const PROTOCOLS: &str = "protocols";
+const TCP: u8 = 6;
 const INPUT: u32 = 1;
 const FORWARD: u32 = 2;
 const OUTPUT: u32 = 3;
@@ -208,10 +209,12 @@ impl<'a> Filter<'a> {
         }
         let name = format!("{}-pods-{}", judge.name(), self.names.chains.len());
         self.names.chains.insert((judge, rules), name.clone());
+        // Linux forgets an ICMP error that comes while connect() still holds the socket, as it often does from a neighbour in
+        // the same kernel; a reset it keeps.
         let denied = |rule: Expr| match (judge.lenient, self.traits.rejects) {
-            (true, _) => rule.verdict(&Verdict::Return),
-            (false, true) => rule.reject(),
-            (false, false) => rule.verdict(&Verdict::Drop),
+            (true, _) => vec![rule.verdict(&Verdict::Return)],
+            (false, true) => vec![rule.clone().load_protocol(0).equal(0, &[TCP]).reset(), rule.reject()],
+            (false, false) => vec![rule.verdict(&Verdict::Drop)],
         };
         // Other protocols are never refused: their senders would not understand it.
         let other = if judge.lenient { Verdict::Return } else { Verdict::Drop };
@@ -219,7 +222,7 @@ impl<'a> Filter<'a> {
         let mut made = vec![];
         for (low, high) in &rules.denies {
             made.push(is_other(self.in_range(judge, *low, *high)));
-            made.push(denied(self.in_range(judge, *low, *high)));
+            made.extend(denied(self.in_range(judge, *low, *high)));
         }
         let last = denied(Expr::new());
         let all = &self.isolations[judge.number].allows;
@@ -228,7 +231,7 @@ impl<'a> Filter<'a> {
         without.into_iter().for_each(|allow| self.allow(judge, allow, &mut made));
         made.push(is_other(Expr::new()));
         with_ports.into_iter().for_each(|allow| self.allow(judge, allow, &mut made));
-        made.push(last);
+        made.extend(last);
         self.batch.chain(&name);
         for rule in made {
             self.batch.rule(&name, rule);

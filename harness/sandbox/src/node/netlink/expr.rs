@@ -393,6 +393,12 @@ impl Expr {
         self
     }
 
+    /// Refuses TCP with a reset.
+    pub(crate) fn reset(mut self) -> Self {
+        self.list().nested_elem().nested_data_reject().push_type(RejectTypes::TcpRst as u32);
+        self
+    }
+
     /// Ends the rule with a verdict.
     pub(crate) fn verdict(mut self, verdict: &Verdict) -> Self {
         let (code, chain) = verdict.parts();
