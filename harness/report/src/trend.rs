@@ -104,7 +104,9 @@ fn scenario(name: &str, over: &[Option<&ScenarioRecord>], records: &[&Record]) -
         |test: &dyn Fn(&ScenarioOutcome) -> bool| outcomes.iter().flatten().filter(|of| test(of)).count();
     let passed = count(&|of| *of == ScenarioOutcome::Passed);
     let (mut attempts, mut retries) = (0_usize, 0_usize);
-    for of in over.iter().flatten() {
+    // Where each is repeated on purpose, none is a retry.
+    let retried = over.iter().zip(records).filter(|(_, record)| !record.run.is_repeated());
+    for of in retried.filter_map(|(of, _)| of.as_ref()) {
         attempts += of.tries.len();
         retries += of.tries.windows(2).filter(|pair| !pair[0].is_good()).count();
     }

@@ -17,7 +17,7 @@ pub struct Comparison {
     pub compared: Counts,
     /// What differs, the most telling first.
     pub patterns: Vec<Pattern>,
-    /// Cells that did not hold still on a side: they prove no difference.
+    /// Cells and checks that did not hold still on a side: they prove no difference.
     pub unstable: u64,
     /// What was measured on one side, or should have been, and not on the other.
     pub missing: Vec<Missing>,

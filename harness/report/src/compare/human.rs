@@ -43,10 +43,10 @@ pub fn compare_human(comparison: &Comparison, options: CompareOptions) -> String
         }
     }
     if comparison.unstable > 0 {
-        let cells = text::count(comparison.unstable, "cell");
+        let results = text::count(comparison.unstable, "result");
         let _ = writeln!(
             out,
-            "\n{cells} did not hold still on a side, and no difference was concluded from that."
+            "\n{results} did not hold still on a side, and no difference was concluded from that."
         );
     }
     if !comparison.changed.is_empty() {

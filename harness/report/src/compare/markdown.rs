@@ -55,9 +55,9 @@ pub fn compare_markdown(comparison: &Comparison) -> String {
         let _ = writeln!(out, "\n</details>");
     }
     if comparison.unstable > 0 {
-        let cells = text::count(comparison.unstable, "cell");
+        let results = text::count(comparison.unstable, "result");
         let _ =
-            writeln!(out, "\n{cells} did not hold still on a side: no difference was concluded from that.");
+            writeln!(out, "\n{results} did not hold still on a side: no difference was concluded from that.");
     }
     out
 }
