@@ -87,7 +87,9 @@ fn a_sample_sees_a_drop_begin_and_end(lab: &Lab) {
         let silent: Vec<_> = report.runs.iter().filter(|run| run.verdict == Dropped).collect();
         let (first, last) = (silent[0].first_us, silent[silent.len() - 1].last_us);
         // An attempt that is under way when the drop begins may still be cut off.
-        assert!(first + 20 * MILLISECOND > before && first < closed + 10 * MILLISECOND, "{report:?}");
+        assert!(first + 20 * MILLISECOND > before, "{report:?}");
+        // None that begins after it is allowed, however late the next one is on a busy machine.
+        assert!(report.runs[0].verdict == Allowed && report.runs[0].last_us < closed, "{report:?}");
         // And one that begins before the end finds it open when its packets are sent again.
         assert!(last < open && last + 250 * MILLISECOND > opening, "{report:?}");
         // Nothing but a connection that stood when the drop began.
