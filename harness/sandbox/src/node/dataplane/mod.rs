@@ -6,7 +6,8 @@
 //! ```
 //!
 //! How a batch takes the place of the one before is in [`tables`]. What is wrong or late on purpose ([`crate::traits::Traits`]) is in
-//! [`memory`], [`defects`], [`passes`] and [`established`], and beside them nothing is.
+//! [`memory`], [`defects`], [`passes`], [`established`] and [`way_back`], and where they change what policies and Services mean, in
+//! [`policy`] and [`services`].
 //!
 //! Written from the API's text alone, without a look at the oracle, so that each checks the other.
 
