@@ -1,4 +1,4 @@
-//! [`Topics`]: a set of topics in two bytes.
+//! [`Topics`]: a set of topics in four bytes.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Topic;
 
-/// Topics of one cell. [`Topic::DenialSignal`] and [`Topic::Enforcement`] are of no cell: only a comparison shows them.
+/// Topics of one cell, and which of them its reason names. [`Topic::DenialSignal`] and [`Topic::Enforcement`] are of no
+/// cell: only a comparison shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Topics(u16);
+pub struct Topics {
+    set: u16,
+    first: Option<Topic>,
+}
 
 impl Topics {
     /// None.
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self { set: 0, first: None };
 
     /// Just one.
     ///
@@ -21,28 +25,35 @@ impl Topics {
     /// If it is a topic of comparisons, not of cells.
     pub const fn of(topic: Topic) -> Self {
         assert!((topic as u8) < 16, "a topic of comparisons is of no cell");
-        Self(1 << topic as u8)
+        Self { set: 1 << topic as u8, first: Some(topic) }
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.0 == 0
+        self.set == 0
     }
 
-    /// These and those.
+    /// These and those; the first stays the first.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        let first = if self.first.is_some() { self.first } else { other.first };
+        Self { set: self.set | other.set, first }
     }
 
     /// Whether this one is among them.
     pub const fn has(self, topic: Topic) -> bool {
-        (topic as u8) < 16 && self.0 & 1 << topic as u8 != 0
+        (topic as u8) < 16 && self.set & 1 << topic as u8 != 0
     }
 
-    /// One after the other, in the order of [`Topic::ALL`].
+    /// The one that was there first: where the specification leaves a cell open, the one that its reason names.
+    pub const fn first(self) -> Option<Topic> {
+        self.first
+    }
+
+    /// The first one, then the others in the order of [`Topic::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Topic> {
-        Topic::ALL.iter().copied().filter(move |topic| self.has(*topic))
+        let others = Topic::ALL.iter().copied().filter(move |topic| self.has(*topic));
+        self.first.into_iter().chain(others.filter(move |topic| Some(*topic) != self.first))
     }
 }
 
@@ -87,11 +98,12 @@ mod tests {
     #[test]
     fn a_set_is_written_as_words_and_read_again() {
         let both: Topics = [Topic::StartUp, Topic::IpBlockPods].into_iter().collect();
-        assert_eq!(serde_json::to_string(&both).unwrap(), r#"["ipblock-pods","start-up"]"#);
+        assert_eq!(serde_json::to_string(&both).unwrap(), r#"["start-up","ipblock-pods"]"#);
         assert_eq!(
-            serde_json::from_str::<Topics>(r#"["ipblock-pods","of-tomorrow","start-up"]"#).unwrap(),
+            serde_json::from_str::<Topics>(r#"["start-up","of-tomorrow","ipblock-pods"]"#).unwrap(),
             both
         );
+        assert_eq!((both.first(), Topics::NONE.and(both).first()), (Some(Topic::StartUp), both.first()));
         assert!(both.has(Topic::StartUp) && !both.has(Topic::Icmp) && !both.has(Topic::Enforcement));
         assert_eq!(Topics::of(Topic::Icmp).and(both).iter().count(), 3);
     }

@@ -49,6 +49,8 @@ pub struct Side {
     pub run: String,
     /// When it started.
     pub started: String,
+    /// Where it enforces no policy at all: how that is known, as a sentence; null where it enforces them, or nobody knows.
+    pub enforces_nothing: Option<String>,
 }
 
 /// How much of something.
@@ -273,6 +275,7 @@ impl Side {
             kubernetes: env.kubernetes.clone(),
             run: record.run.id.clone(),
             started: record.run.started.clone(),
+            enforces_nothing: super::pair::enforces_nothing(record),
         }
     }
 }

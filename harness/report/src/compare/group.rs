@@ -1,6 +1,6 @@
-//! Differences to patterns: each is put down to one topic, and those of one topic that look alike are one pattern.
+//! Differences to patterns: each is put down to one topic, its own, and those of one topic that look alike are one pattern.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use verdikt_model::{CheckWord, Outcome, Topic, evidence};
 
@@ -10,8 +10,14 @@ use super::{
 };
 
 /// Patterns, the most telling first.
-pub(super) fn group(mut found: Vec<Found>, unenforced: bool, reference: &Side, other: &Side) -> Vec<Pattern> {
-    let topics = explain(&found, unenforced, reference, other);
+pub(super) fn group(
+    mut found: Vec<Found>,
+    alike: &BTreeSet<Topic>,
+    unenforced: bool,
+    reference: &Side,
+    other: &Side,
+) -> Vec<Pattern> {
+    let topics = explain(&found, alike, unenforced, reference, other);
     let mut groups: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
     for (index, one) in found.iter().enumerate() {
         let topic = topics[index];
@@ -64,9 +70,16 @@ fn rank(pattern: &Pattern) -> u8 {
     }
 }
 
-/// The topic of each difference. Where several could explain it, it is not one in which both sides are known to do the
-/// same, and rather one that alone explains others: those in which traffic fares alike, then any.
-fn explain(found: &[Found], unenforced: bool, reference: &Side, other: &Side) -> Vec<Option<Topic>> {
+/// The topic of each difference. Where a cell has several, it is not one in which both sides are known or have been
+/// measured to do the same; then the one that its own reason names; only where there is none, the one that alone explains
+/// others: those in which traffic fares alike, then any.
+fn explain(
+    found: &[Found],
+    alike: &BTreeSet<Topic>,
+    unenforced: bool,
+    reference: &Side,
+    other: &Side,
+) -> Vec<Option<Topic>> {
     let mut behind: BTreeMap<Topic, Vec<&Found>> = BTreeMap::new();
     for one in found.iter().filter(|one| !one.signal) {
         for topic in one.topics.iter() {
@@ -82,16 +95,25 @@ fn explain(found: &[Found], unenforced: bool, reference: &Side, other: &Side) ->
         *known.entry((topic, through)).or_insert_with(|| {
             let all = behind.get(&topic).map_or(&[][..], Vec::as_slice);
             let alone = |one: &&&Found| one.topics.iter().count() == 1;
-            let alike = |one: &&&Found| alone(one) && one.through == through;
+            let likewise = |one: &&&Found| alone(one) && one.through == through;
             let count = |which: &dyn Fn(&&&Found) -> bool| all.iter().filter(which).count();
-            (!is_shared(topic), count(&alike), count(&alone), all.len())
+            let alone_differ = count(&alone);
+            Support {
+                may_differ: !is_shared(topic),
+                not_seen_alike: alone_differ > 0 || !alike.contains(&topic),
+                likewise: count(&likewise),
+                alone: alone_differ,
+                all: all.len(),
+            }
         })
     };
     let mut best = |one: &Found| {
-        // The first of several with as much behind them.
-        let pick = |best, topic| {
-            if support(topic, one.through) > support(best, one.through) { topic } else { best }
+        let mut rank = |topic| {
+            let support = support(topic, one.through);
+            (support.may_differ, support.not_seen_alike, one.cause == Some(topic), support)
         };
+        // The first of several with as much behind them.
+        let pick = |best, topic| if rank(topic) > rank(best) { topic } else { best };
         one.topics.iter().reduce(pick)
     };
     let topic = |one: &Found| match one {
@@ -102,9 +124,20 @@ fn explain(found: &[Found], unenforced: bool, reference: &Side, other: &Side) ->
     found.iter().map(topic).collect()
 }
 
-/// Whether a topic may differ, how many differences it alone explains in which traffic fares alike, how many it alone
-/// explains at all, and how many it could.
-type Support = (bool, usize, usize, usize);
+/// What speaks for a topic, the weightiest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Support {
+    /// It is not documented of both sides in the same words.
+    may_differ: bool,
+    /// The two did not do the same in every cell that turns on it alone.
+    not_seen_alike: bool,
+    /// How many differences it alone explains in which traffic fares alike.
+    likewise: usize,
+    /// How many it alone explains at all.
+    alone: usize,
+    /// How many it could explain.
+    all: usize,
+}
 
 fn change(difference: &Difference) -> Change {
     let wrong = |outcome: Outcome| outcome == Outcome::Fail;

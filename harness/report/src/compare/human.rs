@@ -24,6 +24,9 @@ pub fn compare_human(comparison: &Comparison, options: CompareOptions) -> String
     let mut out = String::new();
     let _ = writeln!(out, "reference  {}", words::side(&comparison.reference));
     let _ = writeln!(out, "other      {}", words::side(&comparison.other));
+    if let Some(nothing) = words::unenforced(comparison) {
+        let _ = writeln!(out, "\n{}", paint.paint(style::FAIL, nothing));
+    }
     let _ = writeln!(out, "\n{}", paint.paint(style::HEAD, headline(comparison)));
     for (number, pattern) in (1..).zip(&comparison.patterns) {
         write_pattern(&mut out, number, pattern, comparison, paint);

@@ -14,6 +14,9 @@ pub fn compare_markdown(comparison: &Comparison) -> String {
     let mut out = format!("## {} against {}\n\n", inline(&two), inline(&one));
     let _ = writeln!(out, "- reference: {}", inline(&words::side(&comparison.reference)));
     let _ = writeln!(out, "- other: {}\n", inline(&words::side(&comparison.other)));
+    if let Some(nothing) = words::unenforced(comparison) {
+        let _ = writeln!(out, "**{}**\n", inline(&nothing));
+    }
     let _ = writeln!(out, "**{}**", inline(&headline(comparison)));
     if !comparison.patterns.is_empty() {
         let _ =

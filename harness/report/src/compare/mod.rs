@@ -34,10 +34,10 @@ pub fn compare(reference: (&str, &Record), other: (&str, &Record)) -> Comparison
     let mut sides = [Side::of(reference.0, reference.1), Side::of(other.0, other.1)];
     tell_apart(&mut sides);
     let [one, two] = sides;
-    let unenforced = pair::enforces_nothing(reference.1) != pair::enforces_nothing(other.1);
+    let unenforced = one.enforces_nothing.is_some() != two.enforces_nothing.is_some();
     let paired = pair::pair(reference.1, other.1);
     Comparison {
-        patterns: group::group(paired.found, unenforced, &one, &two),
+        patterns: group::group(paired.found, &paired.alike, unenforced, &one, &two),
         compared: paired.compared,
         unstable: paired.unstable,
         missing: paired.missing,

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use verdikt_model::{
-    Cell, CheckRecord, CheckWord, Family, Matrix, Outcome, Protocol, Record, Row, ScenarioOutcome,
-    ScenarioRecord, Seen, StepRecord, Topics, Verdict, Via,
+    Cell, CheckRecord, CheckWord, Enforced, Expectation, Family, Matrix, Outcome, Protocol, Record, Row,
+    ScenarioOutcome, ScenarioRecord, Seen, StepRecord, Topic, Topics, Verdict, Via,
 };
+
+use crate::text;
 
 use super::comparison::{Counts, Difference, Missing, Shown, Through, WhichSide};
 
@@ -15,6 +17,8 @@ pub(super) struct Paired {
     pub(super) compared: Counts,
     pub(super) found: Vec<Found>,
     pub(super) unstable: u64,
+    /// Topics on which alone a cell turned in which both sides did the same.
+    pub(super) alike: BTreeSet<Topic>,
     pub(super) missing: Vec<Missing>,
     pub(super) changed: Vec<String>,
 }
@@ -24,6 +28,8 @@ pub(super) struct Paired {
 pub(super) struct Found {
     pub(super) difference: Difference,
     pub(super) topics: Topics,
+    /// The one of them that the cell's reason names, where the specification leaves the cell open.
+    pub(super) cause: Option<Topic>,
     /// Whether traffic got through, there and here.
     pub(super) through: (Through, Through),
     /// Silence on one side, a refusal on the other, and no more.
@@ -116,7 +122,9 @@ impl Paired {
                 continue;
             };
             self.compared.cells += 1;
+            let topics = row.topics.and(other.topics);
             if there == here {
+                self.alike.extend(topics.first().filter(|_| topics.iter().count() == 1));
                 continue;
             }
             let through = (Through::of(there), Through::of(here));
@@ -151,7 +159,8 @@ impl Paired {
                     reference: shown(there, row, reason),
                     other: shown(here, other, *why),
                 },
-                topics: row.topics.and(other.topics),
+                cause: topics.first().filter(|_| row.expected == Expectation::Either),
+                topics,
                 through,
                 signal,
                 notes: notes(scenario),
@@ -221,6 +230,7 @@ impl Paired {
                 reference: there_shown,
                 other: here_shown,
             },
+            cause: topics.first().filter(|_| one.expected == Expectation::Either.to_string()),
             topics,
             through,
             signal: matches!(
@@ -235,8 +245,8 @@ impl Paired {
 /// What a check turns on: what it measures or, where that is what its cell measures, what the cell turns on.
 fn topics_of(check: &CheckRecord, step: &StepRecord) -> Topics {
     match check.kind {
-        CheckWord::Hold => Topics::of(verdikt_model::Topic::Established),
-        CheckWord::First => Topics::of(verdikt_model::Topic::StartUp),
+        CheckWord::Hold => Topics::of(Topic::Established),
+        CheckWord::First => Topics::of(Topic::StartUp),
         CheckWord::Sample | CheckWord::Transfer | CheckWord::Http => {
             let cell =
                 (check.from.as_str(), check.to.as_str(), check.via, check.port, check.protocol, check.family);
@@ -314,10 +324,19 @@ impl Gaps {
     }
 }
 
-/// Whether nothing at all was denied in a record in which something should have been.
-pub(super) fn enforces_nothing(record: &Record) -> bool {
+/// How it is known of a record's dataplane that it enforces no policy: by what one deny-all showed before the first
+/// scenario, whatever the cells look like; where that was not tried or showed nothing, by the cells.
+pub(super) fn enforces_nothing(record: &Record) -> Option<String> {
+    let tried = record.environment.enforcement.as_ref();
+    match tried.map(|tried| (tried.enforced, &tried.evidence)) {
+        Some((Enforced::No, evidence)) => return Some(evidence.clone()),
+        Some((Enforced::Yes | Enforced::Partly, _)) => return None,
+        Some((Enforced::Unknown, _)) | None => {}
+    }
     let rows = || record.scenarios.iter().flat_map(|s| &s.steps).flat_map(|step| &step.cells.rows);
+    let forbidden = || rows().filter(|row| row.expected.is_denial());
+    let allowed = forbidden().filter(|row| row.observed == Some(Verdict::Allowed)).count() as u64;
     let denied = |row: &Row| matches!(row.observed, Some(Verdict::Dropped | Verdict::Rejected));
-    rows().any(|row| row.expected.is_denial() && row.observed == Some(Verdict::Allowed))
-        && !rows().any(|row| row.expected.is_denial() && denied(row))
+    (allowed > 0 && !forbidden().any(denied))
+        .then(|| format!("all {} that policies forbid succeeded", text::count(allowed, "connection")))
 }

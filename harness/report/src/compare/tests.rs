@@ -96,18 +96,53 @@ fn silence_against_refusal_is_a_matter_of_its_own() {
     assert!(!comparison.regresses());
 }
 
+/// What a comparison of two sides puts down to what: topics with their numbers of cells.
+fn causes(reference: &Record, other: &Record) -> Vec<(Option<Topic>, u64)> {
+    of(reference, other).patterns.iter().map(|p| (p.topic, p.counts.cells)).collect()
+}
+
+const OWN_NODE: Topics = Topics::of(Topic::ToOwnNode);
+
 #[test]
-fn of_several_topics_it_is_the_one_that_explains_others_alone() {
-    let both = BLOCK.and(Topics::of(Topic::ToOwnNode));
-    let topics = |from: &str, to: &str| match from == to {
-        true => Topics::of(Topic::ToOwnNode),
-        false => both,
+fn a_cell_has_the_cause_that_its_own_reason_names_whatever_explains_more_of_the_others() {
+    let topics = |from: &str, to: &str| match (from, to) {
+        ("x/a", "x/b") => BLOCK.and(OWN_NODE),
+        _ => OWN_NODE,
     };
     let either = |seen| move |_: &str, _: &str| (Expectation::Either, seen);
-    let comparison =
-        of(&record("a", either(Verdict::Allowed), topics), &record("b", either(Verdict::Dropped), topics));
-    let [pattern] = comparison.patterns.as_slice() else { panic!("{comparison:#?}") };
-    assert_eq!((pattern.topic, pattern.counts.cells), (Some(Topic::ToOwnNode), 4));
+    let [one, two] = [("a", Verdict::Allowed), ("b", Verdict::Dropped)]
+        .map(|(name, seen)| record(name, either(seen), topics));
+    assert_eq!(causes(&one, &two), [(Some(Topic::ToOwnNode), 3), (Some(Topic::IpBlockPods), 1)]);
+    // Where the specification decides, no reason names one: then it is the one that alone explains others.
+    let deny = |seen| move |_: &str, _: &str| (Expectation::Deny, seen);
+    let [one, two] = [("a", Verdict::Dropped), ("b", Verdict::Allowed)]
+        .map(|(name, seen)| record(name, deny(seen), topics));
+    let enforced = |mut record: Record| {
+        let evidence = String::new();
+        record.environment.enforcement =
+            Some(verdikt_model::Enforcement { enforced: verdikt_model::Enforced::Yes, evidence });
+        record
+    };
+    assert_eq!(causes(&one, &enforced(two)), [(Some(Topic::ToOwnNode), 4)]);
+}
+
+#[test]
+fn a_topic_on_which_alone_both_sides_do_the_same_is_no_cause() {
+    // From a to b both; what turns on the reason's topic alone, from a to a, is the same on both sides.
+    let topics = |from: &str, to: &str| match (from, to) {
+        ("x/a", "x/b") => BLOCK.and(OWN_NODE),
+        ("x/a", _) => BLOCK,
+        _ => Topics::NONE,
+    };
+    let seen = |verdict| {
+        move |from: &str, to: &str| match (from, to) {
+            ("x/a", "x/b") => (Expectation::Either, verdict),
+            _ => (Expectation::Either, Verdict::Allowed),
+        }
+    };
+    let one = record("a", seen(Verdict::Allowed), topics);
+    let two = record("b", seen(Verdict::Dropped), topics);
+    assert_eq!(causes(&one, &two), [(Some(Topic::ToOwnNode), 1)]);
 }
 
 #[test]
@@ -154,6 +189,34 @@ fn where_one_side_enforces_nothing_that_is_the_difference() {
     let comparison = of(&calico, &flannel);
     assert!(comparison.patterns.iter().all(|p| p.topic == Some(Topic::Enforcement)), "{comparison:#?}");
     assert!(comparison.regresses());
+}
+
+#[test]
+fn that_a_side_enforces_nothing_is_said_first_however_its_cells_look() {
+    // Some denied all the same: by something else.
+    let some = |from: &str, _: &str| {
+        (Expectation::Deny, if from == "x/a" { Verdict::Allowed } else { Verdict::Dropped })
+    };
+    let mut flannel = record("flannel", some, |_, _| BLOCK);
+    let calico = record("calico", |_, _| (Expectation::Deny, Verdict::Dropped), |_, _| BLOCK);
+    assert_eq!(of(&flannel, &calico).reference.enforces_nothing, None);
+    let evidence = "all 4 connections that a deny-all forbids succeeded".to_owned();
+    flannel.environment.enforcement =
+        Some(verdikt_model::Enforcement { enforced: verdikt_model::Enforced::No, evidence });
+    for (comparison, side) in [(of(&flannel, &calico), "reference"), (of(&calico, &flannel), "other")] {
+        assert!(comparison.patterns.iter().all(|p| p.topic == Some(Topic::Enforcement)));
+        let first = "flannel enforces no NetworkPolicy: all 4 connections that a deny-all forbids succeeded.";
+        let human = compare_human(&comparison, CompareOptions { color: false });
+        let place = human.find(first).unwrap_or_else(|| panic!("{human}"));
+        assert!(place < human.find(" differ: ").unwrap() && human.lines().count() < 20, "{human}");
+        assert!(compare_markdown(&comparison).contains(first));
+        assert!(
+            crate::html(&[("one".into(), flannel.clone()), ("two".into(), calico.clone())]).contains(first)
+        );
+        let json: serde_json::Value = serde_json::from_str(&compare_json(&[comparison])).unwrap();
+        let said = json["comparisons"][0][side]["enforcesNothing"].as_str().unwrap();
+        assert!(said.starts_with("all 4 connections"), "{said}");
+    }
 }
 
 #[test]

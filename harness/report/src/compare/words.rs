@@ -22,6 +22,25 @@ pub(crate) fn side(side: &Side) -> String {
     cut(&format!("{words}; {}, {started}", side.source), SENTENCE).into_owned()
 }
 
+/// Of a side that enforces no policy, what the comparison is worth; to be said before anything else.
+pub(crate) fn unenforced(comparison: &Comparison) -> Option<String> {
+    let nothing = |side: &Side| {
+        let why = side.enforces_nothing.as_ref()?;
+        Some(format!("{} enforces no NetworkPolicy: {}", name(side), cut(why, SENTENCE)))
+    };
+    match (nothing(&comparison.reference), nothing(&comparison.other)) {
+        (Some(_), Some(_)) => {
+            let [one, two] = [&comparison.reference, &comparison.other].map(name);
+            Some(format!("neither {one} nor {two} enforces NetworkPolicy: this says nothing about policies"))
+        }
+        (Some(reference), None) => Some(format!(
+            "{reference}. What differs is what the other enforces; take a reference that enforces policies to see more"
+        )),
+        (None, Some(other)) => Some(format!("{other}. Every difference below comes from that")),
+        (None, None) => None,
+    }
+}
+
 /// `18 cells and 2 checks in 3 scenarios`
 pub(crate) fn counts(counts: &Counts) -> String {
     let mut parts = Vec::new();

@@ -15,6 +15,9 @@ pub(super) fn comparison(w: &mut Html, comparison: &Comparison) {
     w.el("section", &[("class", "comparison")], |w| {
         let [one, two] = [&comparison.reference, &comparison.other].map(said::name);
         w.tag("h2", &[], &format!("{two} against {one}"));
+        if let Some(nothing) = said::unenforced(comparison) {
+            w.el("div", &[("class", "notice"), ("role", "note")], |w| w.tag("strong", &[], &nothing));
+        }
         w.tag("p", &[("class", "verdict")], &headline(comparison));
         w.el("dl", &[("class", "sides")], |w| {
             for (term, side) in [("Reference", &comparison.reference), ("Other", &comparison.other)] {
