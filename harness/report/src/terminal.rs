@@ -2,15 +2,16 @@
 
 use std::io::{self, Write};
 
-use verdikt_model::{Event, ScenarioOutcome};
+use verdikt_model::{Enforced, Environment, Event, ScenarioOutcome};
 
 use crate::{
     details::{Details, details},
     deviations,
+    escape::{SENTENCE, cut},
     output::Output,
     reporter::Reporter,
     status,
-    style::Paint,
+    style::{self, Paint},
 };
 
 /// How the human form looks.
@@ -34,12 +35,15 @@ pub struct TerminalReporter {
     ended: usize,
     /// The lines of scenarios that need attention, repeated at the end.
     unclean: Vec<String>,
+    /// The cluster enforces no policy: every denial differs for that one reason, so a count of them is enough.
+    counts_only: bool,
 }
 
 impl TerminalReporter {
     /// Writes to `out`, which for standard output should be wrapped by [`crate::ProgressReporter::guard`].
     pub fn new(out: Box<dyn Write + Send>, options: TerminalOptions) -> Self {
-        Self { out: Output::new(out), options, planned: 0, ended: 0, unclean: Vec::new() }
+        let unclean = Vec::new();
+        Self { out: Output::new(out), options, planned: 0, ended: 0, unclean, counts_only: false }
     }
 }
 
@@ -49,11 +53,22 @@ impl Reporter for TerminalReporter {
         match event {
             Event::RunStarted { run, environment, scenarios, lanes } => {
                 self.planned = *scenarios;
-                self.out.print(status::starting(run, environment, *scenarios, *lanes, paint).as_bytes())
+                let mut text = status::starting(run, environment, *scenarios, *lanes, paint);
+                if let Some(nothing) = enforces_nothing(environment) {
+                    self.counts_only = !self.options.wide;
+                    text.push_str(&format!("    {}\n", paint.paint(style::FAIL, nothing)));
+                    if self.counts_only {
+                        text.push_str("    what differs is counted below; -o wide shows every cell\n");
+                    }
+                }
+                self.out.print(text.as_bytes())
             }
             Event::ScenarioFinished { record } => {
                 self.ended += 1;
                 let mut text = status::scenario(record, self.ended, self.planned.max(self.ended), paint);
+                if self.counts_only && record.outcome == ScenarioOutcome::Failed {
+                    return self.out.print(text.as_bytes());
+                }
                 if matches!(
                     record.outcome,
                     ScenarioOutcome::Failed | ScenarioOutcome::Flaky | ScenarioOutcome::Errored
@@ -85,6 +100,13 @@ impl Reporter for TerminalReporter {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What is to be said of a cluster on which a deny-all denied nothing.
+fn enforces_nothing(environment: &Environment) -> Option<String> {
+    let seen = environment.enforcement.as_ref().filter(|seen| seen.enforced == Enforced::No)?;
+    let evidence = cut(&seen.evidence, SENTENCE);
+    Some(format!("this cluster does not enforce NetworkPolicy: {evidence}"))
 }
 
 #[cfg(test)]
@@ -119,6 +141,28 @@ mod tests {
     #[test]
     fn wide() {
         insta::assert_snapshot!(report(&sample::events(), true, false, 100));
+    }
+
+    #[test]
+    fn what_a_cluster_that_enforces_nothing_gets_wrong_is_counted_and_not_shown() {
+        let mut events = sample::events();
+        let Some(Event::RunStarted { environment, .. }) = events.first_mut() else { panic!() };
+        let evidence = "all 4 connections that a deny-all forbids succeeded".to_owned();
+        environment.enforcement = Some(verdikt_model::Enforcement { enforced: Enforced::No, evidence });
+        let text = report(&events, false, false, 100);
+        let second = text.lines().nth(1).unwrap();
+        assert_eq!(
+            second.trim(),
+            "this cluster does not enforce NetworkPolicy: all 4 connections that a deny-all forbids succeeded"
+        );
+        assert!(text.contains("FAIL") && text.contains("-o wide"), "{text}");
+        // What could not be measured has another cause, and is told.
+        assert!(
+            !text.contains("selectors/and-versus-or --cell") && text.contains("ports/named --cell"),
+            "{text}"
+        );
+        // Whoever asks for everything gets it.
+        assert!(report(&events, true, false, 100).contains("selectors/and-versus-or --cell"));
     }
 
     #[test]
