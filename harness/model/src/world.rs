@@ -211,12 +211,17 @@ impl PodFacts {
     pub fn resolve(&self, target: &TargetPort, protocol: Protocol) -> Option<u16> {
         match target {
             TargetPort::Number(number) => Some(*number),
-            TargetPort::Name(name) => self
-                .named_ports
-                .iter()
-                .find(|named| named.name == *name && named.port.protocol == protocol)
-                .map(|named| named.port.port),
+            TargetPort::Name(name) => self.numbers_of(name, protocol).next(),
         }
+    }
+
+    /// The ports that its containers give a name, those of the main container first. A name is unique within a
+    /// container, not within a pod.
+    pub fn numbers_of(&self, name: &str, protocol: Protocol) -> impl Iterator<Item = u16> {
+        let named = self.named_ports.iter();
+        named
+            .filter(move |named| named.name == name && named.port.protocol == protocol)
+            .map(|named| named.port.port)
     }
 }
 

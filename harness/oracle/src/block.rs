@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::IPBlock;
+use verdikt_model::cidr;
 
 /// Whether a block holds an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,38 +15,63 @@ pub(crate) enum Holds {
     Yes,
     /// A CIDR written with host bits (`192.168.1.1/24`) decides it, and the API does not say how to read one.
     HostBits,
+    /// A CIDR written with leading zeros (`198.051.100.0/24`) decides it, which readers take for decimal, octal or nothing.
+    LeadingZeros,
+}
+
+/// A CIDR, or one of the readings of one.
+#[derive(Debug, Clone, Copy)]
+struct Net {
+    net: IpNet,
+    /// What holding an address means.
+    holds: Holds,
 }
 
 /// A parsed `ipBlock`. A part that is no CIDR holds nothing; the API server refuses it anyway.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
-    cidr: Option<IpNet>,
-    except: Vec<IpNet>,
+    cidr: Vec<Net>,
+    except: Vec<Net>,
 }
 
 impl Block {
     pub(crate) fn parse(block: &IPBlock) -> Self {
+        let nets = |text: &String| {
+            let zeros = cidr::has_leading_zeros(text);
+            let net = move |net: IpNet| {
+                let holds = match (zeros, net.network() == net.addr()) {
+                    (true, _) => Holds::LeadingZeros,
+                    (false, true) => Holds::Yes,
+                    (false, false) => Holds::HostBits,
+                };
+                Net { net, holds }
+            };
+            cidr::readings(text).into_iter().map(net)
+        };
         Self {
-            cidr: block.cidr.parse().ok(),
-            except: block.except.iter().flatten().filter_map(|text| text.parse().ok()).collect(),
+            cidr: nets(&block.cidr).collect(),
+            except: block.except.iter().flatten().flat_map(nets).collect(),
         }
     }
 
     /// Whether an exception holds an address that the CIDR itself holds.
     pub(crate) fn excepts(&self, ip: IpAddr) -> bool {
-        self.cidr.is_some_and(|cidr| cidr.contains(&ip)) && self.except.iter().any(|net| net.contains(&ip))
+        let holds = |nets: &[Net]| nets.iter().any(|one| one.net.contains(&ip));
+        holds(&self.cidr) && holds(&self.except)
     }
 
     /// A family never holds addresses of the other. What `except` takes away is merely not in this peer;
     /// another peer may still allow it (N25).
     pub(crate) fn holds(&self, ip: IpAddr) -> Holds {
-        let Some(cidr) = self.cidr.filter(|cidr| cidr.contains(&ip)) else { return Holds::No };
-        let canonical = |net: &IpNet| net.network() == net.addr();
-        let excepted = || self.except.iter().filter(|net| net.contains(&ip));
-        match (excepted().next(), excepted().any(canonical)) {
-            (_, true) => Holds::No,
-            (None, _) if canonical(&cidr) => Holds::Yes,
-            _ => Holds::HostBits,
+        let sure = |one: &&Net| one.holds == Holds::Yes;
+        let found = |nets: &[Net]| {
+            let holding = || nets.iter().filter(|one| one.net.contains(&ip));
+            holding().find(sure).or_else(|| holding().next()).map(|one| one.holds)
+        };
+        match (found(&self.cidr), found(&self.except)) {
+            (None, _) | (_, Some(Holds::Yes)) => Holds::No,
+            (Some(cidr), None) => cidr,
+            (Some(_), Some(except)) => except,
         }
     }
 }
@@ -82,6 +108,17 @@ mod tests {
         assert_eq!(holds("192.168.1.1/24", &[], "192.168.2.9"), Holds::No);
         assert_eq!(holds("192.168.0.0/16", &["192.168.1.1/24"], "192.168.1.9"), Holds::HostBits);
         assert_eq!(holds("192.168.0.0/16", &["192.168.1.1/24", "192.168.1.0/28"], "192.168.1.9"), Holds::No);
+    }
+
+    #[test]
+    fn n20_leading_zeros_are_open_in_every_reading() {
+        for ip in ["198.51.100.7", "198.41.100.7"] {
+            assert_eq!(holds("198.051.100.000/24", &[], ip), Holds::LeadingZeros, "{ip}");
+            assert_eq!(holds("198.0.0.0/8", &["198.051.100.000/24"], ip), Holds::LeadingZeros, "{ip}");
+        }
+        assert_eq!(holds("198.051.100.000/24", &[], "198.52.100.7"), Holds::No);
+        assert_eq!(holds("198.0.0.0/8", &["198.051.100.000/24"], "198.52.100.7"), Holds::Yes);
+        assert_eq!(holds("198.0.0.0/8", &["198.051.100.000/24", "198.51.0.0/16"], "198.51.100.7"), Holds::No);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     truth::{Open, Truth},
 };
 
-/// How many policies, and rules of each, a denial speaks of.
+/// How many policies, rules of each, and peers of each rule a denial speaks of.
 const MOST: usize = 3;
 
 impl Oracle<'_> {
@@ -107,11 +107,28 @@ impl Oracle<'_> {
         );
         let (_, end) = ends_of(direction, connection);
         match truth {
-            Truth::Open(Open { statement: "N24", .. }) => {
+            Truth::Open(Open { statement: "N24", .. })
+                if direction == Direction::Egress && rule.peers.is_none() =>
+            {
                 text.push_str("; without peers there is no pod to look the name up on (N24, k8s#99256)")
             }
+            Truth::Open(Open { statement: "N24", .. }) => {
+                let to = self.who(&connection.to);
+                let _ = write!(
+                    text,
+                    "; containers of {to} give that name to different ports, and which counts is open (N24)"
+                );
+            }
             Truth::Open(Open { statement: "N20", .. }) if end.role == Role::External => {
-                text.push_str("; how a CIDR with host bits is read is open (N20)");
+                let matcher =
+                    place.peer.and_then(|index| rule.peers.as_ref()?.get(index)).map(|peer| &peer.matcher);
+                let written = match (matcher, end.ip) {
+                    (Some(Matcher::Block(block)), Some(ip)) if block.holds(ip) == Holds::LeadingZeros => {
+                        "leading zeros"
+                    }
+                    _ => "host bits",
+                };
+                let _ = write!(text, "; how a CIDR with {written} is read is open (N20)");
             }
             Truth::Open(Open { statement, .. }) => {
                 let what = if matches!(end.who, Who::Pod(_)) { "pod" } else { "node" };
@@ -169,7 +186,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// How a rule missed: its ports where a peer matches, else the peer that came nearest.
+    /// How a rule missed: its ports where a peer matches, else its peers, those that came nearest first.
     fn missed(
         &self,
         direction: Direction,
@@ -185,16 +202,21 @@ impl Oracle<'_> {
             let ports = rule.ports.iter().flatten().map(|port| self.describe_port(port, &connection.to));
             return format!(" allows only {}, not {}", list(ports, 4), connection.port);
         }
-        let nearest =
-            (0..peers.len()).max_by_key(|i| (self.nearness(policy, &peers[*i], end), usize::MAX - i));
-        let Some(index) = nearest else { return String::new() };
-        let peer = &peers[index];
-        let why = self.peer_missed(policy, peer, end);
-        let others = match peers.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
-        format!(" peer {index} allows {}{others}, {why}", describe_peer(policy.namespace, peer.source))
+        let mut order: Vec<usize> = (0..peers.len()).collect();
+        order.sort_by_key(|index| std::cmp::Reverse(self.nearness(policy, &peers[*index], end)));
+        let told = order.iter().take(MOST).map(|index| {
+            let peer = &peers[*index];
+            let allows = describe_peer(policy.namespace, peer.source);
+            format!(" peer {index} allows {allows}, {}", self.peer_missed(policy, peer, end))
+        });
+        let mut text = told.collect::<Vec<_>>().join(";");
+        if peers.len() > MOST {
+            let _ = match peers.len() - MOST {
+                1 => write!(text, "; 1 more peer does not match"),
+                more => write!(text, "; {more} more peers do not match"),
+            };
+        }
+        text
     }
 
     /// How near a peer came: 1 when only the pod's own labels missed.
@@ -248,11 +270,15 @@ impl Oracle<'_> {
     fn describe_port(&self, port: &Port<'_>, to: &End) -> String {
         let Ports::Named(name) = port.ports else { return port_words(port) };
         let (Role::Pod(pod), Some(protocol)) = (to.role, port.protocol) else { return port_words(port) };
-        let mut declared = self.pods.get(pod).named_ports.iter();
-        let found = declared.find(|have| have.name == name && have.port.protocol == protocol);
-        match found {
-            Some(have) => format!("{name} ({} on {})", have.port, self.who(to)),
-            None => format!("{name}/{protocol} (not declared on {})", self.who(to)),
+        let numbers: Vec<String> = self
+            .pods
+            .get(pod)
+            .numbers_of(name, protocol)
+            .map(|number| format!("{number}/{protocol}"))
+            .collect();
+        match numbers.as_slice() {
+            [] => format!("{name}/{protocol} (not declared on {})", self.who(to)),
+            numbers => format!("{name} ({} on {})", numbers.join(" or "), self.who(to)),
         }
     }
 }

@@ -144,6 +144,7 @@ impl Oracle<'_> {
                 (Some(Holds::No), _) => Truth::No,
                 (Some(Holds::Yes), Role::External) => Truth::Yes,
                 (Some(Holds::HostBits), Role::External) => Truth::open_on("N20", Topic::HostBits),
+                (Some(Holds::LeadingZeros), Role::External) => Truth::open("N20"),
                 // A block is meant for addresses outside the cluster; whether it finds pods and nodes is open.
                 (Some(Holds::HostBits), Role::Pod(_)) => open(Topic::IpBlockPods).with(open(Topic::HostBits)),
                 (Some(_) | None, Role::Pod(_)) => open(Topic::IpBlockPods),
@@ -177,10 +178,15 @@ impl Oracle<'_> {
             Ports::Named(name) => {
                 // Only pods have named ports: one that the destination does not declare matches nothing.
                 let Role::Pod(pod) = to.role else { return Truth::No };
-                let declared = self.pods.get(pod).named_ports.iter();
-                let mut found =
-                    declared.filter(|have| have.name == name && have.port.protocol == dialled.protocol);
-                return if found.next().is_some_and(|have| have.port == dialled) { named } else { Truth::No };
+                let numbers = || self.pods.get(pod).numbers_of(name, dialled.protocol);
+                return match numbers().any(|number| number == dialled.port) {
+                    // Names are unique within a container only; which of two containers' one means, nothing says.
+                    true if numbers().any(|number| number != dialled.port) => {
+                        named.and(Truth::open_on("N24", Topic::NamedPorts))
+                    }
+                    true => named,
+                    false => Truth::No,
+                };
             }
             Ports::Nothing => false,
         };

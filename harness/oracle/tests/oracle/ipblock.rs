@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use verdikt_model::World;
 
-use crate::common::{allow, deny, either, world};
+use crate::common::{allow, deny, either, explain, world};
 
 fn egress(rules: Value) -> World {
     world(&[("x/p", json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": rules}))])
@@ -140,4 +140,17 @@ fn n20_a_block_and_its_ports_are_both_needed() {
     allow(&world, "x/a -> external:80/tcp");
     deny(&world, "x/a -> external:81/tcp");
     deny(&world, "x/a -> y/a:81/tcp");
+}
+
+#[test]
+fn n20_leading_zeros_are_open_where_they_decide() {
+    let world = egress_to(json!({"cidr": "198.051.100.000/24"}));
+    either(&world, "x/a -> external:80/tcp", "N20");
+    deny(&world, "x/a -> external:80/tcp over ipv6");
+    deny(&world, "x/a -> y/a:80/tcp");
+    let answer = explain(&world, "x/a -> external:80/tcp");
+    assert!(answer.reasons[0].contains("how a CIDR with leading zeros is read is open (N20)"), "{answer:?}");
+    let except = egress_to(json!({"cidr": "198.51.100.0/24", "except": ["198.51.100.020/32"]}));
+    either(&except, "x/a -> external/2:80/tcp", "N20");
+    allow(&except, "x/a -> external:80/tcp");
 }

@@ -21,6 +21,7 @@ struct Choices {
     own_node_reachable: bool,
     unknown_node_is_own: bool,
     names_without_peers: bool,
+    last_of_a_name: bool,
     host_bits_hold: bool,
     before_rewriting: bool,
     dns_reachable: bool,
@@ -70,7 +71,7 @@ pub(crate) fn expect(world: &World, cell: &Cell) -> Expectation {
 }
 
 fn choices(host_pods_are_pods: bool) -> impl Iterator<Item = Choices> {
-    (0..128_u8).map(move |bits| Choices {
+    (0..=u8::MAX).map(move |bits| Choices {
         host_pods_are_pods,
         blocks_find_the_cluster: bits & 1 != 0,
         own_node_reachable: bits & 2 != 0,
@@ -79,6 +80,7 @@ fn choices(host_pods_are_pods: bool) -> impl Iterator<Item = Choices> {
         host_bits_hold: bits & 16 != 0,
         before_rewriting: bits & 32 != 0,
         dns_reachable: bits & 64 != 0,
+        last_of_a_name: bits & 128 != 0,
     })
 }
 
@@ -411,7 +413,8 @@ fn ports_match(
             }
             Some(IntOrString::String(name)) => match packet.to {
                 Thing::Pod(pod) if port.end_port.is_none() => {
-                    let number = pod.resolve(&TargetPort::Name(name.clone()), packet.protocol);
+                    let mut numbers = pod.numbers_of(name, packet.protocol);
+                    let number = if c.last_of_a_name { numbers.last() } else { numbers.next() };
                     number == Some(packet.port) && (!egress_to_all || c.names_without_peers)
                 }
                 _ => false,

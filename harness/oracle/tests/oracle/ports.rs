@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use verdikt_model::{NamedPort, PortProtocol, Protocol, World};
 
-use crate::common::{allow, deny, either, pod_mut, world};
+use crate::common::{allow, deny, either, explain, pod_mut, world};
 
 fn ingress(ports: Value) -> World {
     world(&[("x/p", json!({"podSelector": {}, "ingress": [{"ports": ports}]}))])
@@ -149,4 +149,27 @@ fn n31_what_isolation_means_for_icmp_is_undefined() {
         allow(&world, "x/a -> y/a:icmp");
         allow(&world, "x/a -> x/a:icmp");
     }
+}
+
+#[test]
+fn n24_a_name_that_two_containers_give_to_different_ports_is_open() {
+    let named = |policy: World| {
+        let mut world = policy;
+        let again = PortProtocol { port: 81, protocol: Protocol::Tcp };
+        pod_mut(&mut world, "x/a").named_ports.push(NamedPort { name: "web".into(), port: again });
+        world
+    };
+    let world = named(ingress(json!([{"port": "web"}])));
+    either(&world, "y/a -> x/a:80/tcp", "N24");
+    either(&world, "y/a -> x/a:81/tcp", "N24");
+    deny(&world, "y/a -> x/a:82/tcp");
+    // One container has it, and another pod.
+    allow(&world, "y/a -> x/b:80/tcp");
+    // The same number twice is one number; and where another port of the rule decides, nothing is open.
+    let mut same = named(ingress(json!([{"port": "web"}])));
+    pod_mut(&mut same, "x/a").named_ports.last_mut().unwrap().port.port = 80;
+    allow(&same, "y/a -> x/a:80/tcp");
+    allow(&named(ingress(json!([{"port": "web"}, {"port": 81}]))), "y/a -> x/a:81/tcp");
+    let answer = explain(&world, "y/a -> x/a:81/tcp");
+    assert!(answer.reasons[0].contains("containers of x/a give that name to different ports"), "{answer:?}");
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use verdikt_model::{
-    EndpointName, ExtraEndpoint, Family, NamespaceSpec, Placement, PodSpec, PortProtocol, Protocol,
+    EndpointName, ExtraEndpoint, Family, NamespaceSpec, Placement, PodSpec, PortProtocol, Protocol, Serve,
     ServiceKind, ServicePortSpec, ServiceSpec, TargetPort, Topology, Via, World, cells,
 };
 use verdikt_oracle::Oracle;
@@ -29,17 +29,21 @@ struct PodShape {
     host_network: bool,
     node_known: bool,
     web: Option<u16>,
+    /// What a second container of the pod gives the same name.
+    web_again: Option<u16>,
 }
 
 fn pod() -> impl Strategy<Value = PodShape> {
     let chance = |p| prop::bool::weighted(p);
-    (role(), 1..=2_u16, chance(0.1), chance(0.95), prop::option::weighted(0.8, 80..=81_u16)).prop_map(
-        |(labels, node, host_network, node_known, web)| PodShape {
+    let number = |p| prop::option::weighted(p, 80..=81_u16);
+    (role(), 1..=2_u16, chance(0.1), chance(0.95), number(0.8), number(0.2)).prop_map(
+        |(labels, node, host_network, node_known, web, web_again)| PodShape {
             labels,
             node,
             host_network,
             node_known,
             web,
+            web_again,
         },
     )
 }
@@ -200,14 +204,15 @@ fn world() -> impl Strategy<Value = World> {
                 let mut spec = NamespaceSpec { labels: labels(&labelled), ..NamespaceSpec::default() };
                 for (pod, shape) in ["a", "b"].into_iter().zip(pods) {
                     let mut serve = serve();
-                    serve.names = shape
-                        .web
-                        .map(|port| ("web".to_owned(), PortProtocol { port, protocol: Protocol::Tcp }))
-                        .into_iter()
-                        .collect();
+                    let names = |number: Option<u16>| {
+                        let web = |port| ("web".to_owned(), PortProtocol { port, protocol: Protocol::Tcp });
+                        number.map(web).into_iter().collect()
+                    };
+                    serve.names = names(shape.web);
                     let placed = PodSpec {
                         labels: labels(&shape.labels),
                         serve,
+                        sidecar: Serve { names: names(shape.web_again), ..Serve::default() },
                         placement: Placement::Node(shape.node),
                         host_network: shape.host_network,
                         ..PodSpec::default()

@@ -99,6 +99,28 @@ fn a_policy_without_rules_is_named() {
 }
 
 #[test]
+fn every_peer_says_why_it_missed_the_nearest_first() {
+    let world = world(&[(
+        "x/p",
+        json!({"podSelector": {}, "ingress": [{"from": [
+            {"podSelector": {"matchLabels": {"role": "dns"}}},
+            {"namespaceSelector": {"matchLabels": {"name": "z"}}},
+            {"namespaceSelector": {"matchLabels": {"env": "production"}}, "podSelector": {"matchLabels": {"role": "dns"}}},
+            {"ipBlock": {"cidr": "198.51.100.0/24"}},
+        ]}]}),
+    )]);
+    reasons(
+        &world,
+        "y/b -> x/a:80/tcp",
+        &[
+            "denied: policy x/p isolates x/a for ingress; rule 0 peer 2 allows role=dns in namespaces with env=production, y/b has \
+         role=frontend; peer 0 allows role=dns in x, y/b is in y; peer 1 allows all pods in namespaces with name=z, y/b is in y, \
+         which has no label name; 1 more peer does not match",
+        ],
+    );
+}
+
+#[test]
 fn blocks_are_named_with_the_address() {
     let world = world(&[(
         "x/p",
@@ -110,8 +132,8 @@ fn blocks_are_named_with_the_address() {
         &world,
         "x/a -> external/2:80/tcp",
         &[
-            "denied: policy x/p isolates x/a for egress; rule 0 peer 0 allows ipBlock 198.51.100.0/24 except 198.51.100.20/32 \
-         (and 1 more), which excepts 198.51.100.20 of external/2",
+            "denied: policy x/p isolates x/a for egress; rule 0 peer 0 allows ipBlock 198.51.100.0/24 except 198.51.100.20/32, \
+         which excepts 198.51.100.20 of external/2; peer 1 allows ipBlock 10.244.0.0/16, which does not hold 198.51.100.20 of external/2",
         ],
     );
     reasons(

@@ -242,6 +242,16 @@ fn cidr(raw: &At<String>, around: &Surroundings<'_>, findings: &mut Findings) ->
         findings.push(finding);
         return None;
     };
+    if verdikt_model::cidr::has_leading_zeros(&text) {
+        findings.push(
+            Finding::warning(
+                "scenario/leading-zeros",
+                raw.span,
+                format!("`{}` has numbers with zeros in front: some readers take them as octal or refuse them, so what it decides is `either` (statement N20)", clean::word(&text)),
+            )
+            .help(format!("write `{net}`")),
+        );
+    }
     if let IpNet::V6(v6) = &net
         && v6.addr().to_ipv4_mapped().is_some()
     {

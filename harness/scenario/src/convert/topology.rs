@@ -138,7 +138,33 @@ fn pod(raw: Option<&RawPod>, default: &Serve, findings: &mut Findings) -> PodSpe
         late: raw.late.as_ref().is_some_and(|at| at.value),
         address_of: None,
         linger_s: raw.linger.as_ref().map_or(0, |at| at.value),
-        sidecar: raw.sidecar.as_ref().map_or_else(Serve::default, |own| serve(own, findings)),
+        sidecar: raw.sidecar.as_ref().map_or_else(Serve::default, |own| {
+            check_names(raw, own, findings);
+            serve(own, findings)
+        }),
+    }
+}
+
+/// Warns of a name that main container and sidecar give to different ports: names are unique within a container only, and
+/// dataplanes take the first, the last or both.
+fn check_names(pod: &RawPod, sidecar: &RawServe, findings: &mut Findings) {
+    let parse = |text: &At<String>| text.value.parse::<PortProtocol>().ok();
+    for (name, port) in sidecar.names.iter() {
+        let mut main = pod.serve.iter().flat_map(|serve| serve.names.iter());
+        let Some((first, other)) = main.find(|(have, _)| have.value == name.value) else { continue };
+        let (Some(one), Some(two)) = (parse(other), parse(port)) else { continue };
+        if one.protocol == two.protocol && one != two {
+            let name_word = clean::word(&name.value);
+            findings.push(
+                Finding::warning(
+                    "scenario/port-name-twice",
+                    name.span,
+                    format!("`{name_word}` names {two} here and {one} in the main container: a policy with that name is `either` for both (statement N24)"),
+                )
+                .also(first.span, "the name in the main container")
+                .help("give each port of a pod a name of its own"),
+            );
+        }
     }
 }
 
