@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use verdikt_model::policy_kind::{Standing, standing};
 use verdikt_report::Format;
 use verdikt_sandbox::Profile;
 
@@ -15,6 +16,22 @@ pub(crate) fn namespace_prefix(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("expected at most 30 lower-case letters, digits and `-`, beginning and ending with a letter or digit".into())
+    }
+}
+
+/// `KIND.GROUP` of a custom resource that is not a policy.
+pub(crate) fn other_kind(text: &str) -> Result<String, String> {
+    let Some((kind, group)) =
+        text.split_once('.').filter(|(kind, group)| !kind.is_empty() && !group.is_empty())
+    else {
+        return Err("expected KIND.GROUP, such as HTTPRoute.gateway.networking.k8s.io".into());
+    };
+    match standing(group, kind) {
+        Standing::Policy(_) => Err("that is a policy, which needs no permission".into()),
+        Standing::Other => Ok(text.to_owned()),
+        Standing::BuiltIn => {
+            Err("every API server has that kind; verdikt applies only policies and custom resources".into())
+        }
     }
 }
 

@@ -14,7 +14,11 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-use verdikt_model::{ObjectRef, PolicyObject, World, substitute, substitute_value};
+use verdikt_model::{
+    ObjectRef, PolicyObject, World,
+    policy_kind::{self, Standing},
+    substitute, substitute_value,
+};
 
 use crate::{
     client::Cluster,
@@ -107,6 +111,13 @@ impl Objects {
     /// A variable without a value, a foreign namespace, an unknown kind, or the API server's refusal.
     pub async fn apply(&self, object: &PolicyObject, world: &World) -> Result<(), ClusterError> {
         let reference = object.reference();
+        if policy_kind::standing(reference.group(), &reference.kind) == Standing::BuiltIn {
+            let name = policy_kind::kind_name(&reference.api_version, &reference.kind);
+            return Err(ClusterError::Object(format!(
+                "{name} {} is not a policy; it is not applied",
+                reference.name
+            )));
+        }
         let bad = |e: String| ClusterError::Object(format!("{} {}: {e}", reference.kind, reference.name));
         let mut value = match object {
             PolicyObject::NetworkPolicy(policy) => {

@@ -5,8 +5,11 @@ use verdikt_model::METADATA_NAME;
 
 use crate::{error::ClusterError, scope::Names};
 
+/// Fields that would keep an object or its namespace from being removed, or let something else remove it.
+const DROPPED: [&str; 2] = ["finalizers", "ownerReferences"];
+
 /// Rewrites an object for the cluster: `metadata.namespace`, the values of `kubernetes.io/metadata.name` in every
-/// `matchLabels` and `matchExpressions`, and the run's labels. Only names of the topology are rewritten, so that
+/// `matchLabels` and `matchExpressions`, and the run's labels; finalizers and owners are dropped. Only names of the topology are rewritten, so that
 /// `kube-system` stays what it is.
 ///
 /// # Errors
@@ -27,6 +30,9 @@ pub fn rewrite(object: &mut Value, names: &Names, labels: &[(String, String)]) -
             ))
         })?;
         metadata.insert("namespace".into(), real.into());
+    }
+    for field in DROPPED {
+        metadata.remove(field);
     }
     let have = metadata.entry("labels").or_insert_with(|| Value::Object(Map::new()));
     if !have.is_object() {
@@ -110,6 +116,16 @@ mod tests {
                 ]}]},
             })
         );
+    }
+
+    #[test]
+    fn finalizers_and_owners_are_dropped() {
+        let mut policy = json!({"kind": "CiliumNetworkPolicy", "metadata": {
+            "name": "p", "finalizers": ["hold.it/forever"],
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}],
+        }});
+        rewrite(&mut policy, &Names::from([("x", "verdikt-r1-x")]), &[]).unwrap();
+        assert_eq!(policy["metadata"], json!({"name": "p", "labels": {}}));
     }
 
     #[test]

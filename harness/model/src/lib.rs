@@ -10,6 +10,7 @@
 
 mod cell;
 mod check;
+pub mod cidr;
 mod ending;
 mod endpoint;
 mod event;
@@ -18,6 +19,7 @@ mod known;
 mod matrix;
 mod net;
 mod pattern;
+pub mod policy_kind;
 mod record;
 mod scenario;
 mod selector;

@@ -206,6 +206,13 @@ pub struct ExpectRule {
     pub expectation: Expectation,
 }
 
+impl ObjectRef {
+    /// Its API group; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+}
+
 impl PolicyObject {
     /// The object's name, kind and logical namespace.
     pub fn reference(&self) -> ObjectRef {

@@ -43,6 +43,7 @@ pub fn target_flags(command: &[String]) -> Vec<String> {
     const WITH_VALUE: &[&str] = &[
         "-f",
         "--filename",
+        "--allow-kind",
         "--context",
         "--dataplane",
         "--external",

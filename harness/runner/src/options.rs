@@ -45,6 +45,8 @@ pub struct Options {
     pub clean_up: Duration,
     /// Whether scenarios with cluster-scoped objects may run. They run alone.
     pub allow_cluster_scoped: bool,
+    /// Kinds beside policies that scenarios may apply: `HTTPRoute.gateway.networking.k8s.io`.
+    pub allow_kinds: Vec<String>,
     /// Which part of a larger choice the scenarios are, for the record.
     pub partition: Option<String>,
     /// Results of an earlier run, which are not measured again.
@@ -112,6 +114,7 @@ impl Default for Options {
             positive_control: Duration::from_secs(20),
             clean_up: Duration::from_secs(60),
             allow_cluster_scoped: false,
+            allow_kinds: Vec::new(),
             partition: None,
             resumed: None,
             check_enforcement: false,

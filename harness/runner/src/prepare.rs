@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use verdikt_cluster::ClusterError;
-use verdikt_model::{Action, EndpointName, Family, PolicyObject, Requirement, Scenario, Serve, Topology};
+use verdikt_model::{
+    Action, EndpointName, Family, ObjectRef, PolicyObject, Requirement, Scenario, Serve, Topology,
+    policy_kind::{Standing, kind_name, standing},
+};
 
 use crate::{facts::Facts, options::Options};
 
@@ -96,6 +99,13 @@ async fn look(
         }
     }
     let mut cluster_scoped = false;
+    if let Some(name) =
+        unlisted_kind(scenario.steps.iter().flat_map(|step| &step.actions), &options.allow_kinds)
+    {
+        return Ok(Look::Skip(format!(
+            "applies {name}, which is not a kind of policy; --allow-kind {name} lets it run"
+        )));
+    }
     for object in scenario.steps.iter().flat_map(|step| &step.actions).filter_map(|action| match action {
         Action::Apply(object @ PolicyObject::Other(_)) => Some(object.reference()),
         Action::Delete(reference) if reference.kind != "NetworkPolicy" => Some(reference.clone()),
@@ -116,6 +126,21 @@ async fn look(
     })
 }
 
+/// A kind that the scenario applies or deletes, that is not a policy, and that the user has not allowed.
+fn unlisted_kind<'a>(actions: impl Iterator<Item = &'a Action>, allowed: &[String]) -> Option<String> {
+    let objects = actions.filter_map(|action| match action {
+        Action::Apply(object @ PolicyObject::Other(_)) => Some(object.reference()),
+        Action::Delete(reference) => Some(reference.clone()),
+        _ => None,
+    });
+    let is_policy =
+        |object: &ObjectRef| matches!(standing(object.group(), &object.kind), Standing::Policy(_));
+    let mut names = objects
+        .filter(|object| !is_policy(object))
+        .map(|object| kind_name(&object.api_version, &object.kind));
+    names.find(|name| !allowed.contains(name))
+}
+
 /// The union of what scenarios want the external host to listen on: its pod is shared.
 pub(crate) fn external_serve<'a>(topologies: impl IntoIterator<Item = &'a Topology>) -> Serve {
     let mut serve = Serve::default();
@@ -125,4 +150,30 @@ pub(crate) fn external_serve<'a>(topologies: impl IntoIterator<Item = &'a Topolo
         }
     }
     serve
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_scenario_applies_no_kind_but_policies_and_what_the_user_names() {
+        let apply = |api_version: &str, kind: &str| {
+            let object =
+                json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "o", "namespace": "x"}});
+            Action::Apply(PolicyObject::Other(object))
+        };
+        let actions = [apply("cilium.io/v2", "CiliumNetworkPolicy"), apply("tekton.dev/v1", "TaskRun")];
+        let name = "TaskRun.tekton.dev".to_owned();
+        assert_eq!(unlisted_kind(actions.iter(), &[]), Some(name.clone()));
+        assert_eq!(unlisted_kind(actions.iter(), &[name]), None);
+        assert_eq!(unlisted_kind(actions[..1].iter(), &[]), None);
+        let role = apply("rbac.authorization.k8s.io/v1", "RoleBinding");
+        assert_eq!(
+            unlisted_kind([role].iter(), &[]).as_deref(),
+            Some("RoleBinding.rbac.authorization.k8s.io")
+        );
+    }
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use verdikt_cluster::TolerationArg;
 use verdikt_sandbox::Profile;
 
-use crate::values::{duration, key_value, namespace_prefix, namespaced, profile};
+use crate::values::{duration, key_value, namespace_prefix, namespaced, other_kind, profile};
 
 /// The cluster to work on: the embedded sandbox unless a real one is named.
 #[derive(Debug, Args)]
@@ -40,6 +40,10 @@ pub(crate) struct Target {
     /// Run scenarios with cluster-scoped objects, too, one at a time; they reach beyond verdikt's namespaces.
     #[arg(long, env = "VERDIKT_ALLOW_CLUSTER_SCOPED")]
     pub(crate) allow_cluster_scoped: bool,
+    /// Run scenarios that apply this kind, too, though it is not a policy: HTTPRoute.gateway.networking.k8s.io. Again for
+    /// more. Kinds that every API server has are never applied.
+    #[arg(long = "allow-kind", value_name = "KIND.GROUP", value_parser = other_kind)]
+    pub(crate) allow_kinds: Vec<String>,
 }
 
 impl Target {

@@ -161,6 +161,7 @@ fn options(args: &Run) -> Options {
         repeat: args.repeat,
         fail_fast: args.fail_fast,
         allow_cluster_scoped: args.target.allow_cluster_scoped,
+        allow_kinds: args.target.allow_kinds.clone(),
         keep: match args.target.keep {
             Keep::Never => verdikt_runner::Keep::Never,
             Keep::OnFailure => verdikt_runner::Keep::OnFailure,

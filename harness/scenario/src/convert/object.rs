@@ -1,6 +1,10 @@
 //! Objects that a step applies.
 
-use verdikt_model::{PolicyObject, Topology, VariableError, World, substitute_value};
+use verdikt_model::{
+    PolicyObject, Topology, VariableError, World,
+    policy_kind::{self, Scope, Standing},
+    substitute_value,
+};
 
 use super::{
     definition,
@@ -75,6 +79,11 @@ fn other(
     findings: &mut Findings,
 ) -> Option<PolicyObject> {
     let group = api.split_once('/').map_or("", |(group, _)| group);
+    let standing = policy_kind::standing(group, kind);
+    if standing == Standing::BuiltIn || api.starts_with("networking.k8s.io/") {
+        findings.push(built_in(api, api_span, kind, kind_span));
+        return None;
+    }
     let known = around.crds.iter().any(|crd| crd.split_once('.').is_some_and(|(_, of)| of == group));
     if !known {
         findings.push(unknown_kind(api, api_span, kind, kind_span, around.crds));
@@ -99,18 +108,83 @@ fn other(
     {
         check_namespace(&namespace, &format!("the {kind}"), around.topology, findings);
     }
+    match standing {
+        Standing::Policy(scope) => check_scope(node, kind, kind_span, scope, around.topology, findings),
+        _ => findings.push(unlisted(api, kind, kind_span)),
+    }
+    check_dropped(node, findings);
     if findings.errors() == errors {
         definition::check(node, &value, around, findings);
     }
     (findings.errors() == errors).then_some(PolicyObject::Other(value))
 }
 
-fn unknown_kind(api: &str, api_span: Span, kind: &str, kind_span: Span, crds: &[String]) -> Finding {
+/// A kind that verdikt does not know as a policy.
+pub(super) fn unlisted(api: &str, kind: &str, span: Span) -> Finding {
+    let name = policy_kind::kind_name(&clean::word(api), &clean::word(kind));
+    Finding::warning(
+        "scenario/unlisted-kind",
+        span,
+        format!("`{name}` is not a kind of policy that verdikt knows: the scenario is skipped"),
+    )
+    .help(format!("whoever runs it can allow that: --allow-kind {name}"))
+}
+
+/// A namespace where there can be none, or none where there must be one.
+fn check_scope(
+    node: &Node,
+    kind: &str,
+    kind_span: Span,
+    scope: Scope,
+    topology: &Topology,
+    findings: &mut Findings,
+) {
+    let namespace = node.get("metadata").and_then(|metadata| metadata.get("namespace"));
+    match (scope, namespace) {
+        (Scope::Cluster, Some(namespace)) => findings.push(
+            Finding::error(
+                "scenario/cluster-scoped",
+                namespace.span,
+                format!("a {kind} acts on the whole cluster and has no namespace"),
+            )
+            .help("remove `metadata.namespace`; such a scenario runs alone, and only with --allow-cluster-scoped"),
+        ),
+        (Scope::Namespaced, None) => findings.push(
+            Finding::error("scenario/missing-namespace", kind_span, format!("this {kind} names no namespace"))
+                .help(format!(
+                    "add `namespace:` with one of {}",
+                    suggest::list(topology.namespaces.keys().map(String::as_str))
+                )),
+        ),
+        (Scope::Cluster, None) | (Scope::Namespaced, Some(_)) => {}
+    }
+}
+
+/// Warns of what is not passed on: it would keep the object, or a namespace, from being removed, or let something else
+/// remove it.
+fn check_dropped(node: &Node, findings: &mut Findings) {
+    for field in ["finalizers", "ownerReferences"] {
+        if let Some(at) = node.get("metadata").and_then(|metadata| metadata.get(field)) {
+            findings.push(
+                Finding::warning("scenario/ignored-field", at.span, format!("`{field}` is not applied"))
+                    .help("objects of a scenario are removed with it; remove the field"),
+            );
+        }
+    }
+}
+
+/// A NetworkPolicy of another group or version.
+fn other_network_policy(api: &str, api_span: Span) -> Finding {
+    Finding::error("scenario/unknown-kind", api_span, format!("there is no NetworkPolicy of `{api}`"))
+        .help(format!("write `apiVersion: {NETWORKING}`"))
+}
+
+/// A kind of a group that is part of every API server.
+fn built_in(api: &str, api_span: Span, kind: &str, kind_span: Span) -> Finding {
     let (api, kind) = (clean::word(api), clean::word(kind));
     let code = "scenario/unknown-kind";
-    if kind == "NetworkPolicy" && !api.contains("projectcalico") {
-        return Finding::error(code, api_span, format!("there is no NetworkPolicy of `{api}`"))
-            .help(format!("write `apiVersion: {NETWORKING}`"));
+    if kind == "NetworkPolicy" {
+        return other_network_policy(&api, api_span);
     }
     if api == NETWORKING {
         return Finding::error(code, kind_span, format!("`{kind}` of `{api}` is no policy"))
@@ -123,26 +197,28 @@ fn unknown_kind(api: &str, api_span: Span, kind: &str, kind_span: Span, crds: &[
         }
         "List" => Finding::error(code, kind_span, "a List cannot be applied")
             .help("put its items into `apply` one by one"),
-        _ if !api.contains('/') => {
-            Finding::error(code, kind_span, format!("verdikt makes no {kind} from a step"))
-                .help("steps apply policies; core objects have no part in them")
-        }
-        _ => {
-            let group = api.split_once('/').map_or(api.as_str(), |(group, _)| group);
-            let required = if crds.is_empty() {
-                "the scenario requires no custom resource definition".to_owned()
-            } else {
-                format!("the scenario requires only {}", suggest::list(crds.iter().map(String::as_str)))
-            };
-            Finding::error(code, kind_span, format!("`{kind}` of `{api}` is not known; {required}")).help(
-                format!(
-                    "say what the cluster must have, so that the scenario is skipped elsewhere: \
-                 `requires: {{crd: {}.{group}}}`",
-                    plural(&kind)
-                ),
-            )
-        }
+        _ => Finding::error(code, kind_span, format!("verdikt makes no {kind} of `{api}` from a step"))
+            .help("steps apply policies; of the kinds that every API server has that is NetworkPolicy alone"),
     }
+}
+
+/// A custom resource whose definition the scenario does not require.
+fn unknown_kind(api: &str, api_span: Span, kind: &str, kind_span: Span, crds: &[String]) -> Finding {
+    let (api, kind) = (clean::word(api), clean::word(kind));
+    if kind == "NetworkPolicy" && !api.contains("projectcalico") {
+        return other_network_policy(&api, api_span);
+    }
+    let group = api.split_once('/').map_or(api.as_str(), |(group, _)| group);
+    let required = if crds.is_empty() {
+        "the scenario requires no custom resource definition".to_owned()
+    } else {
+        format!("the scenario requires only {}", suggest::list(crds.iter().map(String::as_str)))
+    };
+    let message = format!("`{kind}` of `{api}` is not known; {required}");
+    Finding::error("scenario/unknown-kind", kind_span, message).help(format!(
+        "say what the cluster must have, so that the scenario is skipped elsewhere: `requires: {{crd: {}.{group}}}`",
+        plural(&kind)
+    ))
 }
 
 /// The plural that a custom resource definition of this kind most likely has.

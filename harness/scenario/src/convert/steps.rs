@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use verdikt_model::{
     Action, CellPattern, EndpointName, Expect, ExpectRule, Expectation, METADATA_NAME, ObjectRef,
     ParsePatternError, PodChange, PolicyObject, Step, Topology,
+    policy_kind::{self, Standing},
 };
 
 use super::{
@@ -264,6 +265,18 @@ fn check_scope(object: &PolicyObject, span: Span, findings: &mut Findings) {
 
 fn reference(raw: &RawDelete, around: &Surroundings<'_>, findings: &mut Findings) -> ObjectRef {
     let api_version = raw.api_version.as_ref().map_or_else(|| NETWORKING.to_owned(), |at| at.value.clone());
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    if policy_kind::standing(group, &raw.kind.value) == Standing::BuiltIn {
+        let (kind, api) = (clean::word(&raw.kind.value), clean::word(&api_version));
+        findings.push(
+            Finding::error(
+                "scenario/unknown-kind",
+                raw.kind.span,
+                format!("verdikt deletes no {kind} of `{api}` in a step"),
+            )
+            .help("steps delete policies; `remove` ends a pod"),
+        );
+    }
     if let Some(namespace) = &raw.namespace {
         let what = format!("{} `{}`", clean::word(&raw.kind.value), clean::word(&raw.name.value));
         check_namespace(namespace, &what, around.topology, findings);

@@ -43,6 +43,13 @@ fn policies() {
         &["scenario/mapped-cidr"],
     );
     case("host-bits", "cidr: 192.168.0.0/16", "cidr: 192.168.3.4/16", &["scenario/host-bits"]);
+    case("leading-zeros", "cidr: 192.168.0.0/16", "cidr: 192.168.000.0/16", &["scenario/leading-zeros"]);
+    case(
+        "port-name-twice",
+        "names: {http: 8080/tcp}}}",
+        "names: {http: 8080/tcp}}, sidecar: {tcp: [9090], names: {http: 9090/tcp}}}",
+        &["scenario/port-name-twice"],
+    );
     case(
         "ip-block-beside-selector",
         "[192.168.1.0/24]}\n",
@@ -116,6 +123,57 @@ fn policies() {
         "networking.k8s.io/v1\n          kind: NetworkPolicy",
         "v1\n          kind: Pod",
         &["scenario/unknown-kind"],
+    );
+    // What a scenario says that it requires is no permission.
+    let applies = |crd: &str, object: &str| {
+        GOOD.replace("  clauses: [N10]", &format!("  clauses: [N10]\n  requires: {{crd: {crd}}}"))
+            .replace("level: core", "level: extended")
+            .replace(
+                "    - delete:",
+                &format!("      derived: false\n    - apply:\n        - {object}\n      delete:"),
+            )
+            .replace(
+                "      expect:\n        deny: [\"payments/a -> x/a\"]\n      derived: false",
+                "      expect: {deny: [\"payments/a -> x/a\"]}",
+            )
+    };
+    whole(
+        "built-in-kind",
+        &applies(
+            "rolebindings.rbac.authorization.k8s.io",
+            "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: r, namespace: x}}",
+        ),
+        &["scenario/unknown-kind"],
+    );
+    whole(
+        "unlisted-kind",
+        &applies(
+            "taskruns.tekton.dev",
+            "{apiVersion: tekton.dev/v1, kind: TaskRun, metadata: {name: t, namespace: x, finalizers: [a.b/c]}}",
+        ),
+        &["scenario/unlisted-kind", "scenario/ignored-field"],
+    );
+    whole(
+        "cluster-scoped-with-namespace",
+        &applies(
+            "ciliumclusterwidenetworkpolicies.cilium.io",
+            "{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: c, namespace: x}}",
+        ),
+        &["scenario/cluster-scoped"],
+    );
+    whole(
+        "namespaced-without-namespace",
+        &applies(
+            "ciliumnetworkpolicies.cilium.io",
+            "{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: c}}",
+        ),
+        &["scenario/missing-namespace"],
+    );
+    case(
+        "deletes-what-is-no-policy",
+        "delete: [{kind: NetworkPolicy, namespace: x, name: p}]",
+        "delete: [{apiVersion: v1, kind: ConfigMap, namespace: x, name: kube-root-ca.crt}]",
+        &["scenario/unknown-kind", "scenario/delete-unknown"],
     );
 }
 
