@@ -56,6 +56,8 @@ mod text;
 mod trend;
 
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod sample;
 
 pub use annotations::annotations;

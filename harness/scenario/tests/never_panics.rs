@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use verdikt_scenario::{Source, Topologies, catalogue, parse, render, to_yaml};
+use verdikt_mutation::{edits, mutate};
+use verdikt_scenario::{
+    Definitions, Diagnostic, Source, Topologies, catalogue, load, load_against, parse, render, to_yaml,
+};
 
 fn read(text: &str) -> String {
     let source = Source { name: "in\u{1b}put.yaml".into(), text: text.into() };
@@ -15,107 +18,18 @@ fn read(text: &str) -> String {
     for diagnostic in &diagnostics {
         assert!(diagnostic.line >= 1 && diagnostic.column >= 1 && diagnostic.span.end <= text.len());
     }
-    let rendered = render(&diagnostics, false, 80);
+    told(&diagnostics)
+}
+
+/// What a person is told: nothing in it acts on a terminal.
+fn told(diagnostics: &[Diagnostic]) -> String {
+    let rendered = render(diagnostics, false, 80);
     assert!(!rendered.contains(|c: char| c.is_control() && c != '\n'), "{rendered:?}");
     rendered
 }
 
 fn seeds() -> Vec<String> {
     catalogue().scenarios.iter().take(40).map(to_yaml).collect()
-}
-
-/// Words that are likely to break something where they are put.
-const WORDS: [&str; 34] = [
-    "",
-    "null",
-    "~",
-    "yes",
-    "010",
-    "70000",
-    "-1",
-    "1e999",
-    ".nan",
-    "[]",
-    "{}",
-    "*a",
-    "&a ",
-    "!!binary x",
-    "<<: ",
-    "\"",
-    "'",
-    "\t",
-    "\n",
-    "---\n",
-    "\u{0}",
-    "\u{1b}[31m",
-    "\u{202e}",
-    "ä",
-    "${",
-    "${pod.x/a.ip}",
-    "* -> *",
-    "x/a",
-    "0.0.0.0/0",
-    "::/0",
-    "external/65535",
-    "node/65535",
-    "same-as x/a",
-    "kube-system",
-];
-
-#[derive(Debug, Clone)]
-enum Edit {
-    /// Puts a word somewhere.
-    Insert(usize, usize),
-    /// Takes some bytes out.
-    Remove(usize, usize),
-    /// Replaces what stands between two separators.
-    Replace(usize, usize),
-    /// Repeats a line somewhere else.
-    Copy(usize, usize),
-}
-
-fn edit() -> impl Strategy<Value = Edit> {
-    let (at, word) = (any::<usize>(), 0..WORDS.len());
-    prop_oneof![
-        (at, word.clone()).prop_map(|(at, word)| Edit::Insert(at, word)),
-        (at, 1_usize..12).prop_map(|(at, count)| Edit::Remove(at, count)),
-        (at, word).prop_map(|(at, word)| Edit::Replace(at, word)),
-        (at, any::<usize>()).prop_map(|(from, to)| Edit::Copy(from, to)),
-    ]
-}
-
-fn mutate(text: &str, edits: &[Edit]) -> String {
-    let mut chars: Vec<char> = text.chars().collect();
-    for edit in edits {
-        let length = chars.len().max(1);
-        match *edit {
-            Edit::Insert(at, word) => {
-                let at = (at % length).min(chars.len());
-                chars.splice(at..at, WORDS[word].chars());
-            }
-            Edit::Remove(at, count) => {
-                let at = (at % length).min(chars.len());
-                chars.drain(at..(at + count).min(chars.len()));
-            }
-            Edit::Replace(at, word) => {
-                let at = (at % length).min(chars.len());
-                let stop = |c: &char| " \n,{}[]:".contains(*c);
-                let start = chars[..at].iter().rposition(stop).map_or(0, |i| i + 1);
-                let end = chars[at..].iter().position(stop).map_or(chars.len(), |i| at + i);
-                chars.splice(start..end, WORDS[word].chars());
-            }
-            Edit::Copy(from, to) => {
-                let text: String = chars.iter().collect();
-                let lines: Vec<&str> = text.lines().collect();
-                if !lines.is_empty() {
-                    let mut copy = lines.clone();
-                    copy.insert(to % lines.len(), lines[from % lines.len()]);
-                    chars = copy.join("\n").chars().collect();
-                }
-            }
-        }
-    }
-    chars.into_iter().collect()
 }
 
 proptest! {
@@ -132,14 +46,84 @@ proptest! {
     }
 
     #[test]
-    fn mutated_scenarios(seed in any::<prop::sample::Index>(), edits in prop::collection::vec(edit(), 1..6)) {
+    fn mutated_scenarios(seed in any::<prop::sample::Index>(), edits in edits()) {
         thread_local!(static SEEDS: Vec<String> = seeds());
         SEEDS.with(|seeds| {
             let text: &String = seed.get(seeds);
             read(&mutate(text, &edits))
         });
     }
+
+    #[test]
+    fn mutated_known_deviations(edits in edits()) {
+        let file = |text: &str| {
+            let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            file
+        };
+        let mutated = file(&mutate(DEVIATIONS, &edits));
+        match load(&[mutated.path().to_owned()]) {
+            Ok(loaded) => drop(told(&loaded.diagnostics)),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn mutated_definitions(edits in edits()) {
+        let folder = tempfile::tempdir().unwrap();
+        let [definitions, scenario] = ["crd.yaml", "s.yaml"].map(|name| folder.path().join(name));
+        std::fs::write(&definitions, mutate(DEFINITION, &edits)).unwrap();
+        std::fs::write(&scenario, APPLIES).unwrap();
+        match Definitions::load(&[definitions]) {
+            Ok(definitions) => drop(told(&load_against(&[scenario], &definitions).unwrap().diagnostics)),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
 }
+
+const DEVIATIONS: &str = include_str!("../../../reports/known/kube-router.yaml");
+
+const DEFINITION: &str = r#"apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: ciliumnetworkpolicies.cilium.io}
+spec:
+  group: cilium.io
+  names: {kind: CiliumNetworkPolicy, plural: ciliumnetworkpolicies}
+  scope: Namespaced
+  versions:
+    - name: v2
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema:
+          type: object
+          required: [spec]
+          properties:
+            spec:
+              type: object
+              minProperties: 1
+              properties:
+                level: {type: integer, minimum: 1, maximum: 9, default: 3}
+                name: {type: string, pattern: "^[a-z]+$", maxLength: 12}
+                ports: {type: array, maxItems: 4, x-kubernetes-list-type: set, items: {x-kubernetes-int-or-string: true}}
+              oneOf: [{required: [level]}, {required: [name]}]
+"#;
+
+const APPLIES: &str = r#"apiVersion: verdikt.dev/v1alpha1
+kind: Scenario
+metadata: {name: area/title, labels: {level: extended}}
+spec:
+  summary: One sentence
+  requires: {crd: ciliumnetworkpolicies.cilium.io}
+  topology: {namespaces: {x: {pods: {a: {serve: {tcp: [80]}}}}}}
+  steps:
+    - expect: {derived: false, allow: ["x/a -> x/a"]}
+      apply:
+        - apiVersion: cilium.io/v2
+          kind: CiliumNetworkPolicy
+          metadata: {name: p, namespace: x}
+          spec: {name: web, ports: [80, http]}
+"#;
 
 /// Input made to be slow or large: each must be answered in seconds, even unoptimised.
 #[test]
