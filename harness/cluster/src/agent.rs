@@ -7,7 +7,7 @@ use tokio::{
     sync::Mutex,
     time::{Instant, sleep},
 };
-use verdikt_protocol::{Probe, ProbeResult};
+use verdikt_protocol::{Probe, ProbeResult, Serving};
 
 use crate::{
     id::jitter,
@@ -133,6 +133,34 @@ impl Agent {
         Err(cause)
     }
 
+    /// Makes sure that the pod's servers live: the loop that answers probes answers its agent within `patience`. Gives
+    /// where they listen.
+    ///
+    /// # Errors
+    /// Why nobody can tell that they do, for people.
+    pub async fn alive(&self, patience: Duration) -> Result<Serving, String> {
+        let mut cause = String::new();
+        let since = Instant::now();
+        for attempt in 0..=REOPENED {
+            if !self.pause(attempt, since).await {
+                break;
+            }
+            let session = match self.current().await {
+                Ok(session) => session,
+                Err(why) => {
+                    cause = why;
+                    continue;
+                }
+            };
+            match session.alive(patience, CHECK_LIMIT.min(self.patience.answer)).await {
+                Ok(servers) => return servers,
+                Err(why) => cause = why,
+            }
+            self.forget(&session).await;
+        }
+        Err(cause)
+    }
+
     /// A session, reopened if need be, for what cannot be asked again when it is lost.
     ///
     /// # Errors
@@ -248,6 +276,12 @@ mod tests {
                             | Request::Look { .. }
                             | Request::End { .. }
                             | Request::Finish => vec![],
+                            Request::Alive { question, .. } if mortal => {
+                                vec![Reply::Alive { question: question + 1, servers: Err("?".into()) }]
+                            }
+                            Request::Alive { question, .. } => {
+                                vec![Reply::Alive { question, servers: Err("they sleep".into()) }]
+                            }
                             Request::Quit => return,
                         };
                         for reply in &replies {
@@ -286,6 +320,14 @@ mod tests {
         assert_eq!(ports, (1000..1010).collect::<Vec<_>>());
         assert_eq!(sessions.load(Ordering::SeqCst), 3);
         assert_eq!(agent.check().await, Ok(()));
+        assert_eq!(sessions.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_of_life_outlives_a_lost_session_and_what_the_agent_says_of_the_servers_stands() {
+        let sessions = Arc::new(AtomicU32::new(0));
+        let agent = mortal(2, 0, Arc::clone(&sessions));
+        assert_eq!(agent.alive(Duration::from_millis(300)).await, Err("they sleep".into()));
         assert_eq!(sessions.load(Ordering::SeqCst), 3);
     }
 

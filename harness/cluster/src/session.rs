@@ -20,7 +20,7 @@ use tokio::{
     task::AbortHandle,
     time::timeout,
 };
-use verdikt_protocol::{Probe, ProbeResult, Reply, Request, Task, TaskReport, VERSION};
+use verdikt_protocol::{Probe, ProbeResult, Reply, Request, Serving, Task, TaskReport, VERSION};
 
 /// How long what has come already may take to be read when the connection is over.
 const REST: Duration = Duration::from_millis(100);
@@ -63,7 +63,12 @@ struct Table {
     groups: HashMap<u64, VecDeque<oneshot::Sender<Result<Told, String>>>>,
     /// Who waits for the end of the servers.
     finishing: VecDeque<oneshot::Sender<Result<(), String>>>,
+    /// Who waits for a sign of life of the servers, by question.
+    alive: HashMap<u64, oneshot::Sender<Result<Servers, String>>>,
 }
+
+/// Where a pod's servers listen, or why nobody can tell that they live.
+pub(crate) type Servers = Result<Serving, String>;
 
 /// What a report of a group tells: the pod's clock, and its tasks or why there is nothing to tell.
 pub(crate) type Told = (u64, Result<Vec<TaskReport>, String>);
@@ -223,6 +228,18 @@ impl Session {
         self.answer(&Request::Finish, told, limit).await?
     }
 
+    /// Asks whether the pod's servers live; they may take so long as `patience`.
+    ///
+    /// # Errors
+    /// Why the agent could not be asked, whatever became of the servers.
+    pub(crate) async fn alive(&self, patience: Duration, limit: Duration) -> Result<Servers, String> {
+        let question = self.next.fetch_add(1, Ordering::Relaxed);
+        let (tell, told) = oneshot::channel();
+        self.pending.lock().expect("no holder of the lock panics").alive.insert(question, tell);
+        let patience_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.answer(&Request::Alive { question, patience_ms }, told, patience + limit).await?
+    }
+
     /// Sends a request and waits for what the reader hands on.
     async fn answer<T>(
         &self,
@@ -276,6 +293,9 @@ impl Table {
         for waiting in self.finishing.drain(..) {
             let _ = waiting.send(Err(cause.to_owned()));
         }
+        for (_, waiting) in self.alive.drain() {
+            let _ = waiting.send(Err(cause.to_owned()));
+        }
     }
 
     /// Hands a group's report to who asked first.
@@ -290,6 +310,15 @@ impl Table {
     fn finished(&mut self, done: Result<(), String>) -> Result<(), String> {
         let asked = self.finishing.pop_front().ok_or("the agent answers a question that nobody asked")?;
         let _ = asked.send(done);
+        Ok(())
+    }
+
+    fn alive(&mut self, question: u64, servers: Servers) -> Result<(), String> {
+        let asked = self.alive.remove(&question);
+        let asked =
+            asked.ok_or_else(|| format!("the agent answers question {question}, and nobody has asked"))?;
+        // Who gave up waiting does not want to know any more.
+        let _ = asked.send(Ok(servers));
         Ok(())
     }
 
@@ -469,6 +498,7 @@ fn take(
         Reply::Results { batch, results } => lock().results(batch, results),
         Reply::Done { batch, count } => lock().done(batch, count),
         Reply::Finishing { done } => lock().finished(done),
+        Reply::Alive { question, servers } => lock().alive(question, servers),
         Reply::Report { group, now_us, tasks } => lock().report(group, (now_us, tasks)),
         Reply::Refused { why } => Err(format!("the agent refused a request: {why}")),
     }

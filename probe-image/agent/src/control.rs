@@ -1,7 +1,7 @@
 //! How agents reach the servers of their pod: an abstract Unix socket, which every process in the pod's network
 //! namespace sees and no other.
 //!
-//! The protocol is that of sessions, of which servers know `look` and `end` for the first group, and `finish`.
+//! The protocol is that of sessions, of which servers know `look` and `end` for the first group, `finish` and `alive`.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use watch::{FIRST_GROUP, MAX_RUNS, MAX_TASKS, Run, Task, TaskReport, Work};
 
 /// Version of this protocol; both sides must agree.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Most probes in one batch. A line stays below 1 MiB.
 pub const MAX_BATCH: usize = 1024;
@@ -25,6 +25,9 @@ pub const IDENTITY_VARIABLE: &str = "VERDIKT_IDENTITY";
 
 /// Environment variable that names another file than `/etc/resolv.conf`.
 pub const RESOLV_CONF_VARIABLE: &str = "VERDIKT_RESOLV_CONF";
+
+/// What a probe says whose connection stood, and on which no server spoke. The same servers are behind a pod's other ports.
+pub const CONNECTED_UNANSWERED: &str = "connected, but no answer came on the connection";
 
 /// What the runner asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +67,14 @@ pub enum Request {
     },
     /// Have the pod's servers end with exit code 0, so that the pod completes. Answered by [`Reply::Finishing`].
     Finish,
+    /// Do the pod's servers live? They are asked themselves, over their control socket, by the loop that answers probes.
+    /// Answered by [`Reply::Alive`] in any case: after `patience_ms` the agent says that they do not.
+    Alive {
+        /// Chosen by the runner, unique in the session.
+        question: u64,
+        /// How long they may take, in milliseconds.
+        patience_ms: u32,
+    },
     /// End the session.
     Quit,
 }
@@ -182,11 +193,42 @@ pub enum Reply {
         /// Why the servers could not be asked.
         done: Result<(), String>,
     },
+    /// Answer to [`Request::Alive`].
+    Alive {
+        /// To which question.
+        question: u64,
+        /// Where the pod's servers listen; or why nobody can tell that they live.
+        servers: Result<Serving, String>,
+    },
     /// A request that could not be understood.
     Refused {
         /// What is wrong with it.
         why: String,
     },
+}
+
+/// Ports on which a pod's servers listen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// TCP, with those that speak HTTP.
+    pub tcp: Vec<u16>,
+    /// UDP.
+    pub udp: Vec<u16>,
+    /// SCTP.
+    pub sctp: Vec<u16>,
+}
+
+impl Serving {
+    /// Whether there is a listener for this transport and port.
+    pub fn listens(&self, transport: Transport, port: u16) -> bool {
+        match transport {
+            Transport::Tcp => self.tcp.contains(&port),
+            Transport::Udp => self.udp.contains(&port),
+            Transport::Sctp => self.sctp.contains(&port),
+            // The kernel answers.
+            Transport::Icmp => true,
+        }
+    }
 }
 
 /// Result of one probe.
@@ -222,7 +264,7 @@ pub enum ProbeVerdict {
     Allowed,
     /// Silence on at least two independent sockets until the deadline.
     Dropped,
-    /// RST, or ICMP unreachable or prohibited.
+    /// RST, ICMP unreachable or prohibited, or EPERM on two sockets.
     Rejected,
     /// Nothing was proved.
     Error,

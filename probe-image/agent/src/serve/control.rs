@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
-use verdikt_protocol::{FIRST_GROUP, Reply, Request};
+use verdikt_protocol::{FIRST_GROUP, Reply, Request, Serving};
 
 use super::{first::First, output::Output};
 use crate::{control, system::now_us};
@@ -25,6 +25,7 @@ pub(super) struct Control {
     listener: UnixListener,
     agents: Vec<Agent>,
     first: Option<First>,
+    serving: Serving,
     finished: bool,
 }
 
@@ -37,8 +38,8 @@ struct Agent {
 }
 
 impl Control {
-    /// Listens for agents; `first` is what they may ask for.
-    pub(super) fn new(identity: &str, first: Option<First>) -> Result<Self, String> {
+    /// Listens for agents; `first` and `serving` are what they may ask for.
+    pub(super) fn new(identity: &str, first: Option<First>, serving: Serving) -> Result<Self, String> {
         let listen = || {
             let listener = UnixListener::bind_addr(&control::address(identity)?)?;
             listener.set_nonblocking(true)?;
@@ -48,7 +49,7 @@ impl Control {
             ErrorKind::AddrInUse => format!("other servers of {identity} run in this network namespace"),
             _ => format!("cannot listen for agents: {e}"),
         })?;
-        Ok(Self { listener, agents: Vec::new(), first, finished: false })
+        Ok(Self { listener, agents: Vec::new(), first, serving, finished: false })
     }
 
     /// Has the listener waited for.
@@ -119,7 +120,11 @@ impl Control {
                 self.finished = true;
                 Reply::Finishing { done: Ok(()) }
             }
-            Ok(_) => Reply::Refused { why: "servers only know look, end and finish".into() },
+            // The loop that says so is the one that answers probes: whatever came before has been answered, or is next.
+            Ok(Request::Alive { question, .. }) => {
+                Reply::Alive { question, servers: Ok(self.serving.clone()) }
+            }
+            Ok(_) => Reply::Refused { why: "servers only know look, end, finish and alive".into() },
             Err(e) => Reply::Refused { why: format!("no request: {e}") },
         }
     }

@@ -22,7 +22,7 @@ mod streams;
 
 use std::{io::Write, time::Duration};
 
-use verdikt_protocol::{IDENTITY_VARIABLE, Task, Transport};
+use verdikt_protocol::{IDENTITY_VARIABLE, Serving, Task, Transport};
 
 use self::{control::Control, first::First};
 use crate::{
@@ -72,7 +72,12 @@ pub(crate) fn run(args: Arguments, began: u64) -> Result<u8, Failure> {
             false
         }
     });
-    match Control::new(&identity, first) {
+    let serving = Serving {
+        tcp: wanted.tcp.iter().chain(&wanted.http).copied().collect(),
+        udp: wanted.udp.clone(),
+        sctp: wanted.sctp.clone(),
+    };
+    match Control::new(&identity, first, serving) {
         Ok(control) => server.add_control(control)?,
         Err(why) => complain(&format!("warning: {why}; agents cannot ask these servers for anything")),
     }

@@ -99,14 +99,20 @@ impl Session {
             let limit = if self.input.is_always_ready() && self.has_room() && self.end.is_none() {
                 Some(Instant::now())
             } else {
-                self.batches.flush_at().into_iter().chain(self.end).min()
+                let servers = self.servers.as_ref().and_then(Servers::due);
+                self.batches.flush_at().into_iter().chain(self.end).chain(servers).min()
             };
+            // Whatever arrived before this moment is heard in this turn.
+            let looked = Instant::now();
             let ready = self.engine.turn(limit)?;
             if ready.iter().any(|(key, _)| *key == WATCH) {
                 self.watch.turn();
             }
             if ready.iter().any(|(key, _)| *key == SERVERS) {
                 self.hear_servers();
+            }
+            for reply in self.servers.iter_mut().flat_map(|servers| servers.expire(looked)) {
+                self.output.say(&reply);
             }
             let readable = ready.iter().any(|(key, _)| *key == STDIN) || self.input.is_always_ready();
             if readable && self.end.is_none() && self.has_room() && !self.read()? {
@@ -188,7 +194,10 @@ impl Session {
             Request::Begin { group: FIRST_GROUP, .. } => {
                 return Err(format!("group {FIRST_GROUP} is that of the pod's servers"));
             }
-            Request::Look { group: FIRST_GROUP } | Request::End { group: FIRST_GROUP } | Request::Finish => {
+            Request::Look { group: FIRST_GROUP }
+            | Request::End { group: FIRST_GROUP }
+            | Request::Finish
+            | Request::Alive { .. } => {
                 if let Err(why) = self.ask_servers(&request) {
                     self.output.say(&servers::failure(&request, why));
                 }

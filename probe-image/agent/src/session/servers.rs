@@ -7,6 +7,7 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
+    time::{Duration, Instant},
 };
 
 use verdikt_protocol::{FIRST_GROUP, Reply, Request};
@@ -17,8 +18,16 @@ use crate::{control, serve, system::now_us};
 pub(super) struct Servers {
     stream: UnixStream,
     input: Vec<u8>,
-    /// Requests that are not answered yet.
-    open: VecDeque<Request>,
+    /// Requests that they have not answered yet.
+    open: VecDeque<Open>,
+}
+
+struct Open {
+    request: Request,
+    /// When it is said that they do not answer.
+    until: Option<Instant>,
+    /// Whether that has been said: an answer that comes now is one to nobody.
+    expired: bool,
 }
 
 impl Servers {
@@ -42,9 +51,24 @@ impl Servers {
         Ok(Self { stream, input: Vec::new(), open: VecDeque::new() })
     }
 
-    /// Whether nothing is unanswered.
+    /// Whether nobody waits for an answer.
     pub(super) fn is_idle(&self) -> bool {
-        self.open.is_empty()
+        self.open.iter().all(|open| open.expired)
+    }
+
+    /// When [`Self::expire`] has something to say.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.open.iter().filter(|open| !open.expired).filter_map(|open| open.until).min()
+    }
+
+    /// What to say of requests that had not been answered in time when their answers were last looked for, at `looked`.
+    pub(super) fn expire(&mut self, looked: Instant) -> Vec<Reply> {
+        let late = |open: &&mut Open| !open.expired && open.until.is_some_and(|until| until <= looked);
+        let say = |open: &mut Open| {
+            open.expired = true;
+            failure(&open.request, "the servers do not answer".into())
+        };
+        self.open.iter_mut().filter(late).map(say).collect()
     }
 
     /// Asks.
@@ -53,7 +77,13 @@ impl Servers {
         line.push(b'\n');
         // A few dozen bytes: they fit, unless hundreds of requests are unanswered.
         (&self.stream).write_all(&line).map_err(|e| format!("the servers cannot be asked: {e}"))?;
-        self.open.push_back(request);
+        let until = match request {
+            Request::Alive { patience_ms, .. } => {
+                Some(Instant::now() + Duration::from_millis(patience_ms.into()))
+            }
+            _ => None,
+        };
+        self.open.push_back(Open { request, until, expired: false });
         Ok(())
     }
 
@@ -70,7 +100,10 @@ impl Servers {
             }
             while let Some(end) = self.input.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
-                let Some(request) = self.open.pop_front() else { return false };
+                let Some(Open { request, expired, .. }) = self.open.pop_front() else { return false };
+                if expired {
+                    continue;
+                }
                 let reply = serde_json::from_slice(&line);
                 replies.push(
                     reply.unwrap_or_else(|e| failure(&request, format!("the servers answered oddly: {e}"))),
@@ -82,9 +115,8 @@ impl Servers {
 
     /// What to say about the requests that will not be answered any more.
     pub(super) fn failures(self) -> impl Iterator<Item = Reply> {
-        self.open
-            .into_iter()
-            .map(|request| failure(&request, "the servers ended before they answered".into()))
+        let waiting = self.open.into_iter().filter(|open| !open.expired);
+        waiting.map(|open| failure(&open.request, "the servers ended before they answered".into()))
     }
 }
 
@@ -96,9 +128,9 @@ impl AsFd for Servers {
 
 /// The answer to a request that the servers cannot be asked.
 pub(super) fn failure(request: &Request, why: String) -> Reply {
-    if matches!(request, Request::Finish) {
-        Reply::Finishing { done: Err(why) }
-    } else {
-        Reply::Report { group: FIRST_GROUP, now_us: now_us(), tasks: Err(why) }
+    match request {
+        Request::Finish => Reply::Finishing { done: Err(why) },
+        Request::Alive { question, .. } => Reply::Alive { question: *question, servers: Err(why) },
+        _ => Reply::Report { group: FIRST_GROUP, now_us: now_us(), tasks: Err(why) },
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use nix::sys::epoll::EpollFlags;
-use verdikt_protocol::{Probe, ProbeVerdict, Run};
+use verdikt_protocol::{CONNECTED_UNANSWERED, Probe, ProbeVerdict, Run};
 
 use super::{
     Running,
@@ -118,8 +118,7 @@ impl Sample {
             // The handshake went through: no silence, but a server that is slow.
             self.deadlines.push(looked + (2 * self.patience).max(GREETING_US), number);
         } else if connected {
-            let why = "connected, but no answer came on the connection";
-            self.end(number, (ProbeVerdict::Error, Some(why.into())));
+            self.end(number, (ProbeVerdict::Error, Some(CONNECTED_UNANSWERED.into())));
         } else if first && is_late(late, self.patience) {
             // Without asking again: the answer would tell of a later time.
             self.deadlines.push(looked + self.patience, number);

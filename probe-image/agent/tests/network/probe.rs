@@ -54,9 +54,19 @@ impl Server {
         Self { child, ready }
     }
 
+    /// Stops it; it has stopped when this returns.
+    pub(crate) fn stop(&self) {
+        stop(&self.child);
+    }
+
+    /// Lets it run again.
+    pub(crate) fn resume(&self) {
+        signal(&self.child, Signal::SIGCONT);
+    }
+
     /// Ends it with SIGTERM: exit code and stderr.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("it runs");
+        signal(&self.child, Signal::SIGTERM);
         let status = self.child.wait().expect("it ends");
         let mut said = String::new();
         self.child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
@@ -202,20 +212,12 @@ impl Agent {
 
     /// Stops the process; it has stopped when this returns.
     pub(crate) fn stop(&self) {
-        self.signal(Signal::SIGSTOP);
-        let stat = format!("/proc/{}/stat", self.child.id());
-        while !std::fs::read_to_string(&stat).expect("it exists").contains(") T ") {
-            std::thread::yield_now();
-        }
+        stop(&self.child);
     }
 
     /// Lets it run again.
     pub(crate) fn resume(&self) {
-        self.signal(Signal::SIGCONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
+        signal(&self.child, Signal::SIGCONT);
     }
 
     /// Closes stdin and waits: the exit code.
@@ -230,6 +232,18 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn stop(child: &Child) {
+    signal(child, Signal::SIGSTOP);
+    let stat = format!("/proc/{}/stat", child.id());
+    while !std::fs::read_to_string(&stat).expect("it exists").contains(") T ") {
+        std::thread::yield_now();
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id() as i32), signal).expect("it runs");
 }
 
 /// `CLOCK_MONOTONIC` in microseconds.

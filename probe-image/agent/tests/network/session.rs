@@ -10,7 +10,7 @@ use std::{
 use verdikt_protocol::{
     MAX_BATCH,
     ProbeVerdict::{Allowed, Dropped},
-    Reply, VERSION,
+    Reply, Request, Serving, VERSION,
 };
 
 use crate::{
@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     quit_ends_it_at_once,
     stdin_may_be_a_file,
     few_descriptors_are_enough,
+    servers_that_hang_are_told_from_servers_that_live,
 ];
 
 fn hello_tells_what_is_there(_: &Lab) {
@@ -44,6 +45,32 @@ fn hello_tells_what_is_there(_: &Lab) {
     assert_eq!(nameservers, [address("10.96.0.10"), address("fd00::a")]);
     assert!(sctp.is_ok() || sctp.is_err_and(|why| why.contains("errno")));
     assert_eq!(agent.end(), Some(0));
+}
+
+fn servers_that_hang_are_told_from_servers_that_live(_: &Lab) {
+    let mut agent = Agent::start();
+    let mut question = 0;
+    let mut alive = |patience_ms| {
+        question += 1;
+        agent.request(&Request::Alive { question, patience_ms });
+        match agent.hear() {
+            Some(Reply::Alive { question: of, servers }) if of == question => servers,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(alive(2000).is_err_and(|why| why.starts_with("no servers of")));
+    let server = Server::start(&["--tcp", "80", "--udp", "81,82", "--http", "8080"]);
+    let serving = Serving { tcp: vec![80, 8080], udp: vec![81, 82], sctp: Vec::new() };
+    assert_eq!(alive(10_000), Ok(serving.clone()));
+    server.stop();
+    // A patience that is over while it is asked again.
+    assert_eq!(alive(20), Err("the servers do not answer".into()));
+    assert_eq!(alive(20), Err("the servers do not answer".into()));
+    server.resume();
+    // Its answers to the questions before are for nobody.
+    assert_eq!(alive(10_000), Ok(serving));
+    assert_eq!(server.end().0, Some(0));
+    assert!(alive(2000).is_err());
 }
 
 fn bad_lines_are_refused_and_do_no_harm(_: &Lab) {
