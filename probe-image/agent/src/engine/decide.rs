@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::op::ResponseCode;
 use nix::sys::epoll::EpollEvent;
-use verdikt_protocol::ProbeVerdict;
+use verdikt_protocol::{CONNECTED_UNANSWERED, ProbeVerdict};
 
 use super::{
     Engine, Talk,
@@ -53,6 +53,7 @@ impl Engine {
             }
             Heard::Rejected(why) if resolving => self.try_elsewhere(key, talk, &format!("rejected: {why}")),
             Heard::Failed(why) if resolving => self.try_elsewhere(key, talk, &format!("failed: {why}")),
+            Heard::Filtered(why) => self.filtered(key, talk, &why),
             // A rejection proves itself: the network has answered, and another socket would be told the same.
             Heard::Rejected(why) => self.finish(key, talk, Outcome::bare(ProbeVerdict::Rejected, Some(why))),
             Heard::Failed(why) => self.finish(key, talk, Outcome::bare(ProbeVerdict::Error, Some(why))),
@@ -86,10 +87,9 @@ impl Engine {
                 active.grace = Some(now + active.grace());
                 return;
             }
-            Phase::Probing(_) if connected => Outcome::bare(
-                ProbeVerdict::Error,
-                Some("connected, but no answer came on the connection".into()),
-            ),
+            Phase::Probing(_) if connected => {
+                Outcome::bare(ProbeVerdict::Error, Some(CONNECTED_UNANSWERED.into()))
+            }
             // This process was not run in time: then nor were others, and the servers may be among them.
             Phase::Probing(_) if late > active.job.deadline / LATE && active.grace.is_none() => {
                 active.grace = Some(now + active.job.deadline);
@@ -98,9 +98,40 @@ impl Engine {
                 }
                 return;
             }
+            Phase::Probing(_) if active.filtered > 0 => Outcome::bare(
+                ProbeVerdict::Error,
+                Some("a filter of this host refused one socket, and the other one heard nothing".into()),
+            ),
             Phase::Probing(_) => Outcome::bare(ProbeVerdict::Dropped, None),
         };
         self.finish(key, None, outcome);
+    }
+
+    /// A filter of this host did not let a packet of this socket out. Only when the second socket, which has its own turn
+    /// as ever, meets the same is that a refusal.
+    fn filtered(&mut self, key: Key, talk: Option<Key>, why: &str) {
+        let Some(active) = self.probes.get_mut(key) else { return };
+        active.filtered += 1;
+        for slot in active.talks.iter_mut().filter(|slot| talk.is_some() && **slot == talk) {
+            *slot = None;
+        }
+        if let Some(talk) = talk {
+            self.talks.remove(talk);
+        }
+        let twice = active.filtered > 1;
+        let outcome = match &mut active.phase {
+            Phase::Probing(_) => Outcome::bare(ProbeVerdict::Rejected, Some(why.to_owned())),
+            Phase::Resolving { servers, last } => {
+                let server = servers[usize::from(active.sockets - 1) % servers.len()].ip();
+                let verb = if twice { "rejected" } else { "failed once" };
+                let why = format!("DNS query to {server} {verb}: {why}");
+                *last = Some(why.clone());
+                Outcome::bare(ProbeVerdict::Error, Some(format!("resolution: {why}")))
+            }
+        };
+        if twice {
+            self.finish(key, None, outcome);
+        }
     }
 
     /// A name server has answered.

@@ -302,7 +302,7 @@ impl Engine {
         match Socket::new(Domain::IPV4, Type::STREAM.cloexec(), Some(Protocol::SCTP)) {
             Ok(_) => Ok(()),
             Err(e) => match talk::local("socket", &e) {
-                Cause::Failed(why) | Cause::Rejected(why) => Err(why),
+                Cause::Failed(why) | Cause::Filtered(why) | Cause::Rejected(why) => Err(why),
                 Cause::Nothing | Cause::GaveUp => Err(e.to_string()),
             },
         }

@@ -62,6 +62,8 @@ pub(super) struct Active {
     pub(super) sockets: u8,
     /// An answer that proved nothing, but was no silence.
     pub(super) oddity: Option<String>,
+    /// Sockets of this phase whose packets a filter of this host did not let out.
+    pub(super) filtered: u8,
     /// Until when it lasts, if its deadline was put off.
     pub(super) grace: Option<Instant>,
     /// How long it took to resolve the name, if there is one.
@@ -81,6 +83,7 @@ impl Active {
             talks: [None, None],
             sockets: 0,
             oddity: None,
+            filtered: 0,
             grace: None,
             resolution: Duration::ZERO,
             paced: true,
@@ -93,7 +96,7 @@ impl Active {
         self.phase = Phase::Probing(to);
         self.resolution = now.saturating_duration_since(self.started);
         self.started = now;
-        (self.sockets, self.oddity, self.next) = (0, None, 0);
+        (self.sockets, self.oddity, self.filtered, self.next) = (0, None, 0, 0);
     }
 
     /// When something is due.

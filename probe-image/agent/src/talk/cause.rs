@@ -22,6 +22,9 @@ use socket2::Socket;
 pub(crate) enum Cause {
     /// The network has refused: with these words.
     Rejected(String),
+    /// The sender's own kernel did not let a packet out (EPERM). Policies are enforced so, but a full table of
+    /// connection tracking and a queue without a reader look the same: a second socket has to be told so, too.
+    Filtered(String),
     /// Something failed that says nothing about policies.
     Failed(String),
     /// Nothing: wait on.
@@ -39,11 +42,18 @@ struct Icmp {
     sender: Option<IpAddr>,
 }
 
-/// What an error means that a system call returned before anything was sent, or while sending.
+/// What an error means that `connect` or a first packet met: filters at the sender's own socket answer with EPERM, which
+/// are netfilter's OUTPUT, or a cgroup program (Cilium).
+pub(crate) fn leaving(doing: &str, error: &io::Error) -> Cause {
+    match errno(error) {
+        Errno::EPERM => Cause::Filtered("operation not permitted (local filter)".into()),
+        _ => local(doing, error),
+    }
+}
+
+/// What an error means that a system call returned with which nothing is sent.
 pub(crate) fn local(doing: &str, error: &io::Error) -> Cause {
     match errno(error) {
-        // Only filters at the sender's own socket answer so: netfilter's OUTPUT, or a cgroup program (Cilium).
-        Errno::EPERM => Cause::Rejected("operation not permitted (local filter)".into()),
         // The answer came before the call returned.
         Errno::ECONNREFUSED => Cause::Rejected("connection refused (RST)".into()),
         Errno::ENETUNREACH | Errno::EHOSTUNREACH => {
@@ -92,7 +102,7 @@ pub(crate) fn queued(socket: &Socket) -> Option<Cause> {
     // A later message does not take back an earlier rejection.
     while let Some(icmp) = next_queued(socket) {
         let this = icmp.map_or(Cause::Nothing, |icmp| icmp.cause(own_address(socket)));
-        if !matches!(cause, Some(Cause::Rejected(_) | Cause::Failed(_))) {
+        if !matches!(cause, Some(Cause::Rejected(_) | Cause::Filtered(_) | Cause::Failed(_))) {
             cause = Some(this);
         }
     }

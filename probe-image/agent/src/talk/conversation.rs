@@ -83,6 +83,8 @@ pub(crate) enum Heard {
     Odd(String),
     /// The network or the peer has refused.
     Rejected(String),
+    /// A filter of this host has refused; alone it proves nothing.
+    Filtered(String),
     /// Nothing can be proved on this socket.
     Failed(String),
 }
@@ -91,6 +93,7 @@ impl From<Cause> for Heard {
     fn from(cause: Cause) -> Self {
         match cause {
             Cause::Rejected(why) => Self::Rejected(why),
+            Cause::Filtered(why) => Self::Filtered(why),
             Cause::Failed(why) => Self::Failed(why),
             Cause::Nothing | Cause::GaveUp => Self::Nothing,
         }

@@ -31,7 +31,7 @@ pub(super) fn socket(domain: Domain) -> Result<Socket, Cause> {
 pub(crate) fn available() -> Result<(), String> {
     match socket(Domain::IPV4) {
         Ok(_) => Ok(()),
-        Err(Cause::Failed(why) | Cause::Rejected(why)) => Err(why),
+        Err(Cause::Failed(why) | Cause::Filtered(why) | Cause::Rejected(why)) => Err(why),
         Err(Cause::Nothing | Cause::GaveUp) => Err("no ping sockets here".into()),
     }
 }

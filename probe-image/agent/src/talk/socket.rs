@@ -36,7 +36,7 @@ pub(crate) fn stream(transport: Transport, to: SocketAddr, from: Option<IpAddr>)
     match socket.connect(&to.into()) {
         Ok(()) => Ok(socket),
         Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(socket),
-        Err(e) => Err(cause::local(&format!("connect to {to}"), &e)),
+        Err(e) => Err(cause::leaving(&format!("connect to {to}"), &e)),
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn datagram(
             Err(BindError::Other(cause)) => return Err(cause),
         }
     }
-    socket.connect(&to.into()).map_err(|e| cause::local(&format!("connect to {to}"), &e))?;
+    socket.connect(&to.into()).map_err(|e| cause::leaving(&format!("connect to {to}"), &e))?;
     Ok(socket)
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn echo(to: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Cause
     if let Some(from) = from {
         bind(&socket, to, from, 0)?;
     }
-    socket.connect(&to.into()).map_err(|e| cause::local(&format!("connect to {to}"), &e))?;
+    socket.connect(&to.into()).map_err(|e| cause::leaving(&format!("connect to {to}"), &e))?;
     Ok(socket)
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn send(socket: &Socket, bytes: &[u8]) -> Result<(), Cause> {
         Err(e) => match cause::queued(socket) {
             Some(Cause::Nothing) => Ok(()),
             Some(cause) => Err(cause),
-            None => Err(cause::local("send", &e)),
+            None => Err(cause::leaving("send", &e)),
         },
     }
 }

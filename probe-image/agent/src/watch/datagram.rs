@@ -29,6 +29,8 @@ pub(super) struct Datagram {
     socket: Option<(Socket, Seat)>,
     icmp: bool,
     v6: bool,
+    /// Whether a filter of this host did not let the last question out.
+    filtered: bool,
     /// Nonce of the first question; the others count on from it.
     nonce: u64,
     source_port: Option<u16>,
@@ -51,6 +53,7 @@ impl Datagram {
             socket: None,
             icmp,
             v6: to.is_ipv6(),
+            filtered: false,
             nonce: tools.random.next(),
             source_port: None,
             expect: Vec::new(),
@@ -96,9 +99,12 @@ impl Datagram {
         } else {
             send(socket, &udp_request(nonce))
         };
+        // Once alone proves nothing, as with probes: until the next question meets the same, it is a question without an answer.
+        let before = std::mem::replace(&mut self.filtered, matches!(sent, Err(Cause::Filtered(_))));
+        let alone = self.filtered && !before;
         if let Err(cause) = sent {
             let (verdict, detail) = of_cause(cause);
-            self.questions.end(number, verdict, detail);
+            self.questions.end(number, if alone { ProbeVerdict::Dropped } else { verdict }, detail);
         }
     }
 

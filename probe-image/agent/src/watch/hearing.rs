@@ -31,7 +31,7 @@ impl Follows {
                 Self::End(answer.id.map_or((ProbeVerdict::Allowed, None), |id| of_identity(&id, expect)))
             }
             Heard::Echo | Heard::Answers(_) => Self::End((ProbeVerdict::Allowed, None)),
-            Heard::Rejected(why) => Self::End((ProbeVerdict::Rejected, Some(why))),
+            Heard::Rejected(why) | Heard::Filtered(why) => Self::End((ProbeVerdict::Rejected, Some(why))),
             Heard::Failed(why) => Self::End((ProbeVerdict::Error, Some(why))),
         }
     }
@@ -48,7 +48,7 @@ pub(super) fn of_identity(id: &str, expect: &[String]) -> End {
 /// How an attempt ended that could not even be begun.
 pub(super) fn of_cause(cause: Cause) -> End {
     match cause {
-        Cause::Rejected(why) => (ProbeVerdict::Rejected, Some(why)),
+        Cause::Rejected(why) | Cause::Filtered(why) => (ProbeVerdict::Rejected, Some(why)),
         Cause::Failed(why) => (ProbeVerdict::Error, Some(why)),
         Cause::Nothing | Cause::GaveUp => (ProbeVerdict::Dropped, None),
     }

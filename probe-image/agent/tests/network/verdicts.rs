@@ -10,7 +10,7 @@ use socket2::SockRef;
 use verdikt_protocol::{
     Greeting, HttpRequest, Probe, ProbeResult,
     ProbeVerdict::{Allowed, Dropped, Error, Rejected},
-    Transport, udp_nonce,
+    Reply, Task, Transport, Work, udp_nonce,
 };
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     lab::{Lab, address},
     netlink,
     peers::{hold, tcp_peer, udp_peer},
-    probe::{Agent, Server, numbered, tcp, udp},
+    probe::{Agent, Server, named, numbered, tcp, udp},
     tests,
 };
 
@@ -37,6 +37,7 @@ pub(crate) const TESTS: &[Test] = tests![
     only_our_nonce_counts,
     failures_on_this_host_are_errors,
     a_filter_on_this_host_rejects_or_drops,
+    one_refusal_by_a_filter_of_this_host_proves_nothing,
     a_source_address_is_kept,
     a_source_that_was_rewritten_is_told,
     sctp_is_served_or_explained,
@@ -289,9 +290,47 @@ fn a_filter_on_this_host_rejects_or_drops(_: &Lab) {
     for probe in [udp("10.0.0.1", 80), udp("fd00::1", 80)] {
         let result = agent.one(300, probe);
         assert_eq!((result.verdict, detail(&result)), (Rejected, "operation not permitted (local filter)"));
+        assert_eq!(result.sockets, 2, "one socket alone proves nothing: {result:?}");
     }
     let result = agent.one(300, tcp("10.0.0.1", 80));
     assert_eq!((result.verdict, result.sockets), (Dropped, 2), "TCP sends again by itself: {result:?}");
+}
+
+/// A full table of connection tracking looks like a filter, too, and has room again a moment later.
+fn one_refusal_by_a_filter_of_this_host_proves_nothing(_: &Lab) {
+    let mut conf = tempfile::NamedTempFile::new().unwrap();
+    conf.write_all(b"nameserver 10.9.1.1\n").unwrap();
+    let _server = Server::start(&["--udp", "80"]);
+    let mut agent = Agent::with_resolv_conf(conf.path());
+    netlink::drop_output().expect("nf_tables");
+    let work = Work::Hold { interval_us: 1_500_000, patience_ms: 200 };
+    agent.begin(1, vec![Task { probe: udp("127.0.0.1", 80), work }]);
+    let probes = [udp("127.0.0.1", 80), udp("10.9.1.1", 80), named("web.test", 4, 80), udp("192.0.2.1", 80)];
+    agent.ask(1, 3000, numbered(probes));
+    let Some(Reply::Results { results, .. }) = agent.hear() else { panic!("no results") };
+    // The last of them has its end at once: every first socket has been refused.
+    assert_eq!((results.len(), results[0].n, results[0].verdict), (1, 3, Error), "{results:?}");
+    netlink::allow_output().expect("nf_tables");
+    let mut results = Vec::new();
+    while results.len() < 3 {
+        match agent.hear() {
+            Some(Reply::Results { results: more, .. }) => results.extend(more),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(agent.hear(), Some(Reply::Done { .. })));
+    results.sort_by_key(|result| result.n);
+    assert_eq!((results[0].verdict, results[0].sockets), (Allowed, 2), "{results:?}");
+    for (result, why) in
+        results[1..].iter().zip(["refused one socket, and the other one heard nothing", "failed once"])
+    {
+        assert_eq!(result.verdict, Error, "{result:?}");
+        assert!(detail(result).contains(why), "{result:?}");
+    }
+    // The same of a held socket: its first question was one without an answer, and no refusal.
+    let reports = agent.look_until(1, |reports| reports[0].runs.len() > 1);
+    let runs: Vec<_> = reports[0].runs.iter().map(|run| run.verdict).collect();
+    assert_eq!(runs, [Dropped, Allowed], "{reports:?}");
 }
 
 fn a_source_address_is_kept(_: &Lab) {
