@@ -5,7 +5,7 @@
 //!               (skips)    (grouped   (each: deploy once; then for each scenario
 //!                           by topology)      positive control ──► step: apply, settle, hold ──► … ──► reset)
 //!
-//! step:  Cell ──► Targets: Probe ──► Prober: agents ──► Observation ──► Settling ──► Row ──► outcome, reasons
+//! step:  Cell ──► Targets: Probe ──► Prober: agents ──► Vouched: signs of life ──► Observation ──► Settling ──► Row ──► outcome, reasons
 //! ```
 //!
 //! Nothing here knows what kind of cluster it talks to, and nothing sleeps where it can look.
@@ -34,6 +34,7 @@ mod target;
 mod tell;
 mod timed;
 mod tries;
+mod vouch;
 
 pub use options::{Deadline, ExternalHost, Keep, Options};
 pub use resume::Resumed;

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use verdikt_cluster::Loss;
 use verdikt_model::{
-    CheckRecord, EndpointId, EndpointKind, EndpointName, Expectation, Matrix, Outcome, Seen, Verdict, World,
+    Cell, CheckRecord, EndpointId, EndpointKind, EndpointName, Expectation, Matrix, Outcome, Row, Seen,
+    Verdict, Via, World,
 };
 use verdikt_oracle::Oracle;
+use verdikt_protocol::CONNECTED_UNANSWERED;
 
-use crate::settle::Note;
+use crate::{
+    settle::Note,
+    vouch::{behind, has_servers, is_denial},
+};
 
 /// Writes the reason of every cell that is not a plain pass. `written`: what an implementation-defined scenario says
 /// of cells that are not judged; it is told where it was not seen.
@@ -58,7 +63,62 @@ pub(crate) fn reasons(
     }
 }
 
-/// The same for checks: what was measured between endpoints of which one is lost proves nothing.
+/// Takes back denials of pods whose other cells show that their servers did not answer: a connection stood there and nobody
+/// spoke on it, or a pod did not even hear itself, which no policy can keep from it (N4) and no packet leaves it for.
+pub(crate) fn doubt(matrix: &mut Matrix, notes: &mut BTreeMap<u32, Note>, world: &World) {
+    let is_pod =
+        |id: EndpointId| matches!(&world.endpoint(id).kind, EndpointKind::Pod(pod) if !pod.host_network);
+    let mut mute: BTreeMap<EndpointId, String> = BTreeMap::new();
+    for (index, row) in (0_u32..).zip(&matrix.rows) {
+        let cell = &row.cell;
+        let detail = notes.get(&index).and_then(|note| note.detail.as_deref());
+        let what = match row.observed {
+            Some(Verdict::Error) if detail == Some(CONNECTED_UNANSWERED) => CONNECTED_UNANSWERED,
+            Some(Verdict::Dropped)
+                if cell.from == cell.to && cell.via == Via::PodIp && has_servers(cell) && is_pod(cell.to) =>
+            {
+                "dropped, though it never leaves the pod"
+            }
+            _ => continue,
+        };
+        // Of several pods behind a Service nobody knows which it was.
+        if let [id] = behind(world, cell.to)[..] {
+            mute.entry(id).or_insert_with(|| format!("{}: {what}", crate::control::describe(world, cell)));
+        }
+    }
+    if mute.is_empty() {
+        return;
+    }
+    let believed = |row: &Row| {
+        row.outcome != Outcome::Skipped && has_servers(&row.cell) && row.observed.is_some_and(is_denial)
+    };
+    for (index, row) in (0_u32..).zip(&mut matrix.rows).filter(|(_, row)| believed(row)) {
+        let silent = behind(world, row.cell.to).into_iter().find_map(|id| Some((id, mute.get(&id)?)));
+        if let (Some((id, why)), Some(seen)) = (silent, row.observed) {
+            (row.observed, row.outcome) = (Some(Verdict::Error), Outcome::Error);
+            let why = format!(
+                "{seen}, which proves nothing: the servers of {} do not answer ({why})",
+                world.name(id)
+            );
+            notes.entry(index).or_default().detail = Some(why.into());
+        }
+    }
+}
+
+/// Says of denials that count as expected where nobody could be asked for a sign of life.
+pub(crate) fn unasked(matrix: &mut Matrix, why: impl Fn(&Cell) -> Option<String>) {
+    for (index, row) in (0_u32..).zip(&matrix.rows) {
+        if row.outcome == Outcome::Pass
+            && row.observed.is_some_and(is_denial)
+            && let Some(why) = why(&row.cell)
+        {
+            let reason = matrix.reasons.entry(index).or_default();
+            *reason = if reason.is_empty() { why } else { format!("{reason}; {why}") };
+        }
+    }
+}
+
+/// Takes back checks: what was measured between endpoints of which one is lost proves nothing.
 pub(crate) fn unprove_checks(checks: &mut [CheckRecord], world: &World, lost: &BTreeMap<EndpointId, Loss>) {
     for (id, loss) in lost {
         let name = world.name(*id).to_string();
@@ -141,6 +201,46 @@ mod tests {
         reasons(&mut matrix, &BTreeMap::new(), &World::synthetic(&Topology::default()), &written);
         assert!(matrix.reasons[&0].contains("written down was deny"));
         assert!(!matrix.reasons.contains_key(&1) && !matrix.reasons.contains_key(&2));
+    }
+
+    /// x/b's servers hang: the kernel takes its connections, and its own datagrams to itself get no answer.
+    #[test]
+    fn denials_by_a_pod_whose_other_cells_show_that_its_servers_hang_are_errors() {
+        let pods = ["a", "b"].map(|name| (name.to_owned(), PodSpec::default())).into();
+        let namespace = NamespaceSpec { pods, ..NamespaceSpec::default() };
+        let topology = Topology { namespaces: [("x".to_owned(), namespace)].into(), ..Topology::default() };
+        let world = World::synthetic(&topology);
+        use Outcome::{Error, Fail, Pass};
+        let seen = |cells: &[(u16, u16, Protocol, Verdict)]| {
+            let mut matrix = matrix(&vec![Pass; cells.len()]);
+            let mut notes = BTreeMap::new();
+            for (index, (row, (from, to, protocol, verdict))) in
+                (0_u32..).zip(matrix.rows.iter_mut().zip(cells))
+            {
+                (row.cell.from, row.cell.to) = (EndpointId(*from), EndpointId(*to));
+                (row.cell.protocol, row.observed) = (*protocol, Some(*verdict));
+                if *verdict == Verdict::Error {
+                    row.outcome = Error;
+                    notes.insert(index, Note { detail: Some(CONNECTED_UNANSWERED.into()), changed: None });
+                }
+            }
+            matrix.rows[0].outcome = if cells[0].3 == Verdict::Dropped { Pass } else { Fail };
+            doubt(&mut matrix, &mut notes, &world);
+            let outcomes: Vec<Outcome> = matrix.rows.iter().map(|row| row.outcome).collect();
+            (outcomes, notes.remove(&0).and_then(|note| note.detail).unwrap_or_default())
+        };
+        use Protocol::{Icmp, Tcp, Udp};
+        use Verdict::{Allowed, Dropped};
+        let denied = (0, 1, Udp, Dropped);
+        let (outcomes, why) = seen(&[denied, (0, 1, Tcp, Verdict::Error), (1, 0, Udp, Dropped)]);
+        assert_eq!(outcomes, [Error, Error, Pass], "{why}");
+        let said = "dropped, which proves nothing: the servers of x/b do not answer (x/a -> x/b:80/tcp over ipv4: connected";
+        assert!(why.starts_with(said), "{why}");
+        let (outcomes, why) = seen(&[denied, (1, 1, Udp, Dropped), (0, 1, Icmp, Dropped)]);
+        assert_eq!(outcomes, [Error, Error, Pass], "{why}");
+        assert_eq!(seen(&[denied, (1, 1, Udp, Allowed), (1, 0, Udp, Dropped)]).0, [Pass, Pass, Pass]);
+        // An answer stays one.
+        assert_eq!(seen(&[(0, 1, Udp, Allowed), (1, 1, Udp, Dropped)]).0, [Fail, Error]);
     }
 
     #[test]

@@ -21,13 +21,14 @@ use crate::{
     deadline::{deadline, of_control},
     lane::Lane,
     options::Options,
-    outcome::{reasons, unprove, unprove_checks},
+    outcome::{doubt, reasons, unasked, unprove, unprove_checks},
     pods::{self, Beginning},
     settle::{Limits, Settling},
     sweep::AgentProber,
     target::Targets,
     tell::{Teller, unmeasured},
     timed::Timed,
+    vouch::{Servers, Vouched},
 };
 
 /// Part of the settle limit for which a matrix must not change whose being right proves nothing.
@@ -238,7 +239,11 @@ impl Setting<'_> {
             };
             settling.run(accepted, progress).await
         };
-        reasons(&mut matrix, &settled.notes, world, &planned.written);
+        let mut notes = settled.notes;
+        doubt(&mut matrix, &mut notes, world);
+        reasons(&mut matrix, &notes, world, &planned.written);
+        let servers = Servers { world, agents: &lane.agents };
+        unasked(&mut matrix, |cell| servers.unasked(cell));
         StepRecord {
             name: step.name.clone(),
             changes: step.actions.iter().map(change).collect(),
@@ -288,13 +293,19 @@ impl Setting<'_> {
         checking.first_cells(step).into_iter().map(of_pod).collect()
     }
 
-    fn prober<'a>(&'a self, lane: &'a Lane, name: &'a str, world: &'a World) -> Timed<'a, AgentProber<'a>> {
+    fn prober<'a>(
+        &'a self,
+        lane: &'a Lane,
+        name: &'a str,
+        world: &'a World,
+    ) -> Timed<'a, Vouched<AgentProber<'a>, Servers<'a>>> {
         let prober = AgentProber {
             agents: &lane.agents,
             targets: Targets::new(world, &lane.deployment.names, &lane.hosts, &self.options.cluster_domain),
             in_flight: self.in_flight,
         };
-        Timed { prober, tell: self.tell, name }
+        let witness = Servers { world, agents: &lane.agents };
+        Timed { prober: Vouched { prober, witness }, tell: self.tell, name }
     }
 
     /// The cells that the scenario's steps or the user's patterns ask for.

@@ -121,7 +121,8 @@ impl<'w> Targets<'w> {
     }
 }
 
-const fn transport(protocol: Protocol) -> Transport {
+/// The protocol's word for it.
+pub(crate) const fn transport(protocol: Protocol) -> Transport {
     match protocol {
         Protocol::Tcp => Transport::Tcp,
         Protocol::Udp => Transport::Udp,

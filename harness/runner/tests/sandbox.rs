@@ -1,20 +1,27 @@
 //! The runner against a sandbox: real pods, real policies, real packets.
 
 use std::{
+    collections::BTreeMap,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::json;
 use tokio::{runtime::Runtime, sync::mpsc};
 use verdikt_cluster::{Cluster, Target};
 use verdikt_model::{
-    Action, Event, Family, Outcome, PolicyObject, Scenario, ScenarioOutcome, ScenarioRecord, Verdict,
+    Action, CheckWord, Event, Family, Outcome, PolicyObject, Protocol, Scenario, ScenarioOutcome,
+    ScenarioRecord, StepRecord, Verdict,
 };
 use verdikt_runner::{Finished, Keep, Options, RunError, Stop, run};
 use verdikt_sandbox::{Config, Profile, Sandbox, reexec};
+use verdikt_scenario::{Source, Topologies, parse};
 
 fn main() -> ExitCode {
     if let Some(code) = reexec() {
@@ -134,9 +141,100 @@ fn unenforced_policies_fail_with_reasons(runtime: &Runtime) -> Result<()> {
             }
         }
         nothing_is_left(&target).await?;
+        servers_that_hang_are_no_policy(&target).await.context("with servers that hang")?;
         target.sandbox.stop().await;
         Ok(())
     })
+}
+
+/// Every server hangs, on a cluster that enforces nothing: silence looks like the policy that denies everything, and held
+/// connections look cut.
+async fn servers_that_hang_are_no_policy(target: &Lab) -> Result<()> {
+    const HUNG: &str = r#"
+apiVersion: verdikt.dev/v1alpha1
+kind: Scenario
+metadata: {name: h/hung}
+spec:
+  summary: Nothing gets through
+  topology:
+    namespaces:
+      x: {pods: {a: {labels: {app: a}}}}
+      y: {pods: {c: {}}}
+    serve: {tcp: [80], udp: [81]}
+  steps:
+    - name: deny
+      apply:
+        - apiVersion: networking.k8s.io/v1
+          kind: NetworkPolicy
+          metadata: {name: p, namespace: x}
+          spec: {podSelector: {}, policyTypes: [Ingress]}
+      checks:
+        - {hold: "y/c -> x/a", expect: cut, forMs: 800}
+        - {sample: "y/c -> x/a"}
+"#;
+    let source = Source { name: "hung.yaml".into(), text: HUNG.into() };
+    let (scenarios, diagnostics) = parse(&source, &Topologies::builtin());
+    ensure!(diagnostics.is_empty(), "{diagnostics:?}");
+    let options = Options {
+        settle: Duration::from_millis(1500),
+        namespace_prefix: "hung".into(),
+        check_enforcement: false,
+        ..Options::default()
+    };
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let mut record = None;
+    let watch = async {
+        let mut stopped = 0;
+        while let Some(event) = inbox.recv().await {
+            match event {
+                Event::Progress { what, .. } if what.starts_with("step") && stopped == 0 => {
+                    stopped = signal_servers("hung-", Signal::SIGSTOP);
+                }
+                Event::ScenarioFinished { record: ended } => {
+                    signal_servers("hung-", Signal::SIGCONT);
+                    record = Some(ended);
+                }
+                _ => {}
+            }
+        }
+        stopped
+    };
+    let (finished, stopped) =
+        tokio::join!(run(&target.cluster, scenarios, options, events, Stop::new()), watch);
+    finished?;
+    ensure!(stopped == 2, "{stopped} servers were stopped");
+    let record = record.context("no record")?;
+    ensure!(record.outcome == ScenarioOutcome::Errored, "{record:?}");
+    let step = &record.steps[0];
+    for (row, reason) in step.cells.iter() {
+        ensure!(row.outcome == Outcome::Error, "{row:?}: {reason:?}");
+    }
+    let said = |word: &str| step.cells.iter().any(|(_, reason)| reason.is_some_and(|why| why.contains(word)));
+    ensure!(said("the servers of x/a gave no sign of life") && said("connected"), "{:?}", step.cells);
+    ensure!(step.checks.len() >= 6, "{:?}", step.checks);
+    for check in &step.checks {
+        ensure!(check.outcome == Outcome::Error, "{check:?}");
+        ensure!(
+            check.protocol == Protocol::Tcp && check.kind == CheckWord::Sample
+                || check.reason.as_ref().is_some_and(|why| why.contains("no sign of life")),
+            "{check:?}"
+        );
+    }
+    nothing_is_left(target).await
+}
+
+/// Sends a signal to the servers of all pods in namespaces that begin so; gives how many there are.
+fn signal_servers(prefix: &str, signal: Signal) -> usize {
+    let mark = format!("{}={prefix}", verdikt_protocol::IDENTITY_VARIABLE);
+    let has = |pid: i32, file: &str, word: &str| {
+        let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        bytes.split(|b| *b == 0).any(|part| part.starts_with(word.as_bytes()))
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten();
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| has(*pid, "environ", &mark) && has(*pid, "cmdline", "serve"))
+        .filter(|pid| kill(Pid::from_raw(*pid), signal).is_ok())
+        .count()
 }
 
 /// Without its misspelt field the policy would be a weaker one, and be measured as if it were what was written.

@@ -25,6 +25,8 @@ pub(crate) enum Harm {
     Evicted,
     /// Its process is killed; its address answers with resets from then on.
     Killed,
+    /// Its servers do not run for a while, as where a node has no time for them; their kernel goes on.
+    Paused,
     /// Somebody deletes it and makes another with its name.
     Replaced,
 }
@@ -38,6 +40,7 @@ impl Harm {
             (1, Some(Self::Deleted)),
             (1, Some(Self::Evicted)),
             (1, Some(Self::Killed)),
+            (1, Some(Self::Paused)),
             (1, Some(Self::Replaced)),
         ];
         let harm = dice.weighed(&all)?;
@@ -58,7 +61,15 @@ impl Harm {
             Self::Deleted => api.delete(&name, &now()).await.is_ok(),
             // Its status says so before its process has ended: a kubelet that is in a hurry.
             Self::Evicted => set_phase(&api, &name, "Failed", "Evicted").await,
-            Self::Killed => kill_process(&namespace, &name),
+            Self::Killed => signal_servers(&namespace, &name, Signal::SIGKILL).is_some(),
+            Self::Paused => match signal_servers(&namespace, &name, Signal::SIGSTOP) {
+                Some(pid) => {
+                    let _paused = Paused(pid);
+                    sleep(Duration::from_millis(200 + Dice::new(seed, "pause").below(2800))).await;
+                    true
+                }
+                None => false,
+            },
             Self::Replaced => replace(&api, pod, &name).await,
         }
     }
@@ -94,16 +105,27 @@ async fn set_phase(api: &Api<Pod>, name: &str, phase: &str, reason: &str) -> boo
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.is_ok()
 }
 
-/// Kills the process with which a pod began, by its environment, which names the pod.
-fn kill_process(namespace: &str, name: &str) -> bool {
+/// A process that runs again when this is dropped.
+struct Paused(Pid);
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        // It may be gone.
+        let _ = kill(self.0, Signal::SIGCONT);
+    }
+}
+
+/// Sends a signal to the process with which a pod began, found by its environment, which names the pod.
+fn signal_servers(namespace: &str, name: &str, signal: Signal) -> Option<Pid> {
     let mark = format!("{}={namespace}/{name}", verdikt_protocol::IDENTITY_VARIABLE);
     let of = |pid: &i32, file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let has = |bytes: &[u8], word: &str| bytes.split(|b| *b == 0).any(|part| part == word.as_bytes());
-    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    let processes = std::fs::read_dir("/proc").ok()?;
     let pid = processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
         .find(|pid| has(&of(pid, "environ"), &mark) && has(&of(pid, "cmdline"), "serve"));
-    pid.is_some_and(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok())
+    let pid = Pid::from_raw(pid?);
+    kill(pid, signal).is_ok().then_some(pid)
 }
 
 async fn replace(api: &Api<Pod>, pod: Pod, name: &str) -> bool {

@@ -57,7 +57,8 @@ impl Checking<'_> {
         let by_n: BTreeMap<u32, _> = report.tasks.iter().map(|task| (task.n, task)).collect();
         let reading = |n: u32| by_n.get(&n).and_then(|task| read::transfer(task));
         let late = || Reading::error(format!("it was not over after {} s", TRANSFER.as_secs()));
-        Ok((0..).zip(cells).map(|(n, _)| reading(n).unwrap_or_else(late)).collect())
+        let readings = (0..).zip(cells).map(|(n, _)| reading(n).unwrap_or_else(late)).collect();
+        Ok(self.vouched(cells, readings).await)
     }
 
     /// HTTP requests, again and again until they are answered as expected or the limit passes.
@@ -92,6 +93,7 @@ impl Checking<'_> {
                     readings[asked[n]] = answer.map_or_else(Reading::error, answered);
                 };
                 agent.probe(probes, self.deadline, &mut take).await;
+                let readings = self.vouched(&cells, readings).await;
                 let right = |(cell, reading): (&Cell, &Reading)| {
                     judge(self.expected(check, cell, oracle), reading) == Outcome::Pass
                 };

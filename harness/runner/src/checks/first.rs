@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, sleep};
 use verdikt_cluster::{GroupReport, Watch};
 use verdikt_model::{Action, Cell, CheckExpect, CheckKind, EndpointId, EndpointName, PodChange, Step};
 use verdikt_oracle::Oracle;
-use verdikt_protocol::{ProbeVerdict, Task, Work};
+use verdikt_protocol::{ProbeVerdict, Task, TaskReport, Work};
 
 use super::{
     Checking,
@@ -143,10 +143,17 @@ impl Checking<'_> {
             }
             sleep(LOOK).await;
         }
+        let servers = self.servers();
+        let of = |n: u32| cells.get(usize::try_from(n).ok()?).map(|(_, cell)| *cell);
+        let signs = self.signs(&servers, &watch, of).await?;
         let report = watch.end().await?;
         if report.tasks.len() != cells.len() {
             return Err(format!("{} addresses were tried, not {}", report.tasks.len(), cells.len()));
         }
-        Ok(report.tasks.iter().map(read::first).collect())
+        let reading = |((_, cell), task): (&Checked, &TaskReport)| {
+            let reading = read::first(task);
+            if read::is_denied(task) { reading.unless(|seen| signs.doubt(cell, seen)) } else { reading }
+        };
+        Ok(cells.iter().zip(&report.tasks).map(reading).collect())
     }
 }

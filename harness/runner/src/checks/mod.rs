@@ -13,8 +13,8 @@ mod watched;
 
 use std::sync::Arc;
 
-use tokio::time::{Duration, Instant};
-use verdikt_cluster::Agent;
+use tokio::time::{Duration, Instant, sleep};
+use verdikt_cluster::{Agent, Watch};
 use verdikt_model::{
     Cell, CellMatcher, CellPattern, Check, CheckExpect, CheckKind, CheckRecord, CheckWord, EndpointId,
     Family, Level, Outcome, Step, World, check_cells,
@@ -26,7 +26,14 @@ pub(crate) use self::{
     first::{Arrival, FirstCells},
     watched::Watched,
 };
-use crate::{live::Gaps, target::Targets};
+use crate::{
+    live::Gaps,
+    target::Targets,
+    vouch::{Servers, Signs},
+};
+
+/// How long tasks hear on after a sign of life: longer than an answer takes.
+const ANSWERS: Duration = Duration::from_millis(200);
 
 /// Cells by their source.
 type BySource = Vec<(EndpointId, Vec<Cell>)>;
@@ -157,6 +164,40 @@ impl<'a> Checking<'a> {
             status: reading.status,
             reason,
         }
+    }
+
+    /// Whom to ask for signs of life.
+    const fn servers(&self) -> Servers<'a> {
+        Servers { world: self.world, agents: self.agents }
+    }
+
+    /// These readings; those that rest on silence or a refusal count only with a sign of life of the servers.
+    async fn vouched(&self, cells: &[Cell], readings: Vec<Reading>) -> Vec<Reading> {
+        let servers = self.servers();
+        let denied = cells.iter().zip(&readings).filter(|(_, reading)| reading.is_denial());
+        let signs = Signs::of(&servers, denied.map(|(cell, _)| cell), self.deadline).await;
+        let unless = |(cell, reading): (&Cell, Reading)| {
+            if reading.is_denial() { reading.unless(|seen| signs.doubt(cell, seen)) } else { reading }
+        };
+        cells.iter().zip(readings).map(unless).collect()
+    }
+
+    /// Asks for signs of life of servers on whose silence something is about to rest: those of the cells of tasks that were
+    /// denied last. It is asked while the tasks go on, and they have time to hear what servers that live then answer.
+    async fn signs<'s>(
+        &self,
+        servers: &'s Servers<'a>,
+        watch: &Watch,
+        cells: impl Fn(u32) -> Option<Cell>,
+    ) -> Result<Signs<'s, Servers<'a>>, String> {
+        let tasks = watch.look().await?.tasks;
+        let denied: Vec<Cell> =
+            tasks.iter().filter(|task| read::is_denied(task)).filter_map(|task| cells(task.n)).collect();
+        let signs = Signs::of(servers, &denied, self.deadline).await;
+        if !denied.is_empty() {
+            sleep(ANSWERS.min(self.deadline)).await;
+        }
+        Ok(signs)
     }
 
     fn agent(&self, id: EndpointId) -> Result<&Arc<Agent>, String> {

@@ -25,6 +25,17 @@ impl Reading {
         Self { seen: Some(Seen::Error), detail: Some(why.into()), ..Self::default() }
     }
 
+    /// Whether it is silence or a refusal.
+    pub(super) fn is_denial(&self) -> bool {
+        matches!(self.seen, Some(Seen::Dropped | Seen::Rejected))
+    }
+
+    /// This one; or an error, where there is a doubt about what it rests on.
+    pub(super) fn unless(self, doubt: impl FnOnce(&str) -> Option<String>) -> Self {
+        let seen = self.seen.filter(|seen| *seen != Seen::Error);
+        seen.and_then(|seen| doubt(seen.as_str())).map_or(self, Self::error)
+    }
+
     fn because(self, detail: Option<String>) -> Self {
         Self { detail, ..self }
     }
@@ -33,6 +44,12 @@ impl Reading {
 /// Nothing takes force before the API's answer that can be told apart from the answer's own way.
 fn positive(us: i64) -> u64 {
     u64::try_from(us).unwrap_or_default()
+}
+
+/// Whether what a task saw last was silence or a refusal, on which everything rests that is read from it.
+pub(super) fn is_denied(report: &TaskReport) -> bool {
+    let last = report.runs.last().map(|run| run.verdict);
+    matches!(last, Some(ProbeVerdict::Dropped | ProbeVerdict::Rejected))
 }
 
 const fn allowed(run: &Run) -> bool {

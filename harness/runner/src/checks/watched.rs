@@ -108,8 +108,14 @@ impl Checking<'_> {
             _ => self.decided(&going.watch, &cells, oracle).await,
         }
         let Going { watch, mut early } = going;
-        let last = match watch.end().await {
-            Ok(last) => last,
+        let servers = self.servers();
+        let of = |n: u32| cells.get(usize::try_from(n).ok()?).copied();
+        let ended = async {
+            let signs = self.signs(&servers, &watch, of).await?;
+            Ok::<_, String>((signs, watch.end().await?))
+        };
+        let (signs, last) = match ended.await {
+            Ok(ended) => ended,
             Err(why) => {
                 return cells
                     .into_iter()
@@ -136,6 +142,11 @@ impl Checking<'_> {
                     },
                     expected => read::sample(report, !expected.is_denial(), at),
                 },
+            };
+            let reading = if read::is_denied(report) {
+                reading.unless(|seen| signs.doubt(&cell, seen))
+            } else {
+                reading
             };
             let error = u64::try_from(clock.error.as_micros()).unwrap_or(u64::MAX);
             let within = reading.us.map(|_| error);

@@ -27,8 +27,8 @@ use tokio::{
 pub(crate) use self::plan::Counts;
 use self::{http::Request, plan::Plan};
 
-/// Kinds of faults, harm to pods included: 14 of calls, 7 of watches, 8 of execs, restarts, 4 of pods.
-pub(crate) const KINDS: usize = 34;
+/// Kinds of faults, harm to pods included: 14 of calls, 7 of watches, 8 of execs, restarts, 5 of pods.
+pub(crate) const KINDS: usize = 35;
 
 /// A running proxy. Dropping it cuts everything.
 pub(crate) struct Proxy {
