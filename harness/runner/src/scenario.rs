@@ -17,7 +17,7 @@ use verdikt_oracle::{Oracle, plan};
 use crate::{
     changes::change,
     checks::{Checking, FirstCells},
-    control::control,
+    control::{NoControl, control},
     deadline::{deadline, of_control},
     lane::Lane,
     options::Options,
@@ -55,6 +55,9 @@ impl Setting<'_> {
                 Ok(()) => (record.outcome, record.reason) = ending(&record.steps),
                 Err(End::Refused(why)) => {
                     (record.outcome, record.reason) = (ScenarioOutcome::Skipped, Some(why))
+                }
+                Err(End::Different(why)) => {
+                    (record.outcome, record.reason) = (ScenarioOutcome::Failed, Some(why))
                 }
                 Err(End::Broken(why)) => {
                     // What the steps before it proved stays proved.
@@ -361,6 +364,17 @@ enum End {
     Broken(String),
     /// The API server does not take an object, which the specification leaves open.
     Refused(String),
+    /// A difference was proved before the first step.
+    Different(String),
+}
+
+impl From<NoControl> for End {
+    fn from(why: NoControl) -> Self {
+        match why {
+            NoControl::Broken(why) => Self::Broken(why),
+            NoControl::Refused(why) => Self::Different(why),
+        }
+    }
 }
 
 impl From<String> for End {
