@@ -240,8 +240,12 @@ pub struct ScenarioRecord {
     pub digest: String,
     /// How it ended.
     pub outcome: ScenarioOutcome,
-    /// Why, when it was skipped or could not be measured; otherwise null.
+    /// Why, when it was skipped, could not be measured or failed before its first step; otherwise null.
     pub reason: Option<String>,
+    /// Whether the run was interrupted in the middle of it: its steps are those that were measured until then, and
+    /// `--resume` runs it again. Missing where it was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// Wall time in milliseconds.
     pub duration_ms: u64,
     /// Its attempts, in order. Older records of v1 do not have it.

@@ -14,6 +14,7 @@ pub(crate) struct Tally {
     deviations: Vec<DeviationRecord>,
     summary: Summary,
     planned: usize,
+    interrupted: bool,
 }
 
 impl Tally {
@@ -33,8 +34,8 @@ impl Tally {
             | Event::Progress { .. }
             | Event::Swept { .. }
             | Event::Warning { .. }
-            | Event::Checking { .. }
-            | Event::Interrupted => {}
+            | Event::Checking { .. } => {}
+            Event::Interrupted => self.interrupted = true,
         }
     }
 
@@ -60,9 +61,11 @@ impl Tally {
         &self.deviations
     }
 
-    /// Whether every scenario that was planned has ended.
+    /// Whether every scenario that was planned has ended, and none in the middle.
     pub(crate) const fn is_complete(&self) -> bool {
-        self.finished.is_some() && self.summary.scenarios.total() as usize >= self.planned
+        self.finished.is_some()
+            && !self.interrupted
+            && self.summary.scenarios.total() as usize >= self.planned
     }
 }
 

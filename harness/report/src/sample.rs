@@ -73,6 +73,7 @@ fn scenario(
         outcome,
         reason: None,
         duration_ms,
+        interrupted: false,
         tries: Vec::new(),
         steps,
     }

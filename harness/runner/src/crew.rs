@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 use verdikt_model::{Dataplane, Enforced, Enforcement, FRESH_LANE, Known, ScenarioOutcome, ScenarioRecord};
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     lane::Lane,
     options::{Keep, Options},
     queue::{Job, Queue},
-    scenario::Setting,
+    scenario::{HAND_IN, Setting},
     stop::Stop,
     sweep::IN_FLIGHT,
     tell::{Teller, unmeasured},
@@ -44,6 +44,7 @@ pub(crate) struct Crew {
     options: Options,
     tell: Arc<Teller>,
     known: Arc<Known>,
+    stop: Stop,
     in_flight: Semaphore,
     lanes_made: AtomicU32,
     progress: Mutex<Progress>,
@@ -74,12 +75,19 @@ enum Halt {
 }
 
 impl Crew {
-    pub(crate) fn new(facts: Facts, options: Options, tell: &Arc<Teller>, known: Arc<Known>) -> Self {
+    pub(crate) fn new(
+        facts: Facts,
+        options: Options,
+        tell: &Arc<Teller>,
+        known: Arc<Known>,
+        stop: Stop,
+    ) -> Self {
         Self {
             facts: Arc::new(facts),
             options,
             tell: Arc::clone(tell),
             known,
+            stop,
             in_flight: Semaphore::new(IN_FLIGHT),
             lanes_made: AtomicU32::new(0),
             progress: Mutex::default(),
@@ -88,7 +96,13 @@ impl Crew {
     }
 
     fn setting(&self) -> Setting<'_> {
-        Setting { options: &self.options, in_flight: &self.in_flight, tell: &self.tell, known: &self.known }
+        Setting {
+            options: &self.options,
+            in_flight: &self.in_flight,
+            tell: &self.tell,
+            known: &self.known,
+            stop: &self.stop,
+        }
     }
 
     /// Most lanes at once.
@@ -139,8 +153,9 @@ impl Crew {
         Some(seen)
     }
 
-    /// Works on a queue until it is empty or the run is stopped; tells whether a lane panicked.
-    pub(crate) async fn work(self: &Arc<Self>, queue: Queue, lanes: usize, stop: &Stop) -> Option<String> {
+    /// Works on a queue until it is empty or the run is stopped; tells whether a lane panicked. Lanes that are stopped
+    /// have a moment to hand in what they have measured.
+    pub(crate) async fn work(self: &Arc<Self>, queue: Queue, lanes: usize) -> Option<String> {
         let queue = Arc::new(queue);
         self.give_up_on(&queue);
         let mut workers = JoinSet::new();
@@ -149,10 +164,16 @@ impl Crew {
             workers.spawn(async move { crew.worker(&queue).await });
         }
         let mut panicked = None;
+        let too_late = async {
+            self.stop.stopped().await;
+            queue.close();
+            sleep(HAND_IN * 3 / 2).await;
+        };
+        let mut too_late = std::pin::pin!(too_late);
         loop {
             let ended = tokio::select! {
                 ended = workers.join_next() => ended,
-                () = stop.stopped() => {
+                () = &mut too_late => {
                     workers.shutdown().await;
                     return panicked;
                 }
@@ -170,7 +191,9 @@ impl Crew {
                 }
             }
         }
-        self.give_up_on(&queue);
+        if !self.stop.is_stopped() {
+            self.give_up_on(&queue);
+        }
         panicked
     }
 
@@ -219,6 +242,14 @@ impl Crew {
             resume_unwind(panic)
         });
         let good = self.is_good(&record);
+        if self.stop.is_stopped() {
+            // What was begun and has measured nothing counts as not begun. All that was made is removed at once, as a whole.
+            let measured = record.tries.len() > 1 || !record.steps.is_empty();
+            if !record.interrupted || measured {
+                self.finish(record);
+            }
+            return None;
+        }
         self.finish(record);
         let mut lane = lane?;
         if !good && self.options.keep == Keep::OnFailure {
@@ -245,17 +276,23 @@ impl Crew {
         let lane = loop {
             let (mut own, used) = match lane.take() {
                 Some(own) => (own, true),
-                None => match self.set_up(job).await {
-                    Ok(made) => (made, false),
-                    Err(why) => {
+                None => match self.stop.unless(self.set_up(job)).await {
+                    Some(Ok(made)) => (made, false),
+                    Some(Err(why)) => {
                         tries.push(unmeasured(scenario, ScenarioOutcome::Errored, why));
+                        break None;
+                    }
+                    None => {
+                        let why = "interrupted during the set-up".to_owned();
+                        let unmeasured = unmeasured(scenario, ScenarioOutcome::Errored, why);
+                        tries.push(ScenarioRecord { interrupted: true, ..unmeasured });
                         break None;
                     }
                 },
             };
             let record = setting.run(&mut own, scenario).await;
             // A network that is broken where scenarios have been before says more about the lane than about itself.
-            if used && !own.is_sound() && record.steps.is_empty() {
+            if used && !own.is_sound() && record.steps.is_empty() && !record.interrupted {
                 let why = record.reason.unwrap_or_default();
                 self.tell.warn(format!("{} gets a fresh lane: {why}", scenario.name));
                 fresh = Some(format!("{FRESH_LANE}, because one that others had used was not as new: {why}"));
@@ -264,7 +301,7 @@ impl Crew {
             }
             let outcome = record.outcome;
             tries.push(record);
-            if !self.once_more(outcome, tries.count()) {
+            if self.stop.is_stopped() || !self.once_more(outcome, tries.count()) {
                 break Some(own);
             }
             if !repeated {

@@ -105,6 +105,16 @@ pub(crate) fn doubt(matrix: &mut Matrix, notes: &mut BTreeMap<u32, Note>, world:
     }
 }
 
+/// The run was stopped before a step had settled: what its cells showed last is neither right nor wrong yet.
+pub(crate) fn unsettled(matrix: &mut Matrix) {
+    for (index, row) in (0_u32..).zip(&mut matrix.rows).filter(|(_, row)| row.outcome != Outcome::Skipped) {
+        let last =
+            row.observed.map_or_else(|| "it was not probed".to_owned(), |seen| format!("last seen: {seen}"));
+        (row.observed, row.outcome) = (row.observed.map(|_| Verdict::Error), Outcome::Error);
+        matrix.reasons.insert(index, format!("interrupted before the step had settled; {last}"));
+    }
+}
+
 /// Says of denials that count as expected where nobody could be asked for a sign of life.
 pub(crate) fn unasked(matrix: &mut Matrix, why: impl Fn(&Cell) -> Option<String>) {
     for (index, row) in (0_u32..).zip(&matrix.rows) {

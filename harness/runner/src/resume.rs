@@ -19,12 +19,13 @@ pub struct Resumed {
 
 impl Resumed {
     /// Takes from a record what need not be measured again, and leaves the other scenarios in `scenarios`. What could
-    /// not be measured, or was skipped, is tried again; so is a scenario that does or expects something else by now, one
+    /// not be measured, was skipped or was interrupted is tried again; so is a scenario that does or expects something else by now, one
     /// whose attempts disagree, and one that has passed less often than is asked for now.
     pub fn new(record: Record, scenarios: &mut Vec<Scenario>, repeat: u32) -> Self {
         let mut proved: BTreeMap<String, (usize, ScenarioRecord)> = record
             .scenarios
             .into_iter()
+            .filter(|of| !of.interrupted)
             .filter(|of| match of.outcome {
                 ScenarioOutcome::Passed => repeat <= 1 || of.tries.len() >= repeat as usize,
                 ScenarioOutcome::Failed => true,
@@ -145,6 +146,16 @@ mod tests {
         let mut chosen: Vec<Scenario> = ["passed", "failed"].map(scenario).into();
         let resumed = Resumed::new(earlier, &mut chosen, 2);
         assert_eq!((chosen[0].name.as_str(), resumed.done[0].name.as_str()), ("passed", "failed"));
+    }
+
+    #[test]
+    fn what_was_interrupted_is_run_again_whatever_it_proved() {
+        let mut chosen: Vec<Scenario> = ["failed", "cut"].map(scenario).into();
+        let mut earlier =
+            record(&[("failed", ScenarioOutcome::Failed, "s"), ("cut", ScenarioOutcome::Failed, "s")]);
+        earlier.scenarios[1].interrupted = true;
+        let resumed = Resumed::new(earlier, &mut chosen, 1);
+        assert_eq!((chosen[0].name.as_str(), chosen.len(), resumed.done.len()), ("cut", 1, 1));
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub async fn run(
     let known = Arc::new(known);
     tell.look_for(&known);
     let single_cells = !options.cells.is_empty();
-    let mut crew = Crew::new(facts, options, &tell, Arc::clone(&known));
+    let mut crew = Crew::new(facts, options, &tell, Arc::clone(&known), stop.clone());
     if check {
         tell.event(Event::Checking { what: "whether the cluster enforces NetworkPolicy".to_owned() });
         environment.enforcement = tokio::select! {
@@ -152,7 +152,7 @@ pub async fn run(
     let mut panicked = None;
     for (scenarios, lanes) in [(prepared.shared, lanes), (prepared.alone, 1)] {
         if !stop.is_stopped() {
-            panicked = crew.work(Queue::new(scenarios), lanes, &stop).await.or(panicked);
+            panicked = crew.work(Queue::new(scenarios), lanes).await.or(panicked);
         }
     }
     let interrupted = stop.is_stopped();
@@ -162,7 +162,7 @@ pub async fn run(
     let left_behind = crew.clean_up(interrupted).await;
     info.duration_ms = millis(started.elapsed());
     let summary = tell.summary();
-    let whole = info.is_whole(summary.scenarios.total() as usize);
+    let whole = info.is_whole(summary.scenarios.total() as usize) && !interrupted;
     let deviations = deviations(&tell, whole, single_cells);
     tell.event(Event::RunFinished { run: info.clone(), summary, deviations: deviations.clone() });
     let trouble = match (panicked, crew.no_set_up()) {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use tokio::{
     sync::Semaphore,
-    time::{Duration, Instant},
+    time::{Duration, Instant, sleep},
 };
 use verdikt_cluster::{ClusterError, First};
 use verdikt_model::{
@@ -21,15 +21,19 @@ use crate::{
     deadline::{deadline, of_control},
     lane::Lane,
     options::Options,
-    outcome::{doubt, reasons, unasked, unprove, unprove_checks},
+    outcome::{doubt, reasons, unasked, unprove, unprove_checks, unsettled},
     pods::{self, Beginning},
     settle::{Limits, Settling},
+    stop::Stop,
     sweep::AgentProber,
     target::Targets,
     tell::{Teller, unmeasured},
     timed::Timed,
     vouch::{Servers, Vouched},
 };
+
+/// How long a scenario may still take to hand in what it has measured when the run is stopped.
+pub(crate) const HAND_IN: Duration = Duration::from_millis(700);
 
 /// Part of the settle limit for which a matrix must not change whose being right proves nothing.
 const QUIET: u32 = 6;
@@ -40,6 +44,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) in_flight: &'a Semaphore,
     pub(crate) tell: &'a Teller,
     pub(crate) known: &'a Known,
+    pub(crate) stop: &'a Stop,
 }
 
 impl Setting<'_> {
@@ -51,13 +56,29 @@ impl Setting<'_> {
         if let Some(why) = unmet(lane, scenario).await {
             (record.outcome, record.reason) = (ScenarioOutcome::Skipped, Some(why));
         } else {
-            match self.steps(lane, scenario, &mut record.steps).await {
+            let too_late = async {
+                self.stop.stopped().await;
+                sleep(HAND_IN).await;
+            };
+            let ended = tokio::select! {
+                biased;
+                ended = self.steps(lane, scenario, &mut record.steps) => ended,
+                () = too_late => Err(End::Interrupted),
+            };
+            match ended {
                 Ok(()) => (record.outcome, record.reason) = ending(&record.steps),
                 Err(End::Refused(why)) => {
                     (record.outcome, record.reason) = (ScenarioOutcome::Skipped, Some(why))
                 }
                 Err(End::Different(why)) => {
                     (record.outcome, record.reason) = (ScenarioOutcome::Failed, Some(why))
+                }
+                Err(End::Interrupted) => {
+                    let (so_far, _) = ending(&record.steps);
+                    let failed = so_far == ScenarioOutcome::Failed;
+                    record.outcome = if failed { so_far } else { ScenarioOutcome::Errored };
+                    record.reason = Some(interrupted(&record.steps));
+                    record.interrupted = true;
                 }
                 Err(End::Broken(why)) => {
                     // What the steps before it proved stays proved.
@@ -91,13 +112,17 @@ impl Setting<'_> {
             self.tell.progress(&scenario.name, format!("positive control: {} cells", measurable.len()));
             let prober = self.prober(lane, &scenario.name, &world);
             let deadlines = of_control(self.options.deadline);
-            control(&prober, &world, &measurable, self.options.positive_control, deadlines).await
+            let control = control(&prober, &world, &measurable, self.options.positive_control, deadlines);
+            self.stop.unless(control).await.ok_or(End::Interrupted)?
         }
         .inspect_err(|_| lane.give_up())?;
         let deadline = deadline(self.options.deadline, &mut control.rtts_us);
         let passes: Vec<(u16, &Step)> =
             (1..=scenario.repeat).flat_map(|pass| std::iter::repeat(pass).zip(&scenario.steps)).collect();
         for (pass, step) in passes {
+            if self.stop.is_stopped() {
+                return Err(End::Interrupted);
+            }
             // What has failed would fail again, each time until its limit.
             if records.last().is_some_and(|last| last.pass < pass)
                 && ending(records).0 == ScenarioOutcome::Failed
@@ -130,7 +155,7 @@ impl Setting<'_> {
                 let there = verdikt_model::cells(&world, &lane.facts.families);
                 cells = self.relevant(scenario, &world, &there.into());
             }
-            let mut record = self
+            let (mut record, settled) = self
                 .step(
                     lane,
                     scenario,
@@ -144,18 +169,30 @@ impl Setting<'_> {
                 )
                 .await;
             record.pass = pass;
+            if !settled {
+                records.push(record);
+                return Err(End::Interrupted);
+            }
+            let mut cut = false;
             if !step.checks.is_empty() {
                 self.tell
                     .progress(&scenario.name, format!("step {}: {} checks", step.name, step.checks.len()));
                 let arrivals = std::mem::take(&mut lane.arrivals);
                 let checking = self.checking(lane, scenario, &world, deadline);
-                record.checks = checking.finish(step, begun, arrivals, accepted, Instant::now()).await;
+                let checked = checking.finish(step, begun, arrivals, accepted, Instant::now());
+                // Without its checks a step still has its cells.
+                let checked = self.stop.unless(checked).await;
+                cut = checked.is_none();
+                record.checks = checked.unwrap_or_default();
             }
             let lost = lane.lost().await;
             unprove(&mut record.cells, &world, &lost);
             unprove_checks(&mut record.checks, &world, &lost);
             self.known.judge_step(&scenario.name, &mut record);
             records.push(record);
+            if cut {
+                return Err(End::Interrupted);
+            }
             if let Some((id, loss)) = lost.iter().next() {
                 lane.give_up();
                 return Err(format!("step {}: {} {loss}", step.name, world.name(*id)).into());
@@ -164,6 +201,7 @@ impl Setting<'_> {
         Ok(())
     }
 
+    /// Has a step settle; `false` when the run was stopped before it had.
     #[expect(clippy::too_many_arguments, reason = "all of it is a step's own state, used once")]
     async fn step(
         &self,
@@ -176,7 +214,7 @@ impl Setting<'_> {
         resolved: &[Cell],
         deadline: Duration,
         accepted: Instant,
-    ) -> StepRecord {
+    ) -> (StepRecord, bool) {
         let planned = plan(scenario.level, &step.expect, world, cells);
         if let Some(contradiction) = planned.contradictions.first() {
             self.tell.warn(format!(
@@ -240,21 +278,19 @@ impl Setting<'_> {
                 let what = format!("step {}: {count} cells, {wrong} not yet as expected", step.name);
                 self.tell.progress(&scenario.name, what);
             };
-            settling.run(accepted, progress).await
+            self.stop.unless(settling.run(accepted, progress)).await
+        };
+        let Some(settled) = settled else {
+            unsettled(&mut matrix);
+            return (record(step, None, matrix), false);
         };
         let mut notes = settled.notes;
         doubt(&mut matrix, &mut notes, world);
         reasons(&mut matrix, &notes, world, &planned.written);
         let servers = Servers { world, agents: &lane.agents };
         unasked(&mut matrix, |cell| servers.unasked(cell));
-        StepRecord {
-            name: step.name.clone(),
-            changes: step.actions.iter().map(change).collect(),
-            settle_ms: settled.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-            cells: matrix,
-            pass: 1,
-            checks: Vec::new(),
-        }
+        let settle_ms = settled.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        (record(step, settle_ms, matrix), true)
     }
 
     fn checking<'a>(
@@ -334,6 +370,18 @@ impl Setting<'_> {
     }
 }
 
+/// The record of a step without its checks.
+fn record(step: &Step, settle_ms: Option<u64>, cells: Matrix) -> StepRecord {
+    StepRecord {
+        name: step.name.clone(),
+        changes: step.actions.iter().map(change).collect(),
+        settle_ms,
+        cells,
+        pass: 1,
+        checks: Vec::new(),
+    }
+}
+
 /// What the pod of an action tries first.
 fn of_pod(firsts: &BTreeMap<EndpointId, Beginning>, action: &Action, world: &World) -> Beginning {
     match action {
@@ -366,6 +414,8 @@ enum End {
     Refused(String),
     /// A difference was proved before the first step.
     Different(String),
+    /// The run was stopped.
+    Interrupted,
 }
 
 impl From<NoControl> for End {
@@ -374,6 +424,16 @@ impl From<NoControl> for End {
             NoControl::Broken(why) => Self::Broken(why),
             NoControl::Refused(why) => Self::Different(why),
         }
+    }
+}
+
+/// Where a scenario was interrupted.
+fn interrupted(steps: &[StepRecord]) -> String {
+    match steps.last() {
+        Some(step) => {
+            format!("interrupted in or after step {}; what was measured until then stands", step.name)
+        }
+        None => "interrupted before its first step was measured".to_owned(),
     }
 }
 

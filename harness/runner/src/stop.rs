@@ -26,4 +26,13 @@ impl Stop {
     pub async fn stopped(&self) {
         self.0.cancelled().await;
     }
+
+    /// What this gives; `None` when the run is asked to stop before.
+    pub(crate) async fn unless<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.stopped() => None,
+        }
+    }
 }

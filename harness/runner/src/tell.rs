@@ -79,6 +79,7 @@ pub(crate) fn unmeasured(scenario: &Scenario, outcome: ScenarioOutcome, reason: 
         outcome,
         reason: Some(reason),
         duration_ms: 0,
+        interrupted: false,
         tries: Vec::new(),
         steps: Vec::new(),
     }

@@ -6,6 +6,8 @@ use verdikt_model::{ScenarioOutcome, ScenarioRecord, Try};
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     tries: Vec<Try>,
+    /// Whether one was interrupted.
+    interrupted: bool,
     /// The first that failed.
     failed_first: Option<ScenarioRecord>,
     /// The last of each outcome, the last one at the end.
@@ -20,6 +22,7 @@ impl Tries {
             duration_ms: record.duration_ms,
             reason: record.reason.clone(),
         });
+        self.interrupted |= record.interrupted;
         if record.outcome == ScenarioOutcome::Failed && self.failed_first.is_none() {
             self.failed_first = Some(record.clone());
         }
@@ -69,6 +72,7 @@ impl Tries {
             _ => {}
         }
         record.tries = self.tries;
+        record.interrupted = self.interrupted;
         Some(record)
     }
 }
@@ -98,6 +102,7 @@ mod tests {
                 outcome: *outcome,
                 reason: (*outcome == Errored).then(|| "no answer".into()),
                 duration_ms,
+                interrupted: false,
                 tries: Vec::new(),
                 steps: vec![],
             });

@@ -267,7 +267,7 @@ fn a_field_that_the_server_does_not_know_is_an_error(runtime: &Runtime) -> Resul
 fn an_interrupt_cleans_up_in_time(runtime: &Runtime) -> Result<()> {
     runtime.block_on(async {
         let target = start("reference").await?;
-        // In each phase: set-up, positive control, step.
+        // In each phase: set-up, positive control, a scenario's second step.
         for phase in ["set-up", "positive control", "step"] {
             let (events, mut inbox) = mpsc::unbounded_channel();
             let stop = Stop::new();
@@ -278,22 +278,48 @@ fn an_interrupt_cleans_up_in_time(runtime: &Runtime) -> Result<()> {
             });
             let mut stopped = None;
             let mut interrupted = false;
+            let mut first_steps: BTreeMap<String, String> = BTreeMap::new();
+            let mut records = Vec::new();
             while let Some(event) = inbox.recv().await {
                 match event {
-                    Event::Progress { what, .. } if what.starts_with(phase) && stopped.is_none() => {
-                        stop.stop();
-                        stopped = Some(Instant::now());
+                    Event::Progress { name, what } if what.starts_with(phase) && stopped.is_none() => {
+                        let step = what.split(':').next().unwrap_or_default().to_owned();
+                        let first = first_steps.entry(name.clone()).or_insert_with(|| step.clone());
+                        if phase != "step" || *first != step {
+                            stop.stop();
+                            stopped = Some((Instant::now(), name));
+                        }
+                    }
+                    Event::ScenarioFinished { record } => {
+                        ensure!(!interrupted, "{} ended after the end", record.name);
+                        records.push(*record);
                     }
                     Event::Interrupted => interrupted = true,
                     _ => {}
                 }
             }
             let finished = running.await??;
-            let took = stopped.context("never stopped")?.elapsed();
+            let (stopped, name) = stopped.context("never stopped")?;
+            let took = stopped.elapsed();
             ensure!(interrupted && finished.interrupted);
             ensure!(took < Duration::from_secs(5), "the clean-up after {phase} took {took:?}");
             ensure!(finished.left_behind.is_empty(), "{phase}: {:?}", finished.left_behind);
             nothing_is_left(&target).await.with_context(|| format!("after {phase}"))?;
+            let record = records.iter().find(|record| record.name == name);
+            let Some(record) = record else {
+                ensure!(phase != "step", "{name} is not in the record");
+                continue;
+            };
+            // What its first step proved stands; what the second one has seen so far proves nothing.
+            ensure!(record.interrupted && record.outcome == ScenarioOutcome::Errored, "{record:?}");
+            let [first, .., last] = &record.steps[..] else { anyhow::bail!("{record:?}") };
+            let all = |step: &StepRecord, outcome: Outcome| {
+                let rows = step.cells.rows.iter().filter(|row| row.outcome != Outcome::Skipped);
+                rows.map(|row| row.outcome == outcome).reduce(|one, two| one && two) == Some(true)
+            };
+            ensure!(all(first, Outcome::Pass) && all(last, Outcome::Error), "{record:?}");
+            let mut why = last.cells.iter().filter(|(row, _)| row.outcome == Outcome::Error);
+            ensure!(why.all(|(_, reason)| reason.is_some_and(|why| why.contains("interrupted"))));
         }
         target.sandbox.stop().await;
         Ok(())

@@ -185,7 +185,8 @@ pub fn apply(record: &mut Record, files: &[KnownDeviations], today: Date) -> Vec
         sightings.see(&known, scenario);
         record.summary.add(scenario);
     }
-    let fresh = sightings.records(&known, record.run.is_whole(record.scenarios.len()));
+    let cut = record.scenarios.iter().any(|scenario| scenario.interrupted);
+    let fresh = sightings.records(&known, record.run.is_whole(record.scenarios.len()) && !cut);
     record.deviations.retain(|had| !fresh.iter().any(|new| new.is_of_the_same(had)));
     record.deviations.extend(fresh);
     notes
@@ -247,6 +248,7 @@ mod tests {
             outcome,
             reason,
             duration_ms: 1,
+            interrupted: false,
             tries: Vec::new(),
             steps: vec![step],
         }

@@ -62,6 +62,7 @@ pub(super) fn pair(reference: &Record, other: &Record) -> Paired {
 /// Whether a run ended before all that it was to measure.
 fn is_cut_short(record: &Record) -> bool {
     record.run.planned as usize > record.scenarios.len()
+        || record.scenarios.iter().any(|scenario| scenario.interrupted)
 }
 
 impl Paired {
