@@ -16,7 +16,7 @@ fn octal(cidr: &str) -> Option<String> {
     let is_padded = |number: &&str| number.len() > 1 && number.starts_with('0');
     let parts: Vec<&str> = address.split('.').collect();
     let dotted = parts.len() == 4 && parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
-    let padded = is_padded(&bits) || (dotted && parts.iter().any(|part| is_padded(&part)));
+    let padded = is_padded(&bits) || (dotted && parts.iter().any(is_padded));
     let read = |number: &str| match is_padded(&number) {
         true => u32::from_str_radix(number, 8).map_or_else(|_| number.to_owned(), |n| n.to_string()),
         false => number.to_owned(),
