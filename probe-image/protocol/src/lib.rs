@@ -135,7 +135,7 @@ pub enum Target {
 }
 
 /// Transport of a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// TCP
@@ -264,7 +264,7 @@ pub enum ProbeVerdict {
     Allowed,
     /// Silence on at least two independent sockets until the deadline.
     Dropped,
-    /// RST, ICMP unreachable or prohibited, or EPERM on two sockets.
+    /// RST (TCP), ABORT (SCTP), ICMP unreachable or prohibited, or EPERM on two sockets.
     Rejected,
     /// Nothing was proved.
     Error,

@@ -16,7 +16,7 @@ const QUESTION: Duration = Duration::from_millis(10);
 /// From one attempt of a sample to the next, for few cells; each further cell of a pod takes as long again as half of it.
 const ATTEMPT: Duration = Duration::from_millis(1);
 /// The same where each attempt takes a source port that is not used again: they last for some twenty thousand.
-const ATTEMPT_UDP: Duration = Duration::from_millis(2);
+const ATTEMPT_OWN_PORT: Duration = Duration::from_millis(2);
 /// How long an attempt waits: a sample wants to know when, and the matrix tells whether.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Looks by which the clocks are compared.
@@ -73,7 +73,8 @@ impl Checking<'_> {
         let work = |cell: &Cell| match check.kind {
             CheckKind::Hold { .. } => Work::Hold { interval_us: micros(QUESTION), patience_ms },
             _ => {
-                let attempt = if cell.protocol == Protocol::Udp { ATTEMPT_UDP } else { ATTEMPT };
+                let own_port = matches!(cell.protocol, Protocol::Udp | Protocol::Sctp);
+                let attempt = if own_port { ATTEMPT_OWN_PORT } else { ATTEMPT };
                 Work::Sample { interval_us: micros(attempt.max(many)), patience_ms }
             }
         };

@@ -39,7 +39,7 @@ use self::{
 use crate::{
     resolv,
     system::Random,
-    talk::{self, Cause, PROBES, Question, SourcePorts, Speech, Talk},
+    talk::{self, Again, Cause, PROBES, Question, SourcePorts, Speech, Talk},
 };
 
 /// Keys from here on belong to descriptors of who embeds the engine.
@@ -225,10 +225,10 @@ impl Engine {
                 let to = servers[at % servers.len()];
                 let questions = talk::of_family(name, *family, random).map_err(Cause::Failed)?;
                 let socket = talk::datagram(to, None, ports, now)?;
-                Talk::begin(key, to, socket, now, Speech::dns(questions, false))?
+                Talk::begin(key, (Transport::Udp, to), socket, now, Speech::dns(questions, false))?
             }
             (Phase::Resolving { .. }, Target::Ip(_)) => return Ok(()),
-            (Phase::Probing(to), _) => Talk::open(key, probe, *to, ports, random)?,
+            (Phase::Probing(to), _) => Talk::open(key, probe, *to, ports, random, Again::Soon)?,
         };
         self.join(at, talk)
     }
@@ -241,9 +241,9 @@ impl Engine {
         to: SocketAddr,
         questions: Vec<Question>,
     ) -> Result<(), Cause> {
-        let socket = talk::stream(Transport::Tcp, to, None)?;
+        let socket = talk::connection(to, None)?;
         let speech = Speech::dns(questions, true);
-        self.join(at, Talk::begin(key, to, socket, Instant::now(), speech)?)
+        self.join(at, Talk::begin(key, (Transport::Tcp, to), socket, Instant::now(), speech)?)
     }
 
     fn join(&mut self, at: usize, talk: Talk) -> Result<(), Cause> {

@@ -12,7 +12,7 @@ use nix::{
 use socket2::{Domain, Protocol, Socket, Type};
 use verdikt_protocol::Transport;
 
-use crate::Failure;
+use crate::{Failure, talk};
 
 /// Connections that may wait to be accepted. A whole cluster connects at the same moment, and a full queue
 /// would look like a policy that drops. The kernel lowers it to net.core.somaxconn.
@@ -25,6 +25,10 @@ const DATAGRAM_BUFFER: usize = 4 << 20;
 pub(super) fn streams(transport: Transport, port: u16) -> Result<Socket, Failure> {
     bound(transport, port, |socket| {
         socket.set_reuse_address(true)?;
+        if transport == Transport::Sctp {
+            // A greeting that was lost should still come before a probe gives up.
+            talk::send_again_soon(socket)?;
+        }
         Ok(())
     })
     .and_then(|socket| {

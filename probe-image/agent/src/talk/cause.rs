@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
 };
 
@@ -16,6 +16,15 @@ use nix::{
     sys::socket::{ControlMessageOwned, MsgFlags, recvmsg},
 };
 use socket2::Socket;
+use verdikt_protocol::Transport;
+
+use super::sctp;
+
+/// With whom a socket talks, and how.
+pub(crate) type Peer = (Transport, SocketAddr);
+
+/// Nobody has refused: there is nobody.
+pub(super) const NO_NEIGHBOUR: &str = "no such neighbour (nothing answers for the address)";
 
 /// What an error proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,14 +81,20 @@ pub(crate) fn local(doing: &str, error: &io::Error) -> Cause {
     }
 }
 
-/// What an error means that arrived on a socket after sending. `datagram`: UDP, on which only ICMP brings errors.
-pub(crate) fn arrived(socket: &Socket, error: &io::Error, datagram: bool) -> Cause {
+/// What an error means that arrived on a socket after sending.
+pub(crate) fn arrived(socket: &Socket, (transport, to): Peer, error: &io::Error) -> Cause {
     if let Some(cause) = queued(socket) {
+        return cause;
+    }
+    if transport == Transport::Sctp
+        && let Some(cause) = sctp::arrived(socket, to, errno(error))
+    {
         return cause;
     }
     match errno(error) {
         Errno::EAGAIN | Errno::EINTR => Cause::Nothing,
-        Errno::ECONNREFUSED if datagram => Cause::Rejected("ICMP port unreachable".into()),
+        // Only ICMP brings errors on datagrams.
+        Errno::ECONNREFUSED if transport != Transport::Tcp => Cause::Rejected("ICMP port unreachable".into()),
         Errno::ECONNREFUSED => Cause::Rejected("connection refused (RST)".into()),
         Errno::ECONNRESET => Cause::Rejected("reset after connect (RST)".into()),
         Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EACCES => Cause::Rejected(format!("ICMP: {error}")),
@@ -89,9 +104,9 @@ pub(crate) fn arrived(socket: &Socket, error: &io::Error, datagram: bool) -> Cau
 }
 
 /// What an error on a connection means that epoll has told of: from the queue of ICMP messages, or on the socket.
-pub(crate) fn pending(socket: &Socket) -> Cause {
+pub(crate) fn pending(socket: &Socket, peer: Peer) -> Cause {
     queued(socket).unwrap_or_else(|| match socket.take_error() {
-        Ok(Some(e)) => arrived(socket, &e, false),
+        Ok(Some(e)) => arrived(socket, peer, &e),
         _ => Cause::Nothing,
     })
 }
@@ -151,7 +166,7 @@ impl Icmp {
         let unreachable = || {
             // From ourselves it means that no neighbour has answered for the address: nobody has refused.
             if self.sender.is_some() && self.sender == own {
-                Cause::Failed("no such neighbour (nothing answers for the address)".into())
+                Cause::Failed(NO_NEIGHBOUR.into())
             } else {
                 rejected("host unreachable")
             }

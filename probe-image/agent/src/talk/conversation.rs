@@ -11,10 +11,11 @@ use socket2::Socket;
 use verdikt_protocol::{Greeting, Probe, Transport, nonce_text, udp_request};
 
 use super::{
-    cause::{self, Cause},
+    cause::{self, Cause, Peer},
     dns::{self, Answer, Question},
     echo,
     http::{Exchange, HttpAnswer},
+    sctp::{self, Again},
     socket,
     source_ports::SourcePorts,
 };
@@ -35,6 +36,7 @@ pub(crate) struct Talk {
     pub(crate) owner: u64,
     /// Where it goes.
     pub(crate) to: SocketAddr,
+    transport: Transport,
     /// When its first packet was sent.
     pub(crate) started: Instant,
     /// The socket.
@@ -116,6 +118,7 @@ impl Talk {
         to: SocketAddr,
         ports: &mut SourcePorts,
         random: &mut Random,
+        again: Again,
     ) -> Result<Self, Cause> {
         let started = Instant::now();
         let stream = matches!(probe.transport, Transport::Tcp | Transport::Sctp);
@@ -131,22 +134,23 @@ impl Talk {
             (_, _, Transport::Icmp) => Speech::Echo(random.next()),
         };
         let socket = match probe.transport {
-            Transport::Tcp | Transport::Sctp => socket::stream(probe.transport, to, probe.from)?,
+            Transport::Tcp => socket::connection(to, probe.from)?,
+            Transport::Sctp => sctp::association(to, probe.from, ports, started, again)?,
             Transport::Udp => socket::datagram(to, probe.from, ports, started)?,
             Transport::Icmp => socket::echo(to, probe.from)?,
         };
-        Self::begin(owner, to, socket, started, speech)
+        Self::begin(owner, (probe.transport, to), socket, started, speech)
     }
 
     /// A conversation on a socket that has begun to connect; without a connection, says the first word.
     pub(crate) fn begin(
         owner: u64,
-        to: SocketAddr,
+        (transport, to): Peer,
         socket: Socket,
         started: Instant,
         speech: Speech,
     ) -> Result<Self, Cause> {
-        let talk = Self { owner, to, started, socket, speech };
+        let talk = Self { owner, to, transport, started, socket, speech };
         talk.say()?;
         Ok(talk)
     }
@@ -210,6 +214,10 @@ impl Talk {
         }
     }
 
+    const fn peer(&self) -> Peer {
+        (self.transport, self.to)
+    }
+
     /// Looks at what has come.
     pub(crate) fn listen(&mut self, events: EpollFlags) -> Heard {
         if !self.is_stream() {
@@ -225,7 +233,7 @@ impl Talk {
             return self.listen_stream();
         }
         // Only an error.
-        cause::pending(&self.socket).into()
+        cause::pending(&self.socket, self.peer()).into()
     }
 
     /// Says what is to be said on a connection that stands; `None` when there is nothing.
@@ -250,7 +258,7 @@ impl Talk {
         let count = match (&self.socket).read(&mut bytes) {
             Ok(0) => return Heard::Failed("the connection was closed without an answer".into()),
             Ok(count) => count,
-            Err(e) => return cause::arrived(&self.socket, &e, false).into(),
+            Err(e) => return cause::arrived(&self.socket, self.peer(), &e).into(),
         };
         match &mut self.speech {
             Speech::Greeting(so_far) => {
@@ -297,7 +305,7 @@ impl Talk {
                     proof => return proof,
                 },
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => match cause::arrived(&self.socket, &e, true).into() {
+                Err(e) => match cause::arrived(&self.socket, self.peer(), &e).into() {
                     Heard::Nothing => {}
                     refusal => heard = refusal,
                 },

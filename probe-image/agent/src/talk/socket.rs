@@ -14,16 +14,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use verdikt_protocol::Transport;
 
 use super::{
-    cause::{self, Cause},
+    cause::{self, Cause, Peer},
     echo,
     source_ports::SourcePorts,
 };
 
-/// A TCP or SCTP socket that has begun to connect.
-pub(crate) fn stream(transport: Transport, to: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Cause> {
-    let protocol = if transport == Transport::Sctp { Protocol::SCTP } else { Protocol::TCP };
-    let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), Some(protocol))
-        .map_err(|e| cause::local("socket", &e))?;
+/// A TCP socket that has begun to connect.
+pub(crate) fn connection(to: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Cause> {
+    let socket =
+        Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))
+            .map_err(|e| cause::local("socket", &e))?;
     // RST instead of FIN on close: neither end keeps the connection in TIME_WAIT, so that tens of thousands of
     // probes exhaust neither ports nor connection tracking, whose entries for reset connections go in seconds.
     socket.set_linger(Some(Duration::ZERO)).map_err(|e| cause::local("SO_LINGER", &e))?;
@@ -33,11 +33,8 @@ pub(crate) fn stream(transport: Transport, to: SocketAddr, from: Option<IpAddr>)
         let _ = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true);
         bind(&socket, to, from, 0)?;
     }
-    match socket.connect(&to.into()) {
-        Ok(()) => Ok(socket),
-        Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(socket),
-        Err(e) => Err(cause::leaving(&format!("connect to {to}"), &e)),
-    }
+    connect(&socket, to)?;
+    Ok(socket)
 }
 
 /// A UDP socket that is connected and has a source port of its own.
@@ -55,17 +52,8 @@ pub(crate) fn datagram(
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     });
-    loop {
-        let port = ports.take(to, now).ok_or_else(|| {
-            Cause::Failed("every source port has been used towards this destination within 10 minutes".into())
-        })?;
-        match bind(&socket, to, from, port) {
-            Ok(()) => break,
-            Err(BindError::InUse) => {}
-            Err(BindError::Other(cause)) => return Err(cause),
-        }
-    }
-    socket.connect(&to.into()).map_err(|e| cause::leaving(&format!("connect to {to}"), &e))?;
+    bind_unused(&socket, (Transport::Udp, to), from, ports, now)?;
+    connect(&socket, to)?;
     Ok(socket)
 }
 
@@ -76,8 +64,17 @@ pub(crate) fn echo(to: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Cause
     if let Some(from) = from {
         bind(&socket, to, from, 0)?;
     }
-    socket.connect(&to.into()).map_err(|e| cause::leaving(&format!("connect to {to}"), &e))?;
+    connect(&socket, to)?;
     Ok(socket)
+}
+
+/// Begins to connect.
+pub(super) fn connect(socket: &Socket, to: SocketAddr) -> Result<(), Cause> {
+    match socket.connect(&to.into()) {
+        Ok(()) => Ok(()),
+        Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(()),
+        Err(e) => Err(cause::leaving(&format!("connect to {to}"), &e)),
+    }
 }
 
 /// Sends one message: a datagram, or bytes that fit an empty buffer. An ICMP error that an earlier datagram has
@@ -94,7 +91,8 @@ pub(crate) fn send(socket: &Socket, bytes: &[u8]) -> Result<(), Cause> {
     }
 }
 
-enum BindError {
+/// Why a socket could not be bound.
+pub(super) enum BindError {
     InUse,
     Other(Cause),
 }
@@ -108,7 +106,28 @@ impl From<BindError> for Cause {
     }
 }
 
-fn bind(socket: &Socket, to: SocketAddr, from: IpAddr, port: u16) -> Result<(), BindError> {
+/// Binds to a port that has not been used towards this peer lately.
+pub(super) fn bind_unused(
+    socket: &Socket,
+    peer: Peer,
+    from: IpAddr,
+    ports: &mut SourcePorts,
+    now: Instant,
+) -> Result<(), Cause> {
+    loop {
+        let port = ports.take(peer, now).ok_or_else(|| {
+            Cause::Failed("every source port has been used towards this destination within 10 minutes".into())
+        })?;
+        match bind(socket, peer.1, from, port) {
+            Ok(()) => return Ok(()),
+            Err(BindError::InUse) => {}
+            Err(BindError::Other(cause)) => return Err(cause),
+        }
+    }
+}
+
+/// Binds to an address and a port; 0 for any.
+pub(super) fn bind(socket: &Socket, to: SocketAddr, from: IpAddr, port: u16) -> Result<(), BindError> {
     if from.is_ipv4() != to.is_ipv4() {
         return Err(BindError::Other(Cause::Failed(format!("{from} and {to} are of different IP families"))));
     }
@@ -124,7 +143,7 @@ fn bind(socket: &Socket, to: SocketAddr, from: IpAddr, port: u16) -> Result<(), 
 /// Has the kernel queue ICMP errors. On TCP this is more than a nicety: an error that arrives while `connect`
 /// still holds the socket, as it does between network namespaces of one host, is otherwise remembered only as a
 /// soft error and comes to light with the next SYN, a second later, when the probe has ended as "dropped".
-fn report_icmp(socket: &Socket, to: SocketAddr) -> Result<(), Cause> {
+pub(super) fn report_icmp(socket: &Socket, to: SocketAddr) -> Result<(), Cause> {
     let set = match to {
         SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4RecvErr, &true),
         SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvErr, &true),

@@ -1,9 +1,10 @@
-//! Source ports of UDP probes.
+//! Source ports of UDP and SCTP probes.
 //!
-//! A stateful dataplane keeps a UDP flow's entry for 30 to 180 s. A probe that came from the port of an earlier,
-//! allowed one would be taken as part of that flow and be let through by a policy that denies it: a false
-//! "allowed". So ports come from a cursor that walks through the ephemeral range, and a port is never used twice
-//! towards one destination within [`REST`].
+//! A stateful dataplane keeps a UDP flow's entry for 30 to 180 s, and that of an SCTP association for 10 s after an ABORT
+//! has ended it, or for 210 s when it was not seen to end. A probe that came from the port of an earlier, allowed one
+//! would be taken as part of that flow and be let through by a policy that denies it: a false "allowed". So ports come
+//! from a cursor that walks through the ephemeral range, and a port is never used twice towards one destination within
+//! [`REST`].
 //!
 //! Tasks that go on, which take a port every millisecond, have a range of their own: they must not use up the probes'.
 //!
@@ -13,10 +14,11 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
-    net::SocketAddr,
     ops::RangeInclusive,
     time::{Duration, Instant},
 };
+
+use super::cause::Peer;
 
 /// Ports of probes: Linux' default ephemeral ports.
 pub(crate) const PROBES: RangeInclusive<u16> = 32_768..=60_999;
@@ -24,7 +26,7 @@ pub(crate) const PROBES: RangeInclusive<u16> = 32_768..=60_999;
 /// Ports of tasks: above what usually listens, below Kubernetes' node ports.
 pub(crate) const TASKS: RangeInclusive<u16> = 10_240..=29_999;
 
-/// Longer than any dataplane keeps a UDP flow.
+/// Longer than any dataplane keeps a flow.
 const REST: Duration = Duration::from_secs(600);
 
 /// The cursor, and what it has given out lately.
@@ -50,8 +52,8 @@ impl SourcePorts {
         Self { first, count, next, given, used_up, hasher: RandomState::new() }
     }
 
-    /// A port that has not been used towards this destination lately; `None` when there is none.
-    pub(crate) fn take(&mut self, to: SocketAddr, now: Instant) -> Option<u16> {
+    /// A port that has not been used towards this destination, in this protocol, lately; `None` when there is none.
+    pub(crate) fn take(&mut self, to: Peer, now: Instant) -> Option<u16> {
         while self.given.front().is_some_and(|(_, when)| *when + REST < now) {
             self.given.pop_front();
         }
@@ -83,10 +85,12 @@ impl SourcePorts {
 mod tests {
     use std::collections::HashSet;
 
+    use verdikt_protocol::Transport;
+
     use super::*;
 
-    fn to(n: u8) -> SocketAddr {
-        ([10, 0, 0, n], 80).into()
+    fn to(n: u8) -> Peer {
+        (Transport::Udp, ([10, 0, 0, n], 80).into())
     }
 
     #[test]
@@ -118,5 +122,16 @@ mod tests {
         let later = now + REST + Duration::from_secs(1);
         assert!(ports.take(to(1), later).is_some());
         assert_eq!(ports.given.len(), 1, "what has rested is forgotten");
+    }
+
+    #[test]
+    fn protocols_do_not_use_up_each_others_ports() {
+        let (mut ports, now) = (SourcePorts::new(PROBES, 0), Instant::now());
+        let (udp, sctp) = (to(1), (Transport::Sctp, to(1).1));
+        for _ in 0..PROBES.len() {
+            ports.take(udp, now).unwrap();
+        }
+        assert_eq!(ports.take(udp, now), None);
+        assert!(ports.take(sctp, now).is_some());
     }
 }

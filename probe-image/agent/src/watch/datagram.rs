@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     system::now_us,
-    talk::{Cause, NOT_OURS, arrived, datagram, echo_nonce, echo_request, echo_socket, queued, send},
+    talk::{Cause, NOT_OURS, Peer, arrived, datagram, echo_nonce, echo_request, echo_socket, queued, send},
 };
 
 /// Reads before others get their turn.
@@ -27,8 +27,7 @@ pub(super) struct Datagram {
     expect: Vec<String>,
     questions: Questions,
     socket: Option<(Socket, Seat)>,
-    icmp: bool,
-    v6: bool,
+    peer: Peer,
     /// Whether a filter of this host did not let the last question out.
     filtered: bool,
     /// Nonce of the first question; the others count on from it.
@@ -47,12 +46,11 @@ impl Datagram {
         tools: &mut Tools,
     ) -> Self {
         let now = now_us();
-        let icmp = probe.transport == Transport::Icmp;
+        let peer = (probe.transport, to);
         let mut this = Self {
             questions: Questions::new(now, interval_us, patience_ms),
             socket: None,
-            icmp,
-            v6: to.is_ipv6(),
+            peer,
             filtered: false,
             nonce: tools.random.next(),
             source_port: None,
@@ -61,7 +59,7 @@ impl Datagram {
         match this.open(key, &probe, to, tools) {
             Ok((socket, seat)) => {
                 let port = socket.local_addr().ok().and_then(|a| Some(a.as_socket()?.port()));
-                this.source_port = port.filter(|_| !icmp);
+                this.source_port = port.filter(|_| !this.is_icmp());
                 this.socket = Some((socket, seat));
             }
             Err((verdict, detail)) => this.questions.finish(now, verdict, detail.as_deref()),
@@ -78,7 +76,7 @@ impl Datagram {
         tools: &mut Tools,
     ) -> Result<(Socket, Seat), End> {
         let seat = tools.room.take().map_err(|why| (ProbeVerdict::Error, Some(why)))?;
-        let socket = if self.icmp {
+        let socket = if self.is_icmp() {
             echo_socket(to, probe.from)
         } else {
             datagram(to, probe.from, &mut tools.ports, std::time::Instant::now())
@@ -88,14 +86,18 @@ impl Datagram {
         Ok((socket, seat))
     }
 
+    fn is_icmp(&self) -> bool {
+        self.peer.0 == Transport::Icmp
+    }
+
     fn ask(&mut self) {
         // An error that waits on the socket belongs to an earlier question, and would keep this one from being sent.
         self.listen();
         let Some((socket, _)) = &self.socket else { return };
         let number = self.questions.ask(now_us());
         let nonce = self.nonce.wrapping_add(number);
-        let sent = if self.icmp {
-            send(socket, &echo_request(self.v6, nonce))
+        let sent = if self.is_icmp() {
+            send(socket, &echo_request(self.peer.1.is_ipv6(), nonce))
         } else {
             send(socket, &udp_request(nonce))
         };
@@ -122,7 +124,7 @@ impl Datagram {
                     let Some(cause) = queued(socket) else { return };
                     cause
                 }
-                Err(e) => arrived(socket, &e, true),
+                Err(e) => arrived(socket, self.peer, &e),
             };
             let (verdict, detail) = match cause {
                 Cause::Nothing | Cause::GaveUp => continue,
@@ -133,8 +135,8 @@ impl Datagram {
     }
 
     fn take(&mut self, message: &[u8]) {
-        let (nonce, id) = if self.icmp {
-            (echo_nonce(self.v6, message).map(str::to_owned), None)
+        let (nonce, id) = if self.is_icmp() {
+            (echo_nonce(self.peer.1.is_ipv6(), message).map(str::to_owned), None)
         } else {
             match serde_json::from_slice::<Greeting>(message) {
                 Ok(greeting) => (Some(greeting.nonce), Some(greeting.id)),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     system::now_us,
-    talk::{Heard, Talk},
+    talk::{Again, Heard, Talk},
 };
 
 /// How long a connection that stands may take to greet, at least.
@@ -85,7 +85,15 @@ impl Sample {
 
     fn open(&self, key: u64, tools: &mut Tools) -> Result<Attempt, End> {
         let seat = tools.room.take().map_err(|why| (ProbeVerdict::Error, Some(why)))?;
-        let talk = Talk::open(key, &self.probe, self.to, &mut tools.ports, &mut tools.random);
+        let talk = Talk::open(
+            key,
+            &self.probe,
+            self.to,
+            &mut tools.ports,
+            &mut tools.random,
+            // An INIT that is sent again would tell of a later time.
+            Again::Late,
+        );
         let talk = talk.map_err(of_cause)?;
         tools.wait_for(&talk.socket, talk.interest(), key).map_err(of_cause)?;
         Ok(Attempt { talk, _seat: seat, oddity: None, again: false })

@@ -4,6 +4,7 @@
 use std::{
     io::{Read, Write},
     net::SocketAddr,
+    time::Instant,
 };
 
 use nix::{
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     system::now_us,
-    talk::{Cause, NOT_OURS, arrived, pending, stream},
+    talk::{Again, Cause, NOT_OURS, Peer, arrived, association, association_stands, connection, pending},
 };
 
 /// Questions that may be unanswered on the connection; while there are so many, none is asked.
@@ -49,6 +50,7 @@ pub(super) struct Stream {
 /// The connection, as long as it is there.
 struct Line {
     socket: Socket,
+    peer: Peer,
     _seat: Seat,
     greeted: bool,
     /// What has come of a line.
@@ -75,7 +77,7 @@ impl Stream {
         let mut questions = Questions::new(now, interval_us, patience_ms);
         questions.ask(now);
         let mut this = Self { key, questions, line: None, source_port: None, expect: probe.expect };
-        match open(key, probe.transport, to, probe.from, tools) {
+        match open(key, (probe.transport, to), probe.from, tools) {
             Ok(line) => this.line = Some(line),
             Err(end) => this.finish(end),
         }
@@ -105,7 +107,7 @@ impl Stream {
 
     /// An error has come up on the socket.
     fn failed(&mut self, cause: Cause) {
-        let stands = self.line.as_ref().is_some_and(|line| line.socket.peer_addr().is_ok());
+        let stands = self.line.as_ref().is_some_and(Line::stands);
         match cause {
             Cause::Nothing => {}
             // The kernel has tried for long enough: the questions stay unanswered.
@@ -113,7 +115,7 @@ impl Stream {
                 self.line = None;
                 self.questions.stop();
             }
-            // An ICMP message about one packet; TCP tries again.
+            // An ICMP message about one packet, which is sent again.
             Cause::Rejected(why) if stands => {
                 if let Some(newest) = self.questions.newest() {
                     self.questions.end(newest, ProbeVerdict::Rejected, Some(why));
@@ -170,7 +172,7 @@ impl Running for Stream {
         if events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP) {
             failure = line.read();
         } else if events.contains(EpollFlags::EPOLLERR) {
-            failure = Some(Ok(pending(&line.socket)));
+            failure = Some(Ok(pending(&line.socket, line.peer)));
         }
         if failure.is_none()
             && events.contains(EpollFlags::EPOLLOUT)
@@ -204,6 +206,13 @@ impl Running for Stream {
 }
 
 impl Line {
+    /// Whether the connection stands. An SCTP socket has a peer even after it was aborted.
+    fn stands(&self) -> bool {
+        let (transport, to) = self.peer;
+        self.socket.peer_addr().is_ok()
+            && (transport != Transport::Sctp || association_stands(&self.socket, to))
+    }
+
     /// Reads what is there. An error, or the end that the peer has made.
     fn read(&mut self) -> Option<Result<Cause, End>> {
         let mut bytes = [0; 4096];
@@ -214,7 +223,7 @@ impl Line {
                 }
                 Ok(count) => self.input.extend_from_slice(&bytes[..count]),
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return None,
-                Err(e) => return Some(Ok(arrived(&self.socket, &e, false))),
+                Err(e) => return Some(Ok(arrived(&self.socket, self.peer, &e))),
             }
         }
         None
@@ -231,7 +240,7 @@ impl Line {
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break Ok(()),
                 // Gone already; reading tells how.
                 Err(e) if e.raw_os_error() == Some(Errno::EPIPE as i32) => break Ok(()),
-                Err(e) => break Err(arrived(&self.socket, &e, false)),
+                Err(e) => break Err(arrived(&self.socket, self.peer, &e)),
             }
         };
         if self.blocked == self.output.is_empty() {
@@ -243,20 +252,20 @@ impl Line {
     }
 }
 
-fn open(
-    key: u64,
-    transport: Transport,
-    to: SocketAddr,
-    from: Option<std::net::IpAddr>,
-    tools: &Tools,
-) -> Result<Line, End> {
+fn open(key: u64, peer: Peer, from: Option<std::net::IpAddr>, tools: &mut Tools) -> Result<Line, End> {
     let seat = tools.room.take().map_err(|why| (ProbeVerdict::Error, Some(why)))?;
-    let socket = stream(transport, to, from).map_err(of_cause)?;
+    let (transport, to) = peer;
+    let socket = if transport == Transport::Sctp {
+        association(to, from, &mut tools.ports, Instant::now(), Again::Soon)
+    } else {
+        connection(to, from)
+    };
+    let socket = socket.map_err(of_cause)?;
     if transport == Transport::Tcp {
         // A question that waits for the answer to the one before would measure nothing of its own.
         let _ = setsockopt(&socket, sockopt::TcpNoDelay, &true);
     }
     tools.wait_for(&socket, EpollFlags::EPOLLIN, key).map_err(of_cause)?;
     let (input, output) = (Vec::new(), Vec::new());
-    Ok(Line { socket, _seat: seat, greeted: false, input, output, blocked: false, asked: 0, echoed: 0 })
+    Ok(Line { socket, peer, _seat: seat, greeted: false, input, output, blocked: false, asked: 0, echoed: 0 })
 }

@@ -15,7 +15,7 @@ pub(super) struct Tools {
     pub(super) epoll: Epoll,
     /// How many there may be.
     pub(super) room: Room,
-    /// For UDP.
+    /// For UDP and SCTP.
     pub(super) ports: SourcePorts,
     /// For nonces and ids.
     pub(super) random: Random,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     system::now_us,
-    talk::{Cause, NOT_OURS, arrived, pending, stream},
+    talk::{Cause, NOT_OURS, Peer, arrived, connection, pending},
 };
 
 /// Length of a line: the longest that a server sends back.
@@ -40,6 +40,7 @@ const LONGEST_GREETING: usize = 2048;
 /// A transfer.
 pub(super) struct Transfer {
     key: u64,
+    peer: Peer,
     expect: Vec<String>,
     patience: u64,
     total: u64,
@@ -75,6 +76,7 @@ impl Transfer {
         let opened = open(key, &probe, to, tools);
         let mut this = Self {
             key,
+            peer: (probe.transport, to),
             expect: probe.expect,
             patience: u64::from(patience_ms) * 1000,
             total: bytes,
@@ -133,7 +135,7 @@ impl Transfer {
                 // Gone already; reading tells how.
                 Err(e) if e.raw_os_error() == Some(Errno::EPIPE as i32) => break,
                 Err(e) => {
-                    let cause = arrived(socket, &e, false);
+                    let cause = arrived(socket, self.peer, &e);
                     return self.failed(cause);
                 }
             }
@@ -168,7 +170,7 @@ impl Transfer {
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
                 Err(e) => {
-                    let cause = arrived(socket, &e, false);
+                    let cause = arrived(socket, self.peer, &e);
                     return self.failed(cause);
                 }
             }
@@ -223,7 +225,7 @@ impl Running for Transfer {
         } else if events.contains(EpollFlags::EPOLLERR)
             && let Some((socket, _)) = &self.line
         {
-            let cause = pending(socket);
+            let cause = pending(socket, self.peer);
             self.failed(cause);
         }
         self.write(tools);
@@ -253,7 +255,7 @@ impl Running for Transfer {
 
 fn open(key: u64, probe: &Probe, to: SocketAddr, tools: &Tools) -> Result<(Socket, Seat), End> {
     let seat = tools.room.take().map_err(|why| (ProbeVerdict::Error, Some(why)))?;
-    let socket = stream(probe.transport, to, probe.from).map_err(of_cause)?;
+    let socket = connection(to, probe.from).map_err(of_cause)?;
     tools.wait_for(&socket, EpollFlags::EPOLLIN, key).map_err(of_cause)?;
     Ok((socket, seat))
 }

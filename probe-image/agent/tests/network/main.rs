@@ -17,6 +17,7 @@ mod lab;
 mod netlink;
 mod peers;
 mod probe;
+mod sctp;
 mod serve;
 mod session;
 mod verdicts;
@@ -46,13 +47,17 @@ fn main() {
         icmp::TESTS,
         watch::TESTS,
         first::TESTS,
+        sctp::TESTS,
     ]
     .concat();
+    let no_sctp = sctp::missing();
     let trial = |(name, test): Test| {
-        let entered = entered.clone();
-        Trial::ignorable_test(name.trim_start_matches("network::"), move || match entered {
-            Err(why) => Ok(Completion::ignored_with(why)),
-            Ok(()) => {
+        let name = name.trim_start_matches("network::");
+        let missing =
+            entered.clone().err().or_else(|| no_sctp.clone().filter(|_| name.starts_with("sctp::")));
+        Trial::ignorable_test(name, move || match missing {
+            Some(why) => Ok(Completion::ignored_with(why)),
+            None => {
                 let lab = lab::Lab::new().map_err(|e| Failed::from(format!("the lab: {e}")))?;
                 test(&lab);
                 Ok(Completion::Completed)
