@@ -13,7 +13,7 @@ const MARKED = {
 };
 const WORDS = {
   expected: { allow: "allow", deny: "deny (dropped or rejected)", drop: "drop (silence)", reject: "reject (a refusal)", either: "either (left open)" },
-  observed: { allowed: "allowed", dropped: "dropped (silence)", rejected: "rejected (RST or ICMP)", error: "error: not measured" },
+  observed: { allowed: "allowed", dropped: "dropped (silence)", rejected: "rejected (a refusal)", error: "error: not measured" },
   outcome: { pass: "as expected", fail: "different", flaky: "flaky: changed while it had to hold", error: "not measured", deviation: "known deviation", skipped: "skipped" },
   seen: { node: "a node's address", other: "another address than the client's" },
 };

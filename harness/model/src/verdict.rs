@@ -14,7 +14,7 @@ words! {
     Allowed = "allowed",
     /// Silence on every socket until the deadline.
     Dropped = "dropped",
-    /// RST, or ICMP prohibited or unreachable.
+    /// RST (TCP), ABORT (SCTP), or ICMP prohibited or unreachable.
     Rejected = "rejected",
     /// Not measured: resolution, exec or a local failure. Never counts as denied.
     Error = "error"

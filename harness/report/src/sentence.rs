@@ -117,7 +117,7 @@ const fn observed(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Allowed => "allowed",
         Verdict::Dropped => "dropped (silence)",
-        Verdict::Rejected => "rejected (RST or ICMP)",
+        Verdict::Rejected => "rejected (a refusal)",
         Verdict::Error => "error",
     }
 }
@@ -207,7 +207,7 @@ mod tests {
         let head = "x/a -> x/a 80/tcp ipv4: ";
         assert_eq!(
             one(Expectation::Drop, Verdict::Rejected),
-            format!("{head}expected drop (silence), observed rejected (RST or ICMP) (3 attempts)")
+            format!("{head}expected drop (silence), observed rejected (a refusal) (3 attempts)")
         );
         assert_eq!(
             one(Expectation::Allow, Verdict::Dropped),

@@ -236,7 +236,7 @@ raw_struct! {
         /// Cells that must be answered with silence.
         #[schemars(default)]
         drop: Vec<At<String>> = "drop",
-        /// Cells that must be refused (RST or ICMP).
+        /// Cells that must be refused (RST, ABORT or ICMP).
         #[schemars(default)]
         reject: Vec<At<String>> = "reject",
         /// Cells that the specification leaves open: recorded, never failed.
