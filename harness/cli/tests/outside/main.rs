@@ -12,3 +12,4 @@ mod leftovers;
 mod mistakes;
 mod records;
 mod reports;
+mod sctp;

@@ -166,7 +166,7 @@ fn an_association_has_one_address_at_each_end(lab: &Lab) {
     let mut agent = Agent::start();
     for to in ["10.0.0.1", "fd00::1"] {
         let probe = sctp(to, 80);
-        agent.reach(&[probe.clone()]);
+        agent.reach(std::slice::from_ref(&probe));
         agent.begin(1, vec![Task { probe, work: Work::Hold { interval_us: 10_000, patience_ms: 500 } }]);
         agent.look_until(1, |reports| reports[0].runs.iter().any(|run| run.verdict == Allowed));
         let read = || fs::read_to_string("/proc/thread-self/net/sctp/assocs");
