@@ -58,3 +58,16 @@ fetch() {
   fi
   printf '%s\n' "$file"
 }
+
+in_ci() { [ "${CI-}" = true ]; }
+
+# debian PACKAGE… – installs packages, in CI only.
+debian() {
+  local sudo=()
+  in_ci && have apt-get || return 1
+  [ "$(id -u)" = 0 ] || sudo=(sudo -n)
+  say "installing $*"
+  export DEBIAN_FRONTEND=noninteractive
+  { ${sudo[@]+"${sudo[@]}"} apt-get -qq install -y "$@" ||
+    { ${sudo[@]+"${sudo[@]}"} apt-get -qq update && ${sudo[@]+"${sudo[@]}"} apt-get -qq install -y "$@"; }; } >/dev/null
+}

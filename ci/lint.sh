@@ -11,19 +11,6 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/ci/versions.env"
 cd "$root"
 
-in_ci() { [ "${CI-}" = true ]; }
-export DEBIAN_FRONTEND=noninteractive
-
-# debian PACKAGE… – installs packages, in CI only.
-debian() {
-  local sudo=()
-  in_ci && have apt-get || return 1
-  [ "$(id -u)" = 0 ] || sudo=(sudo -n)
-  say "installing $*"
-  { ${sudo[@]+"${sudo[@]}"} apt-get -qq install -y "$@" ||
-    { ${sudo[@]+"${sudo[@]}"} apt-get -qq update && ${sudo[@]+"${sudo[@]}"} apt-get -qq install -y "$@"; }; } >/dev/null
-}
-
 # skip WHAT WHY – in CI nothing may be skipped.
 skip() {
   if in_ci; then fail "$1 cannot be checked: $2"; fi
