@@ -9,6 +9,7 @@ mod compared;
 mod external;
 mod failure;
 mod files;
+mod limits;
 mod pods;
 mod records;
 mod reporters;

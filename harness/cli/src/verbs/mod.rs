@@ -25,6 +25,7 @@ use verdikt_model::ExitCode;
 use crate::{
     args::{Cli, Verb},
     failure::{Failure, Outcome},
+    limits,
     signals::interruptible,
     ui::Ui,
 };
@@ -83,6 +84,7 @@ fn dispatch(verb: Verb, ui: &Ui) -> Outcome {
 
 /// Runs a verb that talks to a cluster.
 pub(crate) fn block_on(verb: impl Future<Output = Outcome>) -> Outcome {
+    limits::demand(limits::CLUSTER)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

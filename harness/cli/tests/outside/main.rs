@@ -9,6 +9,7 @@ mod image;
 mod known;
 mod kubectl;
 mod leftovers;
+mod limits;
 mod mistakes;
 mod records;
 mod reports;

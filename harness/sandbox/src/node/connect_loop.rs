@@ -14,7 +14,7 @@ use nix::sys::{
 };
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::Node;
+use super::{Node, errors::explained};
 use crate::wire::FromNode;
 
 /// After which a connect that is not answered has failed.
@@ -32,12 +32,17 @@ impl Node {
                 let threads: Vec<_> = (0..count)
                     .map(|number| {
                         let (node, sources, targets) = (&node, &sources, &targets);
-                        scope.spawn(move || run(node, sources.iter().skip(number).step_by(count), targets))
+                        thread::Builder::new().spawn_scoped(scope, move || {
+                            run(node, sources.iter().skip(number).step_by(count), targets)
+                        })
                     })
                     .collect();
                 threads
                     .into_iter()
-                    .map(|thread| thread.join().unwrap_or_else(|_| (0, Some("a thread panicked".into()))))
+                    .map(|thread| match thread {
+                        Ok(thread) => thread.join().unwrap_or_else(|_| (0, Some("a thread panicked".into()))),
+                        Err(error) => (0, Some(format!("start a thread: {}", explained(&error)))),
+                    })
                     .collect()
             });
             let micros = start.elapsed().as_micros() as u64;
@@ -46,7 +51,7 @@ impl Node {
             node.say(&FromNode::LoopDone { connects, micros, error });
         };
         if let Err(error) = thread::Builder::new().name("connect loop".into()).spawn(coordinator) {
-            let error = Some(format!("start a thread: {error}"));
+            let error = Some(format!("start a thread: {}", explained(&error)));
             self.say(&FromNode::LoopDone { connects: 0, micros: 0, error });
         }
     }

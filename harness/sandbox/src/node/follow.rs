@@ -9,6 +9,7 @@ use super::{
     Node,
     dataplane::{Dataplane, Memory},
     dns::Zone,
+    errors::note,
 };
 use crate::wire::{FromNode, State};
 
@@ -77,7 +78,7 @@ pub(super) fn follow(node: &Node, mut dataplane: Dataplane, queue: &mpsc::Receiv
         }
         if let (Some(error), true) = (&error, answers.is_empty()) {
             // Nobody waits for an answer; the next state is refused for the same reason, and says so.
-            eprintln!("what became due cannot be put in force: {error}");
+            note(format_args!("what became due cannot be put in force: {error}"));
         }
         for generation in answers {
             node.say(&FromNode::Synced { generation, error: error.clone() });

@@ -27,4 +27,5 @@ mod pool;
 mod process;
 mod serve;
 
+pub(crate) use errors::{explained, explained_file};
 pub(crate) use serve::{Node, main};

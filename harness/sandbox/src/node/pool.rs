@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    errors::note,
     fabric::Fabric,
     netlink::{Conntrack, Route},
     netns::NetNs,
@@ -50,7 +51,7 @@ impl Pool {
                     let Ok(job) = job else { return };
                     job(&mut worker);
                     if let Err(error) = home.enter() {
-                        eprintln!("a worker cannot come home and ends: {error}");
+                        note(format_args!("a worker cannot come home and ends: {error}"));
                         return;
                     }
                 }
@@ -63,7 +64,7 @@ impl Pool {
     pub(crate) fn run(&self, job: impl FnOnce(&mut Worker) + Send + 'static) {
         // The threads never all end while there is a pool; a lost job would be answered by nobody, so say it.
         if self.jobs.send(Box::new(job)).is_err() {
-            eprintln!("no worker is left");
+            note(format_args!("no worker is left"));
         }
     }
 }

@@ -157,8 +157,10 @@ impl Life {
                 Some((name, exit)) = self.exits.recv() => self.ended(&name, &exit).await,
                 () = entry.ending(), if !asked => {
                     asked = true;
-                    let mains = self.running.iter().filter(|(role, _)| *role == Role::Main);
-                    mains.for_each(|(_, name)| self.terminate(name));
+                    let mut mains = self.running.iter().filter(|(role, _)| *role == Role::Main);
+                    if !mains.all(|(_, name)| self.terminate(name)) {
+                        return;
+                    }
                 }
                 () = entry.expired() => return,
             }
@@ -168,7 +170,9 @@ impl Life {
         let patience = sleep(Duration::from_secs(own.unwrap_or(30)));
         tokio::pin!(patience);
         while let Some((_, name)) = self.running.last().cloned() {
-            self.terminate(&name);
+            if !self.terminate(&name) {
+                return;
+            }
             tokio::select! {
                 () = self.until_ended(&name) => {}
                 () = entry.expired() => return,
@@ -185,11 +189,14 @@ impl Life {
         }
     }
 
-    /// Asks a container to end.
-    fn terminate(&self, container: &str) {
-        if let Err(why) = self.cluster.node.terminate(&self.entry.uid, container) {
-            self.event("Warning", "FailedKillPod", &why);
+    /// Asks a container to end; whether there is a node that can be asked. Without one nothing runs, and no end will
+    /// be told.
+    fn terminate(&self, container: &str) -> bool {
+        let asked = self.cluster.node.terminate(&self.entry.uid, container);
+        if let Err(why) = &asked {
+            self.event("Warning", "FailedKillPod", why);
         }
+        asked.is_ok()
     }
 
     /// A container has ended.

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use super::{
+    super::errors::note,
     SharedZone, Zone,
     zone::{Answer, DOMAIN, Records},
 };
@@ -56,10 +57,14 @@ impl DnsServer {
 pub(crate) fn start(zone: &SharedZone) -> io::Result<DnsServer> {
     let mut udp = vec![bind(Ipv4Addr::UNSPECIFIED.into(), Type::DGRAM)?];
     let mut tcp = vec![bind(Ipv4Addr::UNSPECIFIED.into(), Type::STREAM)?];
-    // Without IPv6 in the kernel there is one family.
-    if let Ok(socket) = bind(Ipv6Addr::UNSPECIFIED.into(), Type::DGRAM) {
-        udp.push(socket);
-        tcp.push(bind(Ipv6Addr::UNSPECIFIED.into(), Type::STREAM)?);
+    match bind(Ipv6Addr::UNSPECIFIED.into(), Type::DGRAM) {
+        Ok(socket) => {
+            udp.push(socket);
+            tcp.push(bind(Ipv6Addr::UNSPECIFIED.into(), Type::STREAM)?);
+        }
+        // Without IPv6 in the kernel there is one family.
+        Err(error) if is_without_family(&error) => {}
+        Err(error) => return Err(error),
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -69,19 +74,25 @@ pub(crate) fn start(zone: &SharedZone) -> io::Result<DnsServer> {
             for socket in udp {
                 match UdpSocket::from_std(socket.into()) {
                     Ok(socket) => drop(tokio::spawn(serve_udp(socket, SharedZone::clone(&zone)))),
-                    Err(error) => eprintln!("kube-dns: {error}"),
+                    Err(error) => note(format_args!("kube-dns: {error}")),
                 }
             }
             for socket in tcp {
                 match TcpListener::from_std(socket.into()) {
                     Ok(listener) => drop(tokio::spawn(serve_tcp(listener, SharedZone::clone(&zone)))),
-                    Err(error) => eprintln!("kube-dns: {error}"),
+                    Err(error) => note(format_args!("kube-dns: {error}")),
                 }
             }
             let _ = stopped.await;
         });
     })?;
     Ok(DnsServer { stop, thread })
+}
+
+fn is_without_family(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT))
 }
 
 fn bind(address: IpAddr, kind: Type) -> io::Result<Socket> {

@@ -16,8 +16,10 @@ use netlink_bindings::{
     utils::{finalize_nested_header, push_header, push_nested_header},
 };
 use netlink_socket2::NetlinkSocket;
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 use super::failed;
+use crate::node::errors::doing;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -67,6 +69,9 @@ impl Route {
     /// Opens a socket in the calling thread's network namespace, and brings the loopback device up, as the socket is
     /// only really opened by its first request.
     pub(crate) fn open() -> io::Result<Self> {
+        // The library calls every failure to open one "not permitted"; this asks the kernel why.
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
+            .map_err(|errno| doing("open a netlink socket", errno.into()))?;
         let mut route = Self { socket: NetlinkSocket::new() };
         route.up(LOOPBACK)?;
         Ok(route)
