@@ -4,7 +4,7 @@
 //! whoever waits for it. When the node ends, everybody who waits is told so, with the reason.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     net::IpAddr,
     os::fd::OwnedFd,
     sync::{
@@ -193,14 +193,13 @@ impl NodeHandle {
         &self,
         (uid, container): (&str, &str),
         argv: Vec<String>,
-        env: BTreeMap<String, String>,
         stdio: [OwnedFd; 3],
     ) -> Result<ExecHandle, String> {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.shared.lock().execs.insert(id, sender);
         let (uid, container) = (uid.to_owned(), container.to_owned());
-        self.send(ToNode::Exec { id, uid, container, argv, env }, stdio.into())?;
+        self.send(ToNode::Exec { id, uid, container, argv }, stdio.into())?;
         Ok(ExecHandle { id, shared: Arc::clone(&self.shared), answer, ended: false })
     }
 

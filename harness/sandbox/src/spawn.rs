@@ -29,6 +29,8 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use crate::handle::NodeHandle;
 use crate::{
     channel,
+    node::{explained, explained_file},
+    scratch,
     wire::{Cause, FromNode},
 };
 
@@ -38,6 +40,9 @@ pub(crate) const ARGUMENT: &str = "__sandbox-node";
 /// Name of the node's log in the scratch directory.
 pub(crate) const LOG: &str = "node.log";
 
+/// Name of the node's own folder in the scratch directory: its working directory, with what it and its pods write.
+pub(crate) const PODS: &str = "pods";
+
 /// How long a node may take until it is ready.
 const READY: Duration = Duration::from_secs(20);
 
@@ -46,15 +51,23 @@ const READY: Duration = Duration::from_secs(20);
 #[non_exhaustive]
 pub enum NodeError {
     /// The program could not be started again.
-    #[error("the sandbox's node cannot be started from {}: {source}", exe.display())]
+    #[error("the sandbox's node cannot be started from {}: {}", exe.display(), explained(source))]
     Start {
         /// The program.
         exe: PathBuf,
         /// Why.
         source: io::Error,
     },
+    /// Its files could not be made.
+    #[error("the sandbox's files cannot be made in {}: {}", folder.display(), explained_file(source))]
+    Files {
+        /// The sandbox's folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Namespaces, links or the dataplane could not be set up.
-    #[error("the sandbox cannot be set up: {why}\n{mend}")]
+    #[error("the sandbox cannot be set up: {why}\n  help: {mend}")]
     Setup {
         /// Class of the obstacle.
         cause: Cause,
@@ -64,12 +77,10 @@ pub enum NodeError {
         mend: String,
     },
     /// The node ended, or said nothing, before it was ready.
-    #[error("the sandbox's node did not become ready: {why}; its log: {}", log.display())]
+    #[error("the sandbox's node did not become ready: {why}")]
     Silent {
-        /// How it ended.
+        /// How it ended, and its last words.
         why: String,
-        /// The node's own words.
-        log: PathBuf,
     },
 }
 
@@ -78,15 +89,20 @@ pub(crate) struct Process {
     /// Held while the child is reaped, so that no other process is ever killed.
     pid: Arc<Mutex<Option<Pid>>>,
     status: watch::Receiver<Option<String>>,
+    log: PathBuf,
 }
 
 impl Process {
-    /// Waits until the process has ended and says how.
+    /// Waits until the process has ended and says how, and what its last words were.
     pub(crate) async fn epitaph(&self) -> String {
         let mut status = self.status.clone();
-        match status.wait_for(Option::is_some).await {
+        let how = match status.wait_for(Option::is_some).await {
             Ok(how) => how.clone().unwrap_or_default(),
             Err(_) => "it ended".into(),
+        };
+        match last_words(&self.log) {
+            words if words.is_empty() => how,
+            words => format!("{how}; its last words: {words}"),
         }
     }
 
@@ -99,18 +115,29 @@ impl Process {
     }
 }
 
+/// The end of a log, on one line.
+fn last_words(log: &Path) -> String {
+    /// In bytes.
+    const MOST: usize = 600;
+    let text = std::fs::read(log).unwrap_or_default();
+    let end = String::from_utf8_lossy(&text[text.len().saturating_sub(MOST)..]);
+    end.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Starts a node. `exe` is this program (`/proc/self/exe` will do); `scratch` is an existing directory that gets
-/// `node.log`, `resolv.conf` and `pods/<uid>.log`. Needs a tokio runtime.
+/// `node.log` and the folder `pods`. Needs a tokio runtime.
 pub(crate) async fn spawn_node(exe: &Path, scratch: &Path) -> Result<NodeHandle, NodeError> {
     let start = |source| NodeError::Start { exe: exe.to_owned(), source };
+    let files = |source| NodeError::Files { folder: scratch.to_owned(), source };
     let log = scratch.join(LOG);
-    std::fs::create_dir_all(scratch.join("pods")).map_err(start)?;
-    let log_file = std::fs::File::create(&log).map_err(start)?;
+    let pods = scratch.join(PODS);
+    scratch::new_folder(&pods).map_err(files)?;
+    let log_file = scratch::new_file(&log).map_err(files)?;
     let (ours, theirs) = channel::pair().map_err(start)?;
     let (mut receiver, sender) = channel::split(ours).map_err(start)?;
-    let process = Arc::new(start_process(exe, scratch, theirs, log_file).await.map_err(start)?);
+    let process = Arc::new(start_process(exe, &pods, theirs, log_file, log).await.map_err(start)?);
 
-    let silent = |why: String| NodeError::Silent { why, log: log.clone() };
+    let silent = |why: String| NodeError::Silent { why };
     match tokio::time::timeout(READY, receiver.receive::<FromNode>()).await {
         Ok(Ok(Some((FromNode::Ready { kernel, ipv6 }, _)))) => {
             Ok(NodeHandle::new((kernel, ipv6), receiver, sender, process))
@@ -137,16 +164,17 @@ pub(crate) async fn spawn_node(exe: &Path, scratch: &Path) -> Result<NodeHandle,
 /// Starts the process from a thread of its own, which then waits for its end.
 async fn start_process(
     exe: &Path,
-    scratch: &Path,
+    pods: &Path,
     socket: OwnedFd,
     log: std::fs::File,
+    log_path: PathBuf,
 ) -> io::Result<Process> {
     let mut command = Command::new(exe);
     command
         .arg0(std::env::args_os().next().unwrap_or_else(|| exe.into()))
         .arg(ARGUMENT)
         .arg(std::process::id().to_string())
-        .arg(scratch)
+        .arg(pods)
         .stdin(Stdio::from(socket))
         .stdout(Stdio::from(log.try_clone()?))
         .stderr(Stdio::from(log))
@@ -179,5 +207,5 @@ async fn start_process(
         let _ = ended.send(Some(how));
     })?;
     let pid = wait.await.map_err(io::Error::other)??;
-    Ok(Process { pid, status })
+    Ok(Process { pid, status, log: log_path })
 }

@@ -68,10 +68,8 @@ pub(crate) enum ToNode {
         uid: String,
         /// In which container.
         container: String,
-        /// The command.
+        /// The command. It has the container's environment.
         argv: Vec<String>,
-        /// Its environment besides the container's.
-        env: BTreeMap<String, String>,
     },
     /// Ends a command that [`ToNode::Exec`] started.
     Kill {
@@ -107,7 +105,7 @@ pub(crate) struct Container {
     pub(crate) name: String,
     /// Its command; only `verdikt-probe …` exists in the sandbox.
     pub(crate) argv: Vec<String>,
-    /// Its environment.
+    /// Its environment; the node passes on what `verdikt-probe` reads.
     pub(crate) env: BTreeMap<String, String>,
 }
 

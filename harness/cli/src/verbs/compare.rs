@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -51,7 +52,12 @@ fn against(reference: &Compared, args: &Compare, ui: &Ui) -> Outcome {
             folder.clone()
         }
         None => {
-            scratch = tempfile::tempdir()
+            // Records say much of a cluster; they are for nobody else.
+            let owner_only = fs::Permissions::from_mode(0o700);
+            scratch = tempfile::Builder::new()
+                .prefix("verdikt-compare-")
+                .permissions(owner_only)
+                .tempdir()
                 .map_err(|e| Failure::setup(format!("cannot make a temporary folder: {e}")))?;
             scratch.path().to_owned()
         }

@@ -8,7 +8,7 @@ use std::{
     fs,
     io::Write,
     os::unix::{
-        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
         process::CommandExt,
     },
     path::PathBuf,
@@ -257,8 +257,10 @@ fn folder() -> Result<PathBuf, Failure> {
     };
     let cannot = |e: std::io::Error| Failure::setup(format!("cannot use {}: {e}", folder.display()));
     match fs::DirBuilder::new().mode(0o700).create(&folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(cannot(e)),
-        _ => {}
+        // The umask may have taken away rights of our own.
+        Ok(()) => fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(cannot)?,
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(cannot(e)),
     }
     // In a shared temporary folder somebody else may have made it first.
     let meta = fs::symlink_metadata(&folder).map_err(cannot)?;

@@ -1,6 +1,7 @@
 //! What a run leaves behind, however it ends.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
@@ -181,7 +182,16 @@ fn an_interrupt_of_other_verbs_leaves_nothing_either() {
 fn a_start_sweeps_only_what_no_living_process_holds() {
     let temp = tempfile::tempdir().unwrap();
     let path = file(temp.path(), "s.yaml", &scenario("", ""));
-    let mut first = verdikt(&["run", "basics/", "--sandbox", "flannel", "--settle", "30s"])
+    let users = temp.path().join("verdikt-sandbox-notes");
+    std::fs::create_dir(&users).unwrap();
+    let thesis = file(&users, "thesis.txt", "three years");
+    // With the most generous umask.
+    let binary = verdikt(&[]).get_program().to_owned();
+    let mut first = std::process::Command::new("/bin/sh")
+        .args(["-c", "umask 0; exec \"$@\"", "sh"])
+        .arg(binary)
+        .args(["run", "basics/", "--sandbox", "flannel", "--settle", "30s"])
+        .env_clear()
         .env("TMPDIR", temp.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -189,12 +199,14 @@ fn a_start_sweeps_only_what_no_living_process_holds() {
         .unwrap();
     let scratch = || {
         let entries = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().path());
-        entries.filter(|path| path.is_dir()).collect::<Vec<_>>()
+        entries.filter(|path| path.is_dir() && *path != users).collect::<Vec<_>>()
     };
-    while scratch().is_empty() {
+    let logs = |folder: &Path| std::fs::read_dir(folder.join("pods")).map_or(0, Iterator::count);
+    while scratch().first().is_none_or(|folder| logs(folder) < 3) {
         std::thread::sleep(Duration::from_millis(1));
     }
     let own = scratch();
+    only_for_its_user(&own[0]);
     let second = verdikt(&["run", "-f", path.to_str().unwrap()]).env("TMPDIR", temp.path()).output().unwrap();
     assert_eq!(said(second).code, 0);
     assert_eq!(scratch(), own);
@@ -203,4 +215,19 @@ fn a_start_sweeps_only_what_no_living_process_holds() {
     let third = verdikt(&["run", "-f", path.to_str().unwrap()]).env("TMPDIR", temp.path()).output().unwrap();
     assert_eq!(said(third).code, 0);
     assert_eq!(scratch(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(std::fs::read_to_string(thesis).unwrap(), "three years");
+}
+
+/// Nobody else can enter a folder, nor read or write anything in it.
+#[track_caller]
+fn only_for_its_user(folder: &Path) {
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(folder), 0o700, "{}", folder.display());
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => only_for_its_user(&path),
+            false => assert_eq!(mode(&path), 0o600, "{}", path.display()),
+        }
+    }
 }

@@ -136,7 +136,7 @@ async fn session(
     let (mut sender, receiver) = socket.split();
     let begun = pipes(wanted, tty).map_err(|e| format!("no pipes for the command: {e}")).and_then(
         |(ours, theirs)| {
-            let exec = cluster.node.exec(place, argv, std::collections::BTreeMap::new(), theirs)?;
+            let exec = cluster.node.exec(place, argv, theirs)?;
             Ok((ours, exec))
         },
     );

@@ -1,6 +1,6 @@
 //! What the server needs of the node. The real one is [`NodeHandle`]; tests have another.
 
-use std::{collections::BTreeMap, net::IpAddr, os::fd::OwnedFd, time::Duration};
+use std::{net::IpAddr, os::fd::OwnedFd, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -46,13 +46,7 @@ pub(crate) trait NodeApi: Send + Sync + 'static {
     fn delete_pod(&self, uid: String) -> BoxFuture<'_, Result<(), String>>;
     /// Starts a command in a container (pod's uid, name); the descriptors become its stdin, stdout and stderr. The future is its exit code, or why it
     /// could not be started.
-    fn exec(
-        &self,
-        place: (&str, &str),
-        argv: Vec<String>,
-        env: BTreeMap<String, String>,
-        stdio: [OwnedFd; 3],
-    ) -> Result<Exec, String>;
+    fn exec(&self, place: (&str, &str), argv: Vec<String>, stdio: [OwnedFd; 3]) -> Result<Exec, String>;
     /// Brings dataplane and DNS up to date; the newest part of the state was accepted `age` ago.
     fn sync(&self, state: State, age: Duration) -> BoxFuture<'_, Result<(), String>>;
     /// The bench's yardstick.
@@ -94,14 +88,8 @@ impl NodeApi for NodeHandle {
         Box::pin(async move { Self::delete_pod(self, &uid).await })
     }
 
-    fn exec(
-        &self,
-        place: (&str, &str),
-        argv: Vec<String>,
-        env: BTreeMap<String, String>,
-        stdio: [OwnedFd; 3],
-    ) -> Result<Exec, String> {
-        let mut exec = Self::exec(self, place, argv, env, stdio)?;
+    fn exec(&self, place: (&str, &str), argv: Vec<String>, stdio: [OwnedFd; 3]) -> Result<Exec, String> {
+        let mut exec = Self::exec(self, place, argv, stdio)?;
         Ok(Box::pin(async move { exec.wait().await }))
     }
 

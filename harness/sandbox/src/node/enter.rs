@@ -9,23 +9,34 @@
 
 use std::{
     fs, io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
     process,
 };
 
 use nix::{
     errno::Errno,
+    fcntl::{OFlag, open, openat},
     mount::{MsFlags, mount},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, unshare},
     sys::{
+        prctl::set_dumpable,
         signal::Signal,
+        stat::Mode,
         wait::{WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Pid, fork, getegid, geteuid, getppid, pipe2},
+    unistd::{
+        ForkResult, Gid, Pid, Uid, fork, getegid, geteuid, getppid, pipe2, setgroups, setresgid, setresuid,
+    },
 };
 
 use super::errors::Obstacle;
+
+/// Number of the user and the group that own nothing.
+const NOBODY: u32 = 65534;
 
 /// Which of the two processes came out of [`enter`].
 pub(crate) enum Role {
@@ -36,7 +47,8 @@ pub(crate) enum Role {
 }
 
 /// Enters new namespaces and forks into the new PID namespace. The process must have a single thread. `parent` is who
-/// started it; `release` is called in the outer process, to close what is the node's alone.
+/// started it; `release` is called in the outer process, to close what is the node's alone. The working directory must
+/// be the node's folder: it may belong to another user afterwards.
 pub(crate) fn enter(parent: Pid, release: impl FnOnce()) -> Result<Role, Obstacle> {
     die_with_parent();
     if getppid() != parent {
@@ -56,7 +68,7 @@ pub(crate) fn enter(parent: Pid, release: impl FnOnce()) -> Result<Role, Obstacl
         other => Obstacle::new(&super::errors::doing("make namespaces", other.into())),
     })?;
 
-    let alive = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| Obstacle::new(&errno.into()))?;
+    let alive = pipe2(OFlag::O_CLOEXEC).map_err(|errno| Obstacle::new(&errno.into()))?;
     // SAFETY: there is one thread, so the child may do anything.
     match unsafe { fork() } {
         Err(errno) => Err(Obstacle::new(&super::errors::doing("fork", errno.into()))),
@@ -98,15 +110,23 @@ fn has_ended(pipe: &OwnedFd) -> bool {
     poll(&mut look, PollTimeout::ZERO).is_ok_and(|n| n > 0)
 }
 
-/// Makes us root in a new user namespace. Real root goes on without one where they are refused.
+/// Makes us root in a new user namespace. Who is root outside is nobody there from then on, where that is possible: the
+/// node needs nothing that belongs to root. Real root goes on without a namespace where they are refused.
 fn user_namespace() -> Result<(), Obstacle> {
     let (uid, gid) = (geteuid(), getegid());
+    let helper = can_be_nobody().then(Helper::start).and_then(Result::ok);
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWUSER) {
         return if uid.is_root() {
             Ok(())
         } else {
             Err(Obstacle::user_namespaces("user namespaces are refused", errno))
         };
+    }
+    if helper.is_some_and(Helper::has_mapped) {
+        return become_nobody().map_err(|errno| {
+            let what = "the node cannot give up the rights of root";
+            Obstacle::new(&super::errors::doing(what, errno.into()))
+        });
     }
     let write = |file: &str, text: String| {
         fs::write(format!("/proc/self/{file}"), text).map_err(|error| {
@@ -120,6 +140,86 @@ fn user_namespace() -> Result<(), Obstacle> {
     write("setgroups", "deny".into())?;
     write("uid_map", format!("0 {uid} 1"))?;
     write("gid_map", format!("0 {gid} 1"))
+}
+
+/// Whether this is root with all the rights that it takes to become another user, and to read and remove what that
+/// one has written; and whether this program is such that others may start it.
+fn can_be_nobody() -> bool {
+    const CHOWN: u64 = 1 << 0;
+    const DAC_OVERRIDE: u64 = 1 << 1;
+    const SETGID: u64 = 1 << 6;
+    const SETUID: u64 = 1 << 7;
+    const ALL: u64 = CHOWN | DAC_OVERRIDE | SETGID | SETUID;
+    const OTHERS_MAY_START: u32 = 0o005;
+    let rights = fs::read_to_string("/proc/self/status").ok().and_then(|status| {
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    });
+    let program = fs::metadata("/proc/self/exe").map_or(0, |meta| meta.permissions().mode());
+    geteuid().is_root()
+        && rights.is_some_and(|rights| rights & ALL == ALL)
+        && program & OTHERS_MAY_START == OTHERS_MAY_START
+}
+
+/// A process that stays outside of the new user namespace, where alone it can be said who is its root.
+struct Helper {
+    pid: Pid,
+    /// Closed by us when the namespace is there.
+    begin: OwnedFd,
+    /// Gets a byte when all is done.
+    done: OwnedFd,
+}
+
+impl Helper {
+    /// Starts it. The process must have a single thread, and the node's folder be its working directory.
+    fn start() -> nix::Result<Self> {
+        let (wait, begin) = pipe2(OFlag::O_CLOEXEC)?;
+        let (done, tell) = pipe2(OFlag::O_CLOEXEC)?;
+        // Opened here: a number need not mean the same in the view that is mounted under /proc.
+        let starter = open("/proc/self", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        // SAFETY: there is one thread, so the child may do anything.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(Self { pid: child, begin, done }),
+            ForkResult::Child => {
+                drop((begin, done));
+                let mapped = nix::unistd::read(&wait, &mut [0]).is_ok() && map_nobody(&starter).is_ok();
+                if mapped {
+                    let _ = nix::unistd::write(&tell, &[1]);
+                }
+                process::exit(0);
+            }
+        }
+    }
+
+    /// Lets it do its work; whether it did.
+    fn has_mapped(self) -> bool {
+        let Self { pid, begin, done } = self;
+        drop(begin);
+        // It holds the other end, too, but ends in any case. Our copy of that has gone with `start`.
+        let mapped = nix::unistd::read(&done, &mut [0]) == Ok(1);
+        let _ = waitpid(pid, None);
+        mapped
+    }
+}
+
+/// Gives the node's folder to nobody, and makes nobody the root of a process's user namespace.
+fn map_nobody(starter: &OwnedFd) -> nix::Result<()> {
+    nix::unistd::chown(".", Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY)))?;
+    for file in ["gid_map", "uid_map"] {
+        let file = openat(starter, file, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        nix::unistd::write(&file, format!("0 {NOBODY} 1").as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Becomes the root of the user namespace, who is nobody outside.
+fn become_nobody() -> nix::Result<()> {
+    let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
+    setgroups(&[])?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    // Cleared with the change: without it, what is under /proc/self would be the real root's.
+    set_dumpable(true)
 }
 
 /// Cuts mounts off from the rest of the system and shows our own processes under `/proc`. Where a container forbids

@@ -1,17 +1,18 @@
 //! What containers say: standard output goes through here into the container's log, and a line that begins with
-//! `ready` tells that the container is. Standard error goes into the log directly. One thread for all.
+//! `ready` tells that the container is. Standard error goes into the log directly. One thread for all. Logs lie in the
+//! node's working directory.
 
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use super::errors::note;
 use crate::wire::log_name;
 
 /// What a line must begin with.
@@ -31,22 +32,15 @@ struct Stream {
 
 /// The reader of all streams.
 pub(crate) struct Outputs {
-    directory: PathBuf,
     epoll: Epoll,
     streams: Mutex<HashMap<RawFd, Stream>>,
 }
 
 impl Outputs {
     /// Starts the thread. `ready` is called with the pod's uid and the name of a container that has become ready.
-    pub(crate) fn start(
-        scratch: &Path,
-        ready: impl Fn(&str, &str) + Send + 'static,
-    ) -> io::Result<Arc<Self>> {
-        let outputs = Arc::new(Self {
-            directory: scratch.join("pods"),
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            streams: Mutex::default(),
-        });
+    pub(crate) fn start(ready: impl Fn(&str, &str) + Send + 'static) -> io::Result<Arc<Self>> {
+        let outputs =
+            Arc::new(Self { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, streams: Mutex::default() });
         let reader = Arc::clone(&outputs);
         std::thread::Builder::new().name("output".into()).spawn(move || {
             let mut events = [EpollEvent::empty(); 64];
@@ -63,12 +57,12 @@ impl Outputs {
 
     /// Opens a container's log for appending.
     pub(crate) fn log(&self, uid: &str, container: &str) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).open(self.directory.join(log_name(uid, container)))
+        OpenOptions::new().create(true).append(true).open(log_name(uid, container))
     }
 
     /// The last lines of a container's log, for messages.
     pub(crate) fn tail(&self, uid: &str, container: &str) -> String {
-        let text = std::fs::read(self.directory.join(log_name(uid, container))).unwrap_or_default();
+        let text = std::fs::read(log_name(uid, container)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text[text.len().saturating_sub(1000)..]).trim().to_owned();
         if text.is_empty() { "it said nothing".into() } else { text }
     }
@@ -97,7 +91,7 @@ impl Outputs {
             }
             Ok(got) => {
                 if let Err(error) = stream.log.write_all(&buffer[..got]) {
-                    eprintln!("the log of pod {} loses {got} bytes: {error}", stream.uid);
+                    note(format_args!("the log of pod {} loses {got} bytes: {error}", stream.uid));
                 }
                 let is_ready = stream.line.as_mut().is_some_and(|line| begins(line, &buffer[..got]));
                 if is_ready {
@@ -109,7 +103,7 @@ impl Outputs {
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                eprintln!("the output of pod {} cannot be read: {error}", stream.uid);
+                note(format_args!("the output of pod {} cannot be read: {error}", stream.uid));
                 streams.remove(&key);
             }
         }

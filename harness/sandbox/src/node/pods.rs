@@ -12,6 +12,7 @@ use std::{
 use super::{
     Node,
     dns::{self, DnsServer},
+    errors::{explained, explained_file, note},
     podnet::PodNet,
     pool::Worker,
     process::{Job, Owner},
@@ -123,14 +124,16 @@ impl Node {
                     // A connection that nodes remember of the last owner would pass policies.
                     for track in &worker.tracks {
                         if let Err(error) = track.forget(*address) {
-                            eprintln!("pod {}: {address}: {error}", wanted.uid);
+                            note(format_args!("pod {}: {address}: {error}", wanted.uid));
                         }
                     }
                 }
                 let route =
                     worker.routes.get_mut(usize::from(number)).ok_or(format!("there is no node {number}"))?;
                 let made = PodNet::make(number, &wanted.ips, self.fabric.ipv6, route);
-                Network::Own(Arc::new(made.map_err(|error| format!("the pod's network: {error}"))?))
+                Network::Own(Arc::new(
+                    made.map_err(|error| format!("the pod's network: {}", explained(&error)))?,
+                ))
             }
             Place::Node(number) => Network::Node(number),
             Place::External => Network::External,
@@ -168,7 +171,8 @@ impl Node {
             pod.containers.insert(name.clone(), State { env: container.env.clone(), ..State::default() });
         }
         if container.argv.first().is_some_and(|command| command == DNS) {
-            let server = dns::start(&self.zone).map_err(|error| format!("the name server: {error}"))?;
+            let server =
+                dns::start(&self.zone).map_err(|error| format!("the name server: {}", explained(&error)))?;
             self.with_container(uid, name, |state| state.dns = Some(server));
             if let Ok(mut log) = self.outputs.log(uid, name) {
                 let _ = std::io::Write::write_all(&mut log, b"ready: cluster.local on port 53\n");
@@ -177,17 +181,15 @@ impl Node {
             self.is_ready(uid, name);
             return Ok(());
         }
-        let quiet = File::open("/dev/null").map_err(|error| format!("open /dev/null: {error}"))?;
-        let [stdout, stderr] =
-            self.outputs.add(uid, name).map_err(|error| format!("the container's log: {error}"))?;
+        let quiet =
+            File::open("/dev/null").map_err(|error| format!("open /dev/null: {}", explained(&error)))?;
+        let [stdout, stderr] = self
+            .outputs
+            .add(uid, name)
+            .map_err(|error| format!("the container's log: {}", explained_file(&error)))?;
         let owner = Owner { uid: uid.to_owned(), job: Job::Container(name.clone()) };
         self.has_started(uid);
-        self.processes.start(
-            owner,
-            &container.argv,
-            [&container.env, &BTreeMap::new()],
-            [quiet.into(), stdout, stderr],
-        )
+        self.processes.start(owner, &container.argv, &container.env, [quiet.into(), stdout, stderr])
     }
 
     fn with_container<T>(&self, uid: &str, name: &str, f: impl FnOnce(&mut State) -> T) -> Option<T> {
@@ -216,7 +218,7 @@ impl Node {
             }
             Network::External => &self.fabric.external,
         };
-        space.enter().map_err(|error| error.to_string())
+        space.enter().map_err(|error| explained(&error))
     }
 
     fn network(&self, uid: &str) -> Result<Network, String> {
@@ -239,7 +241,6 @@ impl Node {
         id: u64,
         (uid, container): (String, String),
         argv: Vec<String>,
-        env: BTreeMap<String, String>,
         stdio: [OwnedFd; 3],
     ) {
         let node = Arc::clone(self);
@@ -250,7 +251,7 @@ impl Node {
                     .with_container(&uid, &container, |state| state.env.clone())
                     .ok_or_else(|| format!("the pod has no container {container:?} that was started"))?;
                 let owner = Owner { uid: uid.clone(), job: Job::Exec(id) };
-                node.processes.start(owner, &argv, [&own, &env], stdio)
+                node.processes.start(owner, &argv, &own, stdio)
             };
             if let Err(why) = start() {
                 node.say(&FromNode::Exited { id, code: Err(why) });
@@ -307,7 +308,7 @@ impl Node {
                 break;
             }
             if std::time::Instant::now() > end {
-                eprintln!("processes of pod {uid} do not end");
+                note(format_args!("processes of pod {uid} do not end"));
                 break;
             }
         }
@@ -320,7 +321,7 @@ impl Node {
                 && let Some(route) = worker.routes.get_mut(usize::from(own.node()))
                 && let Err(error) = own.unroute(route)
             {
-                eprintln!("pod {uid}: {error}");
+                note(format_args!("pod {uid}: {error}"));
             }
         }
         self.say(&FromNode::PodGone { uid: uid.to_owned() });

@@ -23,8 +23,11 @@ use nix::{
     unistd::Pid,
 };
 
-use super::errors::doing;
+use super::errors::{doing, explained};
 use crate::reexec::PROBE;
+
+/// What pods have for `/etc/resolv.conf`: a file in the node's working directory, which is theirs, too.
+pub(crate) const RESOLV_CONF: &str = "resolv.conf";
 
 /// What a process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +51,6 @@ pub(crate) struct Processes {
     program: PathBuf,
     /// Keeps `program` open.
     _file: File,
-    resolv_conf: PathBuf,
     /// Held for reading from before a process exists until it is registered; the reaper takes it for writing once
     /// before it asks whose a process is.
     births: RwLock<()>,
@@ -65,12 +67,11 @@ struct Living {
 
 impl Processes {
     /// Opens this program.
-    pub(crate) fn new(scratch: &Path) -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let file = File::open("/proc/self/exe").map_err(|error| doing("open this program", error))?;
         Ok(Self {
             program: format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
             _file: file,
-            resolv_conf: scratch.join("resolv.conf"),
             births: RwLock::default(),
             living: Mutex::default(),
             changed: Condvar::new(),
@@ -81,12 +82,14 @@ impl Processes {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a command in the calling thread's network namespace.
+    /// Starts a command in the calling thread's network namespace and this process's working directory. Of a
+    /// container's environment it gets what it reads, and nothing else: its loader and its C library are those of the
+    /// host, and would obey variables that load code, open files or write them.
     pub(crate) fn start(
         &self,
         owner: Owner,
         argv: &[String],
-        env: [&BTreeMap<String, String>; 2],
+        env: &BTreeMap<String, String>,
         stdio: [OwnedFd; 3],
     ) -> Result<(), String> {
         let name = argv.first().map_or("", String::as_str);
@@ -102,15 +105,13 @@ impl Processes {
             .args(&argv[1..])
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env(verdikt_protocol::RESOLV_CONF_VARIABLE, &self.resolv_conf)
-            .envs(env[0])
-            .envs(env[1])
-            .current_dir("/")
+            .env(verdikt_protocol::RESOLV_CONF_VARIABLE, RESOLV_CONF)
+            .envs(env.get_key_value(verdikt_protocol::IDENTITY_VARIABLE))
             .stdin(Stdio::from(stdin))
             .stdout(Stdio::from(stdout))
             .stderr(Stdio::from(stderr));
         let _birth = self.births.read().unwrap_or_else(PoisonError::into_inner);
-        let child = command.spawn().map_err(|error| format!("exec: {name:?}: {error}"))?;
+        let child = command.spawn().map_err(|error| format!("exec: {name:?}: {}", explained(&error)))?;
         let pid = Pid::from_raw(child.id() as i32);
         let mut living = self.lock();
         if let Job::Exec(id) = owner.job

@@ -5,14 +5,17 @@ use std::{
     fs::{self, File},
     io,
     os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc},
     thread,
     time::Instant,
 };
 
 use nix::{
-    sys::resource::{Resource, getrlimit, setrlimit},
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        stat::{Mode, umask},
+    },
     unistd::{Pid, dup2_stdin},
 };
 
@@ -20,13 +23,13 @@ use super::{
     dataplane::{Dataplane, Scene},
     dns::SharedZone,
     enter::{self, Role},
-    errors::{Obstacle, doing},
+    errors::{Obstacle, doing, note},
     fabric::Fabric,
     follow::{News, follow},
     output::Outputs,
     pods::{Pods, Wanted},
     pool::Pool,
-    process::Processes,
+    process::{Processes, RESOLV_CONF},
 };
 use crate::{
     channel::{Blocking, BlockingSender},
@@ -53,23 +56,29 @@ impl Node {
     }
 }
 
-/// The node's `main`: `args` are the pid of the process that started it and the scratch directory; the connection is
-/// standard input. There must be a single thread.
+/// The node's `main`: `args` are the pid of the process that started it and the folder that is to be its working
+/// directory; the connection is standard input. There must be a single thread.
 pub(crate) fn main(args: Vec<OsString>) -> u8 {
-    let (Some(parent), Some(scratch)) = (
+    let (Some(parent), Some(folder)) = (
         args.first().and_then(|pid| pid.to_str()?.parse().ok()).map(Pid::from_raw),
         args.get(1).map(PathBuf::from),
     ) else {
-        eprintln!("this is the sandbox's node; verdikt starts it by itself");
+        note(format_args!("this is the sandbox's node; verdikt starts it by itself"));
         return 2;
     };
     let mut channel = match take_connection() {
         Ok(channel) => Some(channel),
         Err(error) => {
-            eprintln!("the node has no connection: {error}");
+            note(format_args!("the node has no connection: {error}"));
             return 3;
         }
     };
+    // What the node writes is for its user alone. It goes by relative paths: only root may be able to come to the folder.
+    umask(Mode::from_bits_truncate(0o077));
+    if let Err(error) = std::env::set_current_dir(&folder) {
+        note(format_args!("the node cannot work in {}: {error}", folder.display()));
+        return 3;
+    }
     let role = enter::enter(parent, || drop(channel.take()));
     let Some(mut channel) = channel else {
         // The outer process has closed its copy.
@@ -78,23 +87,15 @@ pub(crate) fn main(args: Vec<OsString>) -> u8 {
             _ => 70,
         };
     };
-    let node = role.and_then(|_| set_up(&scratch, &channel));
+    let node = role.and_then(|_| set_up(&channel));
     match node {
         Ok(node) => {
             let kernel = nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned());
             node.say(&FromNode::Ready { kernel: kernel.unwrap_or_default(), ipv6: node.fabric.ipv6 });
-            let reaper = Arc::clone(&node);
-            let started = thread::Builder::new()
-                .name("reaper".into())
-                .spawn(move || reaper.processes.reap(|owner, code| reaper.has_ended(owner, code)));
-            if let Err(error) = started {
-                eprintln!("the node cannot reap: {error}");
-                return 3;
-            }
             listen(&node, &mut channel)
         }
         Err(Obstacle { cause, why, mend }) => {
-            eprintln!("{why}\n{mend}");
+            note(format_args!("{why}\n{mend}"));
             if let Ok(mut sender) = channel.sender() {
                 let _ = sender.send(&FromNode::Broken { cause, why, mend });
             }
@@ -110,7 +111,7 @@ fn take_connection() -> io::Result<Blocking> {
     Ok(Blocking::new(connection))
 }
 
-fn set_up(scratch: &Path, channel: &Blocking) -> Result<Arc<Node>, Obstacle> {
+fn set_up(channel: &Blocking) -> Result<Arc<Node>, Obstacle> {
     raise_limits();
     let plain = |error: io::Error| Obstacle::new(&error);
     let fabric = Arc::new(Fabric::make().map_err(plain)?);
@@ -125,17 +126,17 @@ fn set_up(scratch: &Path, channel: &Blocking) -> Result<Arc<Node>, Obstacle> {
         .filter(|address| fabric.ipv6 || address.is_ipv4())
         .map(|address| format!("nameserver {address}\n"))
         .collect();
-    fs::write(scratch.join("resolv.conf"), servers.concat())
-        .map_err(|error| plain(doing("write resolv.conf", error)))?;
+    fs::write(RESOLV_CONF, servers.concat())
+        .map_err(|error| Obstacle::file(&doing("write resolv.conf", error)))?;
 
     let answers = Arc::new(Mutex::new(channel.sender().map_err(plain)?));
     let zone = SharedZone::default();
     let pool = Pool::start(&fabric).map_err(plain)?;
-    let processes = Processes::new(scratch).map_err(plain)?;
+    let processes = Processes::new().map_err(plain)?;
     // The reader of outputs and the node know each other; no pod exists before both do.
     let own: Arc<OnceLock<Weak<Node>>> = Arc::default();
     let known = Arc::clone(&own);
-    let outputs = Outputs::start(scratch, move |uid, container| {
+    let outputs = Outputs::start(move |uid, container| {
         if let Some(node) = known.get().and_then(Weak::upgrade) {
             node.is_ready(uid, container);
         }
@@ -149,7 +150,12 @@ fn set_up(scratch: &Path, channel: &Blocking) -> Result<Arc<Node>, Obstacle> {
     thread::Builder::new()
         .name("dataplane".into())
         .spawn(move || follow(&syncer, dataplane, &queue))
-        .map_err(plain)?;
+        .map_err(|error| plain(doing("start a thread", error)))?;
+    let reaper = Arc::clone(&node);
+    thread::Builder::new()
+        .name("reaper".into())
+        .spawn(move || reaper.processes.reap(|owner, code| reaper.has_ended(owner, code)))
+        .map_err(|error| plain(doing("start a thread", error)))?;
     Ok(node)
 }
 
@@ -168,7 +174,7 @@ fn listen(node: &Arc<Node>, channel: &mut Blocking) -> u8 {
             Ok(Some(message)) => message,
             Ok(None) => return 0,
             Err(error) => {
-                eprintln!("the node cannot read: {error}");
+                note(format_args!("the node cannot read: {error}"));
                 return 70;
             }
         };
@@ -179,8 +185,8 @@ fn listen(node: &Arc<Node>, channel: &mut Blocking) -> u8 {
             ToNode::AddContainer { uid, container } => node.add_container(uid, container),
             ToNode::Terminate { uid, container } => node.terminate(uid, container),
             ToNode::DeletePod { uid } => node.delete_pod(uid),
-            ToNode::Exec { id, uid, container, argv, env } => match <[OwnedFd; 3]>::try_from(fds) {
-                Ok(stdio) => node.exec(id, (uid, container), argv, env, stdio),
+            ToNode::Exec { id, uid, container, argv } => match <[OwnedFd; 3]>::try_from(fds) {
+                Ok(stdio) => node.exec(id, (uid, container), argv, stdio),
                 Err(fds) => {
                     let why = format!("{} descriptors came along, not 3", fds.len());
                     node.say(&FromNode::Exited { id, code: Err(why) });

@@ -46,7 +46,8 @@ pub(crate) fn victim() -> Option<ExitCode> {
     None
 }
 
-/// Processes that belong to a victim: those with its mark in their environment, or started by one of them.
+/// Processes that belong to a victim: those with its mark in their environment, their command or the name of
+/// their working directory.
 fn kin(mark: &str) -> Vec<i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -55,8 +56,9 @@ fn kin(mark: &str) -> Vec<i32> {
         .filter(|pid| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let folder = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
             let has = |text: &[u8]| text.windows(mark.len()).any(|part| part == mark.as_bytes());
-            has(&environment) || has(&command)
+            has(&environment) || has(&command) || folder.to_string_lossy().contains(mark)
         })
         .collect()
 }

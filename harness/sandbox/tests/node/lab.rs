@@ -165,8 +165,7 @@ impl Lab {
         let (out, stdout) = nix::unistd::pipe().unwrap();
         let (err, stderr) = nix::unistd::pipe().unwrap();
         let argv = argv.iter().map(ToString::to_string).collect();
-        let mut exec =
-            self.node.exec((&pod.uid, MAIN), argv, BTreeMap::new(), [stdin, stdout, stderr]).unwrap();
+        let mut exec = self.node.exec((&pod.uid, MAIN), argv, [stdin, stdout, stderr]).unwrap();
         let (working, end) = std::sync::mpsc::channel::<()>();
         let mut working = (batches > 0).then_some(working);
         let out = tokio::task::spawn_blocking(move || {

@@ -26,6 +26,8 @@ mod plan;
 mod profile;
 #[path = "../../src/reexec.rs"]
 mod reexec;
+#[path = "../../src/scratch.rs"]
+mod scratch;
 #[path = "../../src/spawn.rs"]
 mod spawn;
 #[path = "../../src/traits.rs"]

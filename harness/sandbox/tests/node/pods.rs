@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::runtime::Runtime;
+use verdikt_protocol::{IDENTITY_VARIABLE, RESOLV_CONF_VARIABLE};
 
 use crate::{
     Test,
@@ -17,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("pods::pods_talk_across_nodes_and_families", talk),
     ("pods::hosts_talk_with_pods", hosts),
     ("pods::only_the_probe_can_be_executed", only_the_probe),
+    ("pods::processes_are_nobody_and_get_no_variables_of_the_loader", bare),
     ("pods::a_pod_that_fails_says_why", failing),
     ("pods::an_exec_can_be_killed", killed),
     ("pods::deleted_pods_are_gone_and_their_addresses_free", deleted),
@@ -29,6 +31,54 @@ fn starts_and_stops(runtime: &Runtime) {
     runtime.block_on(async {
         let lab = Lab::new().await;
         assert!(!lab.node.kernel().is_empty());
+        lab.stop().await;
+    });
+}
+
+fn bare(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let a = lab.pod("x", "a", 0);
+        // Each makes a C library's program load, read or write a file; the last is the probe's own.
+        let names = [
+            "LD_PRELOAD",
+            "LD_AUDIT",
+            "LD_DEBUG_OUTPUT",
+            "GLIBC_TUNABLES",
+            "GCONV_PATH",
+            RESOLV_CONF_VARIABLE,
+        ];
+        let mut env: BTreeMap<String, String> =
+            names.map(|name| (name.to_owned(), "/tmp/evil".to_owned())).into();
+        env.insert(IDENTITY_VARIABLE.into(), "x/a".into());
+        let container = Container { env, ..container(&["verdikt-probe", "serve", "--tcp", "80"]) };
+        let started = lab.node.add_pod(&a.uid, a.place, a.ips.clone(), container).await;
+        assert_eq!(started, Ok(Begun::Ready));
+        let folder = lab.scratch.path().join("pods");
+        let pids = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let pods: Vec<_> =
+            pids.filter(|path| std::fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == folder)).collect();
+        // The two of the node, and the pod's.
+        assert!(pods.len() >= 3, "{pods:?}");
+        let (mut probes, me) = (0, nix::unistd::geteuid().as_raw());
+        for path in pods {
+            let status = std::fs::read_to_string(path.join("status")).unwrap();
+            let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+            let uids: Vec<u32> = uids.split_whitespace().map(|uid| uid.parse().unwrap()).collect();
+            let expected = if me == 0 { 65534 } else { me };
+            assert_eq!(uids, [expected; 4], "{status}");
+            let command = std::fs::read_to_string(path.join("cmdline")).unwrap();
+            if command.contains("serve") {
+                probes += 1;
+                let environment = std::fs::read_to_string(path.join("environ")).unwrap();
+                let mut names: Vec<&str> =
+                    environment.split_terminator('\0').filter_map(|one| one.split('=').next()).collect();
+                names.sort_unstable();
+                assert_eq!(names, ["PATH", IDENTITY_VARIABLE, RESOLV_CONF_VARIABLE]);
+                assert!(!environment.contains("evil"), "{environment}");
+            }
+        }
+        assert_eq!(probes, 1);
         lab.stop().await;
     });
 }
@@ -103,7 +153,7 @@ fn only_the_probe(runtime: &Runtime) {
         let (_, pipe) = nix::unistd::pipe().unwrap();
         let stdio = [pipe.try_clone().unwrap(), pipe.try_clone().unwrap(), pipe];
         let argv = vec!["verdikt-probe".into(), "version".into()];
-        let mut exec = lab.node.exec(("nobody", MAIN), argv, BTreeMap::new(), stdio).unwrap();
+        let mut exec = lab.node.exec(("nobody", MAIN), argv, stdio).unwrap();
         assert!(exec.wait().await.unwrap_err().contains("no such pod"));
         lab.stop().await;
     });
@@ -135,7 +185,7 @@ fn killed(runtime: &Runtime) {
         let (stdin, keep) = nix::unistd::pipe().unwrap();
         let null = || std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap().into();
         let argv = vec!["verdikt-probe".into(), "agent".into()];
-        let mut exec = lab.node.exec((&a.uid, MAIN), argv, BTreeMap::new(), [stdin, null(), null()]).unwrap();
+        let mut exec = lab.node.exec((&a.uid, MAIN), argv, [stdin, null(), null()]).unwrap();
         let early = tokio::time::timeout(Duration::from_millis(300), exec.wait()).await;
         assert!(early.is_err(), "the agent ended by itself: {early:?}");
         exec.kill();
@@ -145,8 +195,7 @@ fn killed(runtime: &Runtime) {
             // At once: most likely before it has started.
             let (stdin, keep) = nix::unistd::pipe().unwrap();
             let argv = vec!["verdikt-probe".into(), "agent".into()];
-            let mut exec =
-                lab.node.exec((&a.uid, MAIN), argv, BTreeMap::new(), [stdin, null(), null()]).unwrap();
+            let mut exec = lab.node.exec((&a.uid, MAIN), argv, [stdin, null(), null()]).unwrap();
             exec.kill();
             assert_eq!(exec.wait().await, Ok(137));
             drop(keep);

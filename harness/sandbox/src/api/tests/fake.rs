@@ -1,7 +1,6 @@
 //! A node that runs nothing but host commands for exec, and a client for the server in front of it.
 
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
     os::fd::OwnedFd,
     process::Stdio,
@@ -120,12 +119,10 @@ impl NodeApi for Fake {
         &self,
         _: (&str, &str),
         argv: Vec<String>,
-        env: BTreeMap<String, String>,
         [stdin, stdout, stderr]: [OwnedFd; 3],
     ) -> Result<Exec, String> {
         let mut child = tokio::process::Command::new(&argv[0])
             .args(&argv[1..])
-            .envs(env)
             .stdin(Stdio::from(stdin))
             .stdout(Stdio::from(stdout))
             .stderr(Stdio::from(stderr))
@@ -189,7 +186,7 @@ impl Lab {
         let address = listener.local_addr().unwrap();
         let node = Arc::new(Fake::default());
         let scratch = crate::scratch::Scratch::create().unwrap();
-        std::fs::create_dir(scratch.path().join("pods")).unwrap();
+        std::fs::create_dir(scratch.path().join(crate::spawn::PODS)).unwrap();
         let sandbox =
             Sandbox::with_node(node.clone(), profile, "a-token-for-tests".into(), listener, address, scratch);
         let config = kube::config::Kubeconfig::from_yaml(&sandbox.kubeconfig()).unwrap();
