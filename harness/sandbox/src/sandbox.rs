@@ -19,9 +19,10 @@ use crate::{
         object::{random, text},
         server,
     },
+    node::explained,
     profile::Profile,
     scratch::{self, Scratch},
-    spawn::{NodeError, spawn_node},
+    spawn::{NodeError, PODS, spawn_node},
 };
 
 /// Name of the context in [`Sandbox::kubeconfig`].
@@ -63,7 +64,7 @@ impl Config {
 #[non_exhaustive]
 pub enum SandboxError {
     /// No temporary directory.
-    #[error("no temporary directory for the sandbox in {}: {source}; set TMPDIR to a writable directory", parent.display())]
+    #[error("no temporary directory for the sandbox in {}: {source}; set TMPDIR to a folder that is writable and has room", parent.display())]
     Scratch {
         /// Where it was to be.
         parent: PathBuf,
@@ -74,7 +75,7 @@ pub enum SandboxError {
     #[error(transparent)]
     Node(#[from] NodeError),
     /// The API server cannot listen.
-    #[error("the sandbox's API server cannot listen on {listen}: {source}")]
+    #[error("the sandbox's API server cannot listen on {listen}: {}", explained(source))]
     Listen {
         /// Where.
         listen: SocketAddr,
@@ -130,7 +131,7 @@ pub struct ConnectLoop {
 pub struct Sandbox {
     cluster: Arc<Cluster>,
     address: SocketAddr,
-    server: JoinHandle<io::Result<()>>,
+    server: JoinHandle<()>,
     _scratch: Scratch,
 }
 
@@ -167,7 +168,7 @@ impl Sandbox {
         address: SocketAddr,
         scratch: Scratch,
     ) -> Self {
-        let cluster = Cluster::new(node, profile, token, scratch.path().join("pods"));
+        let cluster = Cluster::new(node, profile, token, scratch.path().join(PODS));
         controllers::start(&cluster);
         let server = server::serve(cluster.clone(), listener);
         Self { cluster, address, server, _scratch: scratch }

@@ -14,6 +14,7 @@ use super::{
     discovery::KUBERNETES,
     kinds::Kind,
     lifecycle::Write,
+    limits::Limits,
     node_api::NodeApi,
     object::{new_uid, now, now_micros, text},
     status::ApiError,
@@ -37,6 +38,8 @@ pub(crate) struct Cluster {
     pub(crate) token: String,
     /// Where the pods' logs are.
     pub(crate) logs: PathBuf,
+    /// How much clients may ask for.
+    pub(crate) limits: Limits,
     /// Cancelled when the server stops.
     pub(crate) stop: CancellationToken,
     events: AtomicU64,
@@ -53,6 +56,7 @@ impl Cluster {
             profile,
             token,
             logs,
+            limits: Limits::new(),
             stop: CancellationToken::new(),
             events: AtomicU64::new(0),
         });

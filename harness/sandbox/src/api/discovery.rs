@@ -1,5 +1,4 @@
-//! What the server has: `/version`, `/api`, `/apis`, resource lists, aggregated discovery, and the part of OpenAPI v3
-//! by which `kubectl` learns that the server validates fields.
+//! What the server has: `/version`, `/api`, `/apis`, resource lists, aggregated discovery; [`openapi`] has the rest.
 
 use axum::{
     body::Body,
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     kinds::{Facts, KINDS, VERBS, VERSION},
+    openapi,
     reviews::{REVIEWS, Review},
     status::{ApiError, json_response},
 };
@@ -18,14 +18,14 @@ pub(crate) const KUBERNETES: &str = "v1.33.0";
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-const GROUPS: [&str; 4] =
+pub(super) const GROUPS: [&str; 4] =
     ["authentication.k8s.io", "authorization.k8s.io", "discovery.k8s.io", "networking.k8s.io"];
 
 /// Answers discovery paths; `None` for any other path.
 pub(crate) fn respond(segments: &[&str], headers: &HeaderMap) -> Option<Result<Response<Body>, ApiError>> {
     let body = match segments {
         [] => {
-            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
         }
         ["version"] => version(),
         ["api"] if aggregated(headers) => return Some(Ok(aggregated_response(&[""]))),
@@ -44,9 +44,10 @@ pub(crate) fn respond(segments: &[&str], headers: &HeaderMap) -> Option<Result<R
             body
         }
         ["apis", name, VERSION] if GROUPS.contains(name) => resources(name),
-        ["openapi", "v3"] => openapi_index(),
-        ["openapi", "v3", "api", VERSION] => openapi(""),
-        ["openapi", "v3", "apis", name, VERSION] if GROUPS.contains(name) => openapi(name),
+        ["openapi", "v2"] => return Some(Ok(openapi::v2(headers))),
+        ["openapi", "v3"] => openapi::v3_index(),
+        ["openapi", "v3", "api", VERSION] => openapi::v3(""),
+        ["openapi", "v3", "apis", name, VERSION] if GROUPS.contains(name) => openapi::v3(name),
         _ => return None,
     };
     Some(Ok(json_response(200, &body)))
@@ -75,7 +76,7 @@ fn group_version(group: &str) -> String {
     if group.is_empty() { VERSION.to_owned() } else { format!("{group}/{VERSION}") }
 }
 
-fn kinds(group: &str) -> impl Iterator<Item = &'static Facts> {
+pub(super) fn kinds(group: &str) -> impl Iterator<Item = &'static Facts> {
     KINDS.iter().filter(move |f| f.group == group)
 }
 
@@ -181,50 +182,4 @@ fn aggregated_resources(group: &str) -> Vec<Value> {
         })
     }));
     list
-}
-
-fn openapi_index() -> Value {
-    let mut paths = serde_json::Map::new();
-    paths.insert("api/v1".into(), json!({"serverRelativeURL": "/openapi/v3/api/v1?hash=1"}));
-    for group in GROUPS {
-        paths.insert(
-            format!("apis/{group}/{VERSION}"),
-            json!({"serverRelativeURL": format!("/openapi/v3/apis/{group}/{VERSION}?hash=1")}),
-        );
-    }
-    json!({ "paths": paths })
-}
-
-/// Only the paths: that PATCH and POST take `fieldValidation` is all that `kubectl apply` looks for. It has the merge
-/// keys of these kinds built in.
-fn openapi(group: &str) -> Value {
-    let parameter =
-        |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
-    let parameters = ["dryRun", "fieldManager", "fieldValidation"].map(parameter);
-    let mut paths = serde_json::Map::new();
-    for facts in kinds(group) {
-        let root =
-            if group.is_empty() { format!("/api/{VERSION}") } else { format!("/apis/{group}/{VERSION}") };
-        let scope = if facts.namespaced { "/namespaces/{namespace}" } else { "" };
-        let collection = format!("{root}{scope}/{}", facts.plural);
-        let operation = |action: &str| {
-            json!({
-                "parameters": parameters,
-                "responses": {"200": {"description": "OK"}},
-                "x-kubernetes-action": action,
-                "x-kubernetes-group-version-kind": {"group": facts.group, "version": VERSION, "kind": facts.kind},
-            })
-        };
-        paths.insert(
-            format!("{collection}/{{name}}"),
-            json!({"patch": operation("patch"), "put": operation("put")}),
-        );
-        paths.insert(collection, json!({"post": operation("post")}));
-    }
-    json!({
-        "openapi": "3.0.0",
-        "info": {"title": "verdikt sandbox", "version": KUBERNETES},
-        "paths": paths,
-        "components": {"schemas": {}},
-    })
 }

@@ -6,7 +6,10 @@ use super::{
     decode::{FieldValidation, canonical},
     defaults,
     kinds::{Facts, Kind},
-    object::{Object, Shared, after, is_terminating, items, map_at, name_suffix, new_uid, now, text},
+    limits::OBJECT,
+    object::{
+        Object, Shared, after, is_terminating, items, json_length, map_at, name_suffix, new_uid, now, text,
+    },
     patch,
     status::ApiError,
     store::Transaction,
@@ -217,6 +220,10 @@ impl Write {
     }
 
     fn check(&self, new: &Value, old: Option<&Value>) -> Result<(), ApiError> {
+        if json_length(new) > OBJECT {
+            let name = text(new, "/metadata/name");
+            return Err(ApiError::object_too_large(self.facts, name, OBJECT));
+        }
         let causes = validate::check(self.facts, new, old);
         if causes.is_empty() {
             return Ok(());

@@ -7,11 +7,11 @@ use axum::{
     http::{HeaderValue, Response, header},
 };
 use futures::stream;
-use tokio::{fs::File, io::AsyncReadExt, time::sleep};
+use tokio::{fs::File, io::AsyncReadExt, sync::OwnedSemaphorePermit, time::sleep};
 
 use super::{
     cluster::Cluster, controllers::has_ended, exec::container, kinds::Kind, object::Shared, query::Params,
-    status::ApiError,
+    server::Endless, status::ApiError,
 };
 use crate::wire::log_name;
 
@@ -49,12 +49,25 @@ pub(crate) async fn respond(
     if let Some(limit) = params.number("limitBytes")? {
         start.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
-    let body = if params.flag("follow") {
-        follow(cluster.clone(), (pod.clone(), container.to_owned()), path, start.into(), read)
+    let mut response = if params.flag("follow") {
+        let place = cluster.limits.watch()?;
+        let first = Some(start.into());
+        let (cluster, pod, container) = (cluster.clone(), pod.clone(), container.to_owned());
+        let mut response = Response::new(follow(Follow {
+            cluster,
+            pod,
+            container,
+            path,
+            first,
+            read,
+            file: None,
+            _place: place,
+        }));
+        response.extensions_mut().insert(Endless);
+        response
     } else {
-        Body::from(start)
+        Response::new(Body::from(start))
     };
-    let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     Ok(response)
 }
@@ -80,17 +93,11 @@ struct Follow {
     first: Option<Bytes>,
     read: u64,
     file: Option<File>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// What was written, then what is being written until the command ends.
-fn follow(
-    cluster: Arc<Cluster>,
-    (pod, container): (Shared, String),
-    path: std::path::PathBuf,
-    first: Bytes,
-    read: u64,
-) -> Body {
-    let state = Follow { cluster, pod, container, path, first: Some(first), read, file: None };
+fn follow(state: Follow) -> Body {
     Body::from_stream(stream::unfold(state, |mut state| async move {
         let chunk = state.next().await?;
         Some((Ok::<_, Infallible>(chunk), state))

@@ -2,8 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::Read as _,
     sync::{Arc, OnceLock},
 };
 
@@ -64,6 +62,25 @@ pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// How many bytes a value has as JSON.
+pub(crate) fn json_length(value: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Neither counting nor a JSON value can fail to be written.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
 /// An array inside an object, or empty.
 pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
@@ -117,9 +134,14 @@ pub(crate) fn now_micros() -> String {
 /// Random bytes from the kernel.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .expect("every Linux has /dev/urandom, and reading it does not fail");
+    let mut filled = 0;
+    while filled < N {
+        let rest = &mut bytes[filled..];
+        // It needs no descriptor, and can only be interrupted.
+        // SAFETY: the pointer and the length are those of a slice that is ours.
+        let got = unsafe { nix::libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        filled += usize::try_from(got).unwrap_or(0);
+    }
     bytes
 }
 

@@ -117,8 +117,7 @@ impl Call<'_> {
         let (form, include) = self.form()?;
         let filter = Filter::new(self.facts, self.target, self.params)?;
         if self.params.flag("watch") {
-            let stop = self.cluster.stop.clone();
-            return watching::respond(&self.cluster.store, self.facts, filter, self.params, form, stop);
+            return watching::respond(self.cluster, self.facts, filter, self.params, form);
         }
         let (mut objects, version) = self.cluster.store.list(self.facts.id, filter.namespace.as_deref());
         objects.retain(|object| filter.matches(object));

@@ -1,42 +1,46 @@
 //! The HTTP server: who may come in, and which part answers.
 
-use std::{io, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::{Body, Bytes},
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderValue, Method, Response, header},
 };
+use connections::Client;
 use percent::decode;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::OwnedSemaphorePermit, task::JoinHandle, time::timeout};
 
 use super::{
     cluster::Cluster, decode::BODY_LIMIT, discovery, object::new_uid, query::Target, rest, status::ApiError,
 };
 
+pub(super) mod connections;
+mod held;
 mod percent;
+
+/// How long a request's body may take.
+const BODY: Duration = Duration::from_secs(60);
+
+/// Marks an answer that goes on for as long as the client likes, and is counted elsewhere.
+#[derive(Clone)]
+pub(super) struct Endless;
 
 /// First segment of a URL that carries the token in its path: `/token/TOKEN/api/…`. Kubernetes' Go clients send no
 /// credentials over plain HTTP, so a kubeconfig for them needs the token in the server's URL.
 pub(crate) const TOKEN_SEGMENT: &str = "token";
 
 /// Serves until the cluster's stop token is cancelled.
-pub(crate) fn serve(cluster: Arc<Cluster>, listener: TcpListener) -> JoinHandle<io::Result<()>> {
-    use axum::serve::ListenerExt as _;
+pub(crate) fn serve(cluster: Arc<Cluster>, listener: TcpListener) -> JoinHandle<()> {
     let stop = cluster.stop.clone();
-    let router = Router::new().fallback(entry).with_state(cluster);
-    // Small frames of an exec session must not wait for each other.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    tokio::spawn(async move {
-        axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
-    })
+    tokio::spawn(connections::serve(listener, stop, connections::PATIENCE, move |client, request| {
+        let cluster = Arc::clone(&cluster);
+        async move { entry(&cluster, &client, request.map(Body::new)).await }
+    }))
 }
 
-async fn entry(State(cluster): State<Arc<Cluster>>, request: Request) -> Response<Body> {
-    let mut response = match answer(&cluster, request).await {
+async fn entry(cluster: &Arc<Cluster>, client: &Client, request: Request) -> Response<Body> {
+    let mut response = match answer(cluster, client, request).await {
         Ok(response) => response,
         Err(error) => error.response(),
     };
@@ -49,7 +53,11 @@ async fn entry(State(cluster): State<Arc<Cluster>>, request: Request) -> Respons
     response
 }
 
-async fn answer(cluster: &Arc<Cluster>, request: Request) -> Result<Response<Body>, ApiError> {
+async fn answer(
+    cluster: &Arc<Cluster>,
+    client: &Client,
+    request: Request,
+) -> Result<Response<Body>, ApiError> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let mut segments: Vec<String> = vec![];
@@ -69,21 +77,37 @@ async fn answer(cluster: &Arc<Cluster>, request: Request) -> Result<Response<Bod
     if !same(given.as_bytes(), cluster.token.as_bytes()) {
         return Err(ApiError::unauthorized());
     }
+    client.is_known();
     if let ["healthz" | "livez" | "readyz", ..] = segments[..] {
         return Ok(Response::new(Body::from("ok")));
     }
+    let place = cluster.limits.request()?;
     if parts.method == Method::GET
         && let Some(answer) = discovery::respond(&segments, &parts.headers)
     {
-        return answer;
+        return keep(answer?, place).await;
     }
     let target = Target::parse(&segments).ok_or_else(ApiError::no_such_path)?;
     let body = read(body).await?;
-    rest::respond(cluster, &target, &mut parts, body).await
+    keep(rest::respond(cluster, &target, &mut parts, body).await?, place).await
 }
 
 async fn read(body: Body) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, BODY_LIMIT).await.map_err(|_| ApiError::too_large(BODY_LIMIT))
+    match timeout(BODY, axum::body::to_bytes(body, BODY_LIMIT)).await {
+        Ok(bytes) => bytes.map_err(|_| ApiError::too_large(BODY_LIMIT)),
+        Err(_) => Err(ApiError::too_slow(BODY)),
+    }
+}
+
+/// Counts a request until its answer has been read.
+async fn keep(response: Response<Body>, place: OwnedSemaphorePermit) -> Result<Response<Body>, ApiError> {
+    if response.extensions().get::<Endless>().is_some() {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await;
+    let bytes = bytes.map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok(Response::from_parts(parts, held::held(bytes, place)))
 }
 
 /// Compares without telling by its time how much is equal.

@@ -1,5 +1,7 @@
 //! Failures as the Kubernetes API words them: `metav1.Status`.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     http::{HeaderValue, Response, StatusCode, header},
@@ -167,6 +169,30 @@ impl ApiError {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
+    /// 408: the rest of a request did not come.
+    pub(crate) fn too_slow(limit: Duration) -> Self {
+        Self::new(408, "Timeout", format!("the request's body took more than {} s", limit.as_secs()))
+    }
+
+    /// 413: an object has grown beyond what is kept.
+    pub(crate) fn object_too_large(facts: &Facts, name: &str, limit: usize) -> Self {
+        let message = format!("{} {name:?} is too large: limit is {limit}", facts.qualified());
+        Self::new(413, "RequestEntityTooLarge", message).about(facts, name)
+    }
+
+    /// 413: a patch has too many operations.
+    pub(crate) fn too_many_operations(limit: usize, given: usize) -> Self {
+        let message = format!("The allowed maximum operations in a JSON patch is {limit}, got {given}");
+        Self::new(413, "RequestEntityTooLarge", message)
+    }
+
+    /// 429
+    pub(crate) fn too_many(message: impl Into<String>) -> Self {
+        let mut error = Self::new(429, "TooManyRequests", message);
+        error.details = json!({"retryAfterSeconds": 1});
+        error
+    }
+
     /// 500
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(500, "InternalError", message)
@@ -197,7 +223,11 @@ impl ApiError {
 
     /// As a response.
     pub(crate) fn response(&self) -> Response<Body> {
-        json_response(self.code, &self.json())
+        let mut response = json_response(self.code, &self.json());
+        if self.code == 429 {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 

@@ -10,11 +10,14 @@ use tokio::sync::watch;
 
 use super::{
     kinds::{KINDS, Kind},
-    object::{Object, Shared, map_at},
+    object::{Object, Shared, json_length, map_at},
 };
 
 /// Changes of one kind that are remembered for watches; a watch that lags further gets 410.
 const HISTORY: usize = 2048;
+
+/// Most bytes, as JSON, that they may have together.
+const HISTORY_BYTES: usize = 64 << 20;
 
 /// The store.
 pub(crate) struct Store {
@@ -34,6 +37,8 @@ struct Inner {
 struct Table {
     objects: BTreeMap<(String, String), Shared>,
     history: VecDeque<Change>,
+    /// How many bytes the objects in `history` have as JSON.
+    bytes: usize,
     /// Version of the newest change that is no longer in `history`.
     forgotten: u64,
 }
@@ -49,6 +54,8 @@ pub(crate) struct Change {
     pub(crate) after: Shared,
     /// Whether it was deleted.
     pub(crate) deleted: bool,
+    /// How many bytes `after` has as JSON.
+    bytes: usize,
 }
 
 /// The history asked for is no longer there.
@@ -117,18 +124,18 @@ impl Store {
         (kinds.map(|kind| inner.list(kind, None)), inner.version)
     }
 
-    /// Changes of a kind after a version, oldest first.
+    /// The first changes of a kind after a version, at most so many, oldest first.
     ///
     /// # Errors
     /// When some of them have been forgotten.
-    pub(crate) fn changes(&self, kind: Kind, after: u64) -> Result<Vec<Change>, Forgotten> {
+    pub(crate) fn changes(&self, kind: Kind, after: u64, most: usize) -> Result<Vec<Change>, Forgotten> {
         let inner = self.lock();
         let table = &inner.tables[kind as usize];
         if after < table.forgotten {
             return Err(Forgotten { oldest: table.forgotten });
         }
         let from = table.history.partition_point(|change| change.version <= after);
-        Ok(table.history.range(from..).cloned().collect())
+        Ok(table.history.range(from..).take(most).cloned().collect())
     }
 
     /// Tells of changes of a kind: the value is the version of the newest.
@@ -154,12 +161,16 @@ impl Inner {
         }
     }
 
-    fn log(&mut self, kind: Kind, change: Change) {
+    fn log(&mut self, kind: Kind, before: Option<Shared>, after: Shared, deleted: bool) {
         let table = &mut self.tables[kind as usize];
-        if table.history.len() == HISTORY {
-            table.forgotten = table.history.pop_front().map_or(0, |change| change.version);
+        let bytes = json_length(&after.value);
+        table.history.push_back(Change { version: self.version, before, after, deleted, bytes });
+        table.bytes += bytes;
+        while table.history.len() > HISTORY || table.bytes > HISTORY_BYTES {
+            let Some(oldest) = table.history.pop_front() else { break };
+            table.bytes -= oldest.bytes;
+            table.forgotten = oldest.version;
         }
-        table.history.push_back(change);
     }
 }
 
@@ -187,7 +198,7 @@ impl Transaction<'_> {
         let after = Object::new(value);
         let key = (after.namespace().to_owned(), after.name().to_owned());
         let before = self.inner.tables[kind as usize].objects.insert(key, after.clone());
-        self.inner.log(kind, Change { version, before, after: after.clone(), deleted: false });
+        self.inner.log(kind, before, after.clone(), false);
         self.touched[kind as usize] = true;
         after
     }
@@ -201,7 +212,7 @@ impl Transaction<'_> {
         let mut value = before.value.clone();
         map_at(&mut value, "metadata").insert("resourceVersion".into(), json!(version.to_string()));
         let after = Object::new(value);
-        self.inner.log(kind, Change { version, before: Some(before), after: after.clone(), deleted: true });
+        self.inner.log(kind, Some(before), after.clone(), true);
         self.touched[kind as usize] = true;
         Some(after)
     }
@@ -233,10 +244,10 @@ mod tests {
         let first = store.write(|tx| tx.put(Kind::ConfigMap, config("a")));
         store.write(|tx| tx.put(Kind::ConfigMap, config("a")));
         store.write(|tx| tx.remove(Kind::ConfigMap, "x", "a"));
-        let changes = store.changes(Kind::ConfigMap, 0).unwrap();
+        let changes = store.changes(Kind::ConfigMap, 0, usize::MAX).unwrap();
         assert_eq!(changes.len(), 3);
         assert!(changes[0].before.is_none() && changes[1].before.is_some() && changes[2].deleted);
-        assert_eq!(store.changes(Kind::ConfigMap, first.version()).unwrap().len(), 2);
+        assert_eq!(store.changes(Kind::ConfigMap, first.version(), usize::MAX).unwrap().len(), 2);
         assert_eq!(changes[2].after.version(), changes[2].version);
         assert!(store.get(Kind::ConfigMap, "x", "a").is_none());
     }
@@ -247,8 +258,8 @@ mod tests {
         for _ in 0..=HISTORY {
             store.write(|tx| tx.put(Kind::ConfigMap, config("a")));
         }
-        assert!(store.changes(Kind::ConfigMap, 1).is_err());
-        assert_eq!(store.changes(Kind::ConfigMap, 2).unwrap().len(), HISTORY);
+        assert!(store.changes(Kind::ConfigMap, 1, usize::MAX).is_err());
+        assert_eq!(store.changes(Kind::ConfigMap, 2, usize::MAX).unwrap().len(), HISTORY);
     }
 
     #[test]

@@ -9,16 +9,18 @@ use axum::{
 use futures::stream;
 use serde_json::{Value, json};
 use tokio::{
-    sync::watch,
+    sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    cluster::Cluster,
     kinds::Facts,
     object::{Object, Shared},
     query::{Filter, Params},
     render::{Form, Include},
+    server::Endless,
     status::ApiError,
     store::{Change, Store},
 };
@@ -29,8 +31,17 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45 * 60);
 /// How often a watch that wants bookmarks gets one.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(30);
 
-/// Most bytes in one chunk, roughly.
-const CHUNK: usize = 64 << 10;
+/// Bytes from which on a chunk is full.
+const CHUNK: usize = 16 << 10;
+
+/// Most changes that are taken from the store at a time: what a client does not read shall not keep old objects alive.
+const BATCH: usize = 64;
+
+/// What waits to be sent. It becomes text only when the client has read what came before.
+enum Event {
+    Object(&'static str, Shared),
+    Line(Bytes),
+}
 
 struct Watch {
     store: Arc<Store>,
@@ -41,27 +52,28 @@ struct Watch {
     /// Version up to which changes have been sent.
     seen: u64,
     changed: watch::Receiver<u64>,
-    /// Lines that wait to be sent.
-    ready: VecDeque<Bytes>,
+    ready: VecDeque<Event>,
     bookmarks: bool,
     next_bookmark: Instant,
     end: Instant,
     stop: CancellationToken,
     over: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Answers a watch.
 ///
 /// # Errors
-/// 400 for parameters that cannot be read. History that is gone is told inside the stream, as the API does.
+/// 400 for parameters that cannot be read, 429 when there are too many. History that is gone is told inside the
+/// stream, as the API does.
 pub(crate) fn respond(
-    store: &Arc<Store>,
+    cluster: &Cluster,
     facts: &'static Facts,
     filter: Filter,
     params: &Params,
     form: Form,
-    stop: CancellationToken,
 ) -> Result<Response<Body>, ApiError> {
+    let store = &cluster.store;
     let from = params.number("resourceVersion")?.unwrap_or_default();
     let timeout =
         params.number("timeoutSeconds")?.filter(|s| *s > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
@@ -80,8 +92,9 @@ pub(crate) fn respond(
         bookmarks: params.flag("allowWatchBookmarks"),
         next_bookmark: now + BOOKMARK_EVERY,
         end: now + timeout,
-        stop,
+        stop: cluster.stop.clone(),
         over: false,
+        _place: cluster.limits.watch()?,
     };
     let initial = params.flag("sendInitialEvents");
     if initial || (from == 0 && params.get("sendInitialEvents").is_none()) {
@@ -95,6 +108,7 @@ pub(crate) fn respond(
     }));
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(Endless);
     Ok(response)
 }
 
@@ -103,9 +117,7 @@ impl Watch {
     fn begin(&mut self, mark_end: bool) {
         let (mut objects, version) = self.store.list(self.facts.id, self.filter.namespace.as_deref());
         objects.retain(|object| self.filter.matches(object));
-        for object in &objects {
-            self.line("ADDED", object);
-        }
+        self.ready.extend(objects.into_iter().map(|object| Event::Object("ADDED", object)));
         self.seen = version;
         if mark_end && self.bookmarks {
             self.bookmark(true);
@@ -123,13 +135,13 @@ impl Watch {
             }
             // What changes from here on wakes the wait below.
             self.changed.borrow_and_update();
-            match self.store.changes(self.facts.id, self.seen) {
+            match self.store.changes(self.facts.id, self.seen, BATCH) {
                 Ok(changes) => {
                     for change in &changes {
                         self.seen = change.version;
                         self.change(change);
                     }
-                    if !self.ready.is_empty() {
+                    if !changes.is_empty() {
                         continue;
                     }
                 }
@@ -159,34 +171,32 @@ impl Watch {
     }
 
     fn chunk(&mut self) -> Option<Bytes> {
-        let first = self.ready.pop_front()?;
-        if self.ready.is_empty() {
-            return Some(first);
-        }
-        let mut chunk = first.to_vec();
+        let mut chunk = vec![];
         while chunk.len() < CHUNK
-            && let Some(next) = self.ready.pop_front()
+            && let Some(event) = self.ready.pop_front()
         {
-            chunk.extend_from_slice(&next);
+            match event {
+                Event::Line(line) => chunk.extend_from_slice(&line),
+                Event::Object(event, object) => {
+                    let body = self.form.object(self.facts, &object, self.include);
+                    line(&mut chunk, event, &body);
+                }
+            }
         }
-        Some(chunk.into())
+        (!chunk.is_empty()).then(|| chunk.into())
     }
 
     /// A change as this watch sees it: an object may come into its view or leave it.
     fn change(&mut self, change: &Change) {
         let before = change.before.as_ref().is_some_and(|object| self.filter.matches(object));
         let after = !change.deleted && self.filter.matches(&change.after);
-        match (before, after) {
-            (false, true) => self.line("ADDED", &change.after),
-            (true, true) => self.line("MODIFIED", &change.after),
-            (true, false) => self.line("DELETED", &change.after),
-            (false, false) => {}
-        }
-    }
-
-    fn line(&mut self, event: &str, object: &Shared) {
-        let body = self.form.object(self.facts, object, self.include);
-        self.push(event, &body);
+        let event = match (before, after) {
+            (false, true) => "ADDED",
+            (true, true) => "MODIFIED",
+            (true, false) => "DELETED",
+            (false, false) => return,
+        };
+        self.ready.push_back(Event::Object(event, change.after.clone()));
     }
 
     fn bookmark(&mut self, initial_end: bool) {
@@ -199,15 +209,23 @@ impl Watch {
             json!({"kind": self.facts.kind, "apiVersion": self.facts.api_version(), "metadata": metadata});
         match self.form {
             Form::Json => self.push("BOOKMARK", object.to_string().as_bytes()),
-            Form::Table | Form::Metadata => self.line("BOOKMARK", &Object::new(object)),
+            Form::Table | Form::Metadata => {
+                self.ready.push_back(Event::Object("BOOKMARK", Object::new(object)));
+            }
         }
     }
 
     fn push(&mut self, event: &str, body: &[u8]) {
-        let mut line = Vec::with_capacity(body.len() + 40);
-        line.extend_from_slice(format!(r#"{{"type":"{event}","object":"#).as_bytes());
-        line.extend_from_slice(body);
-        line.extend_from_slice(b"}\n");
-        self.ready.push_back(line.into());
+        let mut text = vec![];
+        line(&mut text, event, body);
+        self.ready.push_back(Event::Line(text.into()));
     }
+}
+
+/// Appends an event.
+fn line(text: &mut Vec<u8>, event: &str, body: &[u8]) {
+    text.reserve(body.len() + 40);
+    text.extend_from_slice(format!(r#"{{"type":"{event}","object":"#).as_bytes());
+    text.extend_from_slice(body);
+    text.extend_from_slice(b"}\n");
 }

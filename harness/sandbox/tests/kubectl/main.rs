@@ -17,6 +17,7 @@ const TESTS: &[Test] = &[
     ("get_shows_the_cluster", get_shows_the_cluster),
     ("discovery_and_access", discovery_and_access),
     ("apply_creates_changes_and_validates", apply_creates_changes_and_validates),
+    ("apply_takes_lists", apply_takes_lists),
     ("server_side_apply_finds_conflicts", server_side_apply_finds_conflicts),
     ("imperative_commands", imperative_commands),
     ("exec_and_logs", exec_and_logs),
@@ -103,6 +104,31 @@ fn apply_creates_changes_and_validates(lab: &Lab) {
     );
     let refused = lab.refused(&["create", "-f", "-"], &lab::policy("{podSelector: {}}"));
     assert!(refused.contains("AlreadyExists"), "{refused}");
+}
+
+/// What `kubectl get -o yaml` prints of several objects is a `List`.
+fn apply_takes_lists(lab: &Lab) {
+    lab.feed(&["apply", "-f", "-"], lab::WORLD);
+    let item = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, \
+                metadata: {name: p, namespace: x, uid: 1-2-3, resourceVersion: '12', creationTimestamp: null, \
+                generation: 1, managedFields: []}, spec: {podSelector: {}, policyTypes: [Ingress]}}";
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {item}\n");
+    assert!(lab.feed(&["apply", "-f", "-"], &list).contains("networkpolicy.networking.k8s.io/p created"));
+    let spec = lab.ok(&["get", "netpol", "-n", "x", "p", "-o", "jsonpath={.spec.policyTypes}"]);
+    assert_eq!(spec, r#"["Ingress"]"#);
+    // The server is as strict with it as with a single object.
+    let wrong = list.replace("podSelector: {}", "podSelector: {}, ingres: []");
+    let refused = lab.refused(&["apply", "-f", "-"], &wrong);
+    assert!(refused.contains("unknown field \"spec.ingres\""), "{refused}");
+    lab.ok(&["wait", "-n", "x", "--for=condition=Ready", "pod", "--all", "--timeout=20s"]);
+    let policies = lab.ok(&["get", "netpol", "-n", "x", "-o", "yaml"]);
+    lab.ok(&["delete", "netpol", "-n", "x", "--all"]);
+    assert!(lab.feed(&["apply", "-f", "-"], &policies).contains("networkpolicy.networking.k8s.io/p created"));
+    let all = lab.ok(&["get", "pods,services,netpol", "-n", "x", "-o", "yaml"]);
+    assert!(all.contains("kind: List"), "{all}");
+    let said = lab.feed(&["apply", "-f", "-"], &all);
+    assert_eq!(said.lines().count(), 4, "{said}");
+    assert!(said.lines().all(|line| line.ends_with("configured") || line.ends_with("unchanged")), "{said}");
 }
 
 fn server_side_apply_finds_conflicts(lab: &Lab) {

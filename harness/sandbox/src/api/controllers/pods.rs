@@ -112,7 +112,7 @@ pub(crate) async fn run(cluster: Arc<Cluster>) {
     let mut seen = 0;
     loop {
         changed.borrow_and_update();
-        match cluster.store.changes(Kind::Pod, seen) {
+        match cluster.store.changes(Kind::Pod, seen, usize::MAX) {
             Ok(changes) => {
                 for change in changes {
                     seen = change.version;

@@ -2,7 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::api::{object::text, status::ApiError};
+use crate::api::{
+    decode::BODY_LIMIT,
+    object::{json_length, text},
+    status::ApiError,
+};
 
 /// Applies a merge patch.
 pub(crate) fn merge_patch(target: &mut Value, patch: &Value) {
@@ -23,15 +27,27 @@ pub(crate) fn merge_patch(target: &mut Value, patch: &Value) {
     }
 }
 
+/// Most operations in a JSON patch, as in a real API server.
+const OPERATIONS: usize = 10_000;
+
+/// Most bytes, as JSON, that the `copy` operations of a patch may add together, as in a real API server: each may
+/// double what is there.
+const COPIED: usize = BODY_LIMIT;
+
 /// Applies a JSON patch.
 ///
 /// # Errors
-/// 400 when the patch is no list of operations, 422 when an operation does not fit the object.
+/// 400 when the patch is no list of operations, 413 when they are too many, 422 when an operation does not fit the
+/// object or copies too much.
 pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
     let operations =
         patch.as_array().ok_or_else(|| ApiError::bad_request("a JSON patch is a list of operations"))?;
+    if operations.len() > OPERATIONS {
+        return Err(ApiError::too_many_operations(OPERATIONS, operations.len()));
+    }
+    let mut copied = 0;
     for operation in operations {
-        one(target, operation).map_err(|why| {
+        one(target, operation, &mut copied).map_err(|why| {
             ApiError::unprocessable(format!(
                 "the server rejected our request due to an error in our request: {why}"
             ))
@@ -40,7 +56,8 @@ pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), ApiErr
     Ok(())
 }
 
-fn one(target: &mut Value, operation: &Value) -> Result<(), String> {
+/// `copied` counts the bytes of what has been copied.
+fn one(target: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), String> {
     let path = text(operation, "/path");
     let value = || operation.get("value").cloned().ok_or_else(|| format!("operation on {path} has no value"));
     match text(operation, "/op") {
@@ -57,8 +74,16 @@ fn one(target: &mut Value, operation: &Value) -> Result<(), String> {
         }
         "copy" => {
             let from = text(operation, "/from");
-            let copied = target.pointer(from).cloned().ok_or_else(|| gone("copy", from))?;
-            add(target, path, copied)
+            let source = target.pointer(from).ok_or_else(|| gone("copy", from))?;
+            *copied += json_length(source);
+            if *copied > COPIED {
+                return Err(format!(
+                    "unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the \
+                     limit {COPIED}"
+                ));
+            }
+            let source = source.clone();
+            add(target, path, source)
         }
         "test" => {
             let found = target.pointer(path).unwrap_or(&Value::Null);
@@ -152,5 +177,19 @@ mod tests {
             assert_eq!(json_patch(&mut object.clone(), &bad).unwrap_err().code(), 422);
         }
         assert_eq!(json_patch(&mut object, &json!({})).unwrap_err().code(), 400);
+    }
+
+    #[test]
+    fn a_json_patch_cannot_grow_without_bound() {
+        let mut object = json!({"a": "x".repeat(1000)});
+        // Each doubles what is there: 30 of them would make a terabyte.
+        let doubling: Vec<Value> =
+            (0..30).map(|n| json!({"op": "copy", "from": "", "path": format!("/{n}")})).collect();
+        let error = json_patch(&mut object, &json!(doubling)).unwrap_err();
+        assert_eq!(error.code(), 422);
+        assert!(json_length(&object) < 3 * COPIED, "{}", json_length(&object));
+        let tests = vec![json!({"op": "test", "path": "/none", "value": null}); OPERATIONS + 1];
+        assert_eq!(json_patch(&mut json!({}), &json!(tests)).unwrap_err().code(), 413);
+        assert_eq!(json_patch(&mut json!({}), &json!(tests[1..])), Ok(()));
     }
 }

@@ -1,6 +1,6 @@
 //! Create, read, change and delete; errors; tables; who may come in.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fake::{Lab, POLICIES, pod, policy};
 
@@ -248,4 +248,24 @@ async fn discovery_lists_every_resource_in_both_forms() {
     let (code, answer) = lab.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review).await;
     assert_eq!((code, &answer["status"]["allowed"]), (201, &json!(true)));
     assert_eq!(lab.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", json!({})).await.0, 422);
+}
+
+#[tokio::test]
+async fn an_object_does_not_grow_beyond_its_limit() {
+    let lab = Lab::new().await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    assert_eq!(lab.post(path, json!({"metadata": {"name": "c"}})).await.0, 201);
+    let text = "x".repeat(1 << 20);
+    let patch = |key: &str| json!({"data": {key: text}});
+    for key in ["a", "b"] {
+        assert_eq!(lab.patch("merge", &format!("{path}/c"), patch(key)).await.0, 200);
+    }
+    let (code, answer) = lab.patch("merge", &format!("{path}/c"), patch("c")).await;
+    assert_eq!(code, 413, "{answer}");
+    // Each of these doubles what is there.
+    let double: Vec<Value> =
+        (0..20).map(|n| json!({"op": "copy", "from": "/data", "path": format!("/data/{n}")})).collect();
+    let (code, answer) = lab.patch("json", &format!("{path}/c"), json!(double)).await;
+    assert_eq!(code, 422, "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("accumulated size increase of copy"), "{answer}");
 }

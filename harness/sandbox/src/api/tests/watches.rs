@@ -119,3 +119,46 @@ async fn kube_waits_for_a_namespace_to_go() {
         .unwrap();
     assert!(api.get_opt("x").await.unwrap().is_none());
 }
+
+/// Bytes of memory that this process has.
+fn memory() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test]
+async fn watches_that_nobody_reads_hold_little() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let lab = Lab::new().await;
+    let text = "x".repeat(40 << 10);
+    let put = |n: usize| {
+        lab.sandbox.cluster().store.write(|tx| {
+            tx.put(
+                crate::api::kinds::Kind::ConfigMap,
+                json!({"metadata": {"namespace": "default", "name": format!("c{n}")}, "data": {"t": text}}),
+            )
+        });
+    };
+    (0..400).for_each(put);
+    // Rendered once, these are there for all.
+    lab.get("/api/v1/configmaps").await;
+    let address = lab.sandbox.url().strip_prefix("http://").unwrap().to_owned();
+    let open = async |query: &str| {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let path = format!("/token/a-token-for-tests/api/v1/configmaps{query}");
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+        // The beginning of the answer is there: the rest waits.
+        stream.read_exact(&mut [0; 100]).await.unwrap();
+        stream
+    };
+    let before = memory();
+    let mut unread = vec![];
+    for _ in 0..40 {
+        unread.push(open("?watch=1").await);
+    }
+    let held = memory().saturating_sub(before);
+    // As text they are 640 MB.
+    assert!(held < 64 << 20, "40 watches of 16 MB hold {} MB", held >> 20);
+    drop(unread);
+    assert_eq!(lab.get("/api/v1/namespaces/default/configmaps/c7").await.0, 200);
+}

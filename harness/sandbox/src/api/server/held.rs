@@ -1,0 +1,45 @@
+//! An answer that counts until its client has read it.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::connections::BUFFER;
+
+/// A whole answer, given out in pieces, so that it is not over before most of it is read.
+struct Held {
+    rest: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+/// A body that keeps a place until it has been read.
+pub(super) fn held(bytes: Bytes, place: OwnedSemaphorePermit) -> Body {
+    Body::new(Held { rest: bytes, _place: place })
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.rest.len().min(BUFFER);
+        Poll::Ready((piece > 0).then(|| Ok(Frame::data(self.rest.split_to(piece)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
