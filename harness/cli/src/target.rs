@@ -8,6 +8,7 @@ use verdikt_sandbox::{Config, Profile, Sandbox};
 use crate::{
     args::{self, RealCluster},
     failure::Failure,
+    limits,
 };
 
 /// A cluster, and the sandbox behind it when there is one.
@@ -34,7 +35,12 @@ pub(crate) async fn connect(target: &args::Target) -> Result<Connected, Failure>
         cluster.demand_rights(&target.namespace_prefix).await.map_err(Failure::setup)?;
         return Ok(Connected { cluster, sandbox: None });
     }
-    let sandbox = start_sandbox(target.sandbox.clone().unwrap_or_default()).await?;
+    connect_sandbox(target.sandbox.clone().unwrap_or_default()).await
+}
+
+/// Starts a sandbox in this process and connects to it.
+pub(crate) async fn connect_sandbox(profile: Profile) -> Result<Connected, Failure> {
+    let sandbox = start_sandbox(profile).await?;
     let cluster = match Cluster::connect(&sandbox_target(&sandbox)).await {
         Ok(cluster) => cluster,
         Err(error) => {
@@ -64,6 +70,7 @@ pub(crate) fn sandbox_target(sandbox: &Sandbox) -> Target {
 
 /// Starts a sandbox in this process, on a free port of the loopback address.
 pub(crate) async fn start_sandbox(profile: Profile) -> Result<Sandbox, Failure> {
+    limits::demand(limits::SANDBOX)?;
     // Through /proc, so that the sandbox starts even after the file was replaced or removed.
     let exe = std::env::current_exe().map_err(|e| {
         Failure::setup(format!("cannot find verdikt's own executable, which the sandbox needs: {e}"))

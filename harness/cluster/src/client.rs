@@ -90,6 +90,11 @@ impl Cluster {
             ),
             Target::Sandbox { url, token } => (from_url(url, token)?, "sandbox".to_owned()),
         };
+        if !asks_for_roots(&config) {
+            // Without this, kube looks for the machine's certificates whatever the address is, and fails where there
+            // are none, as in an empty container.
+            config.root_cert = Some(Vec::new());
+        }
         // kube's own retries take up to 164 s in silence; ours are bounded and tell why.
         config.default_retry = false;
         config.connect_timeout = Some(Patience::default().connect);
@@ -247,6 +252,14 @@ async fn from_context(name: &str, path: Option<&PathBuf>) -> Result<Config, Clus
     }
     let options = KubeConfigOptions { context: Some(name.into()), ..KubeConfigOptions::default() };
     Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|e| bad(chain(&e)))
+}
+
+/// Whether the machine's own certificates decide about a connection: nobody has named others, and there is one to be
+/// judged.
+fn asks_for_roots(config: &Config) -> bool {
+    config.root_cert.is_none()
+        && config.cluster_url.scheme_str() != Some("http")
+        && !config.accept_invalid_certs
 }
 
 /// An address without what is secret in it: a user's name and password, and the sandbox's token.

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, Config, api::ListParams};
+use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 use verdikt_cluster::Cluster;
 use verdikt_model::{PortProtocol, Protocol, Step};
@@ -81,7 +81,7 @@ pub(super) async fn large(
     let cells = watched.record.steps.first().map_or(0, |step| step.cells.rows.len());
     let full: Vec<Duration> =
         watched.sweeps.iter().filter(|(n, _)| *n == cells).skip(1).map(|(_, d)| *d).collect();
-    let (sources, targets) = kept_pods(sandbox).await?;
+    let (sources, targets) = kept_pods(cluster).await?;
     let mut bare = Vec::with_capacity(repeat);
     for _ in 0..repeat {
         let done = sandbox.connect_loop(&sources, &targets).await.map_err(Failure::setup)?;
@@ -94,13 +94,9 @@ pub(super) async fn large(
 }
 
 /// The pods that the large run left: (namespace, name) and address.
-async fn kept_pods(sandbox: &Sandbox) -> Result<(Vec<(String, String)>, Vec<(IpAddr, u16)>), Failure> {
-    let url = sandbox.url().parse().map_err(Failure::internal)?;
-    let mut config = Config::new(url);
-    config.auth_info.token = Some(sandbox.token().to_owned().into());
-    let client = Client::try_from(config).map_err(Failure::internal)?;
+async fn kept_pods(cluster: &Cluster) -> Result<(Vec<(String, String)>, Vec<(IpAddr, u16)>), Failure> {
     let marked = ListParams::default().labels(verdikt_cluster::RUN_LABEL);
-    let pods = Api::<Pod>::all(client).list(&marked).await.map_err(Failure::setup)?;
+    let pods = Api::<Pod>::all(cluster.client().clone()).list(&marked).await.map_err(Failure::setup)?;
     let mut all = (Vec::new(), Vec::new());
     for pod in pods {
         let ip = pod.status.and_then(|status| status.pod_ip).and_then(|ip| ip.parse().ok());

@@ -7,7 +7,7 @@ use verdikt_sandbox::Profile;
 use super::check::Check;
 use crate::target;
 
-/// Everything. The last check does it all: it starts a sandbox.
+/// Everything. The last check does it all: it starts a sandbox and connects to it, as a run does.
 pub(super) async fn machine() -> Vec<Check> {
     let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let kernel = read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".into());
@@ -23,13 +23,16 @@ pub(super) async fn machine() -> Vec<Check> {
             .mend("load the kernel module sctp, if this kernel has it"),
     });
     let started = Instant::now();
-    checks.push(match target::start_sandbox(Profile::default()).await {
-        Ok(sandbox) => {
-            sandbox.stop().await;
+    checks.push(match target::connect_sandbox(Profile::default()).await {
+        Ok(connected) => {
+            connected.close().await;
             Check::ok("sandbox", format!("starts and stops ({} ms)", started.elapsed().as_millis()))
         }
         Err(failure) => {
-            Check::failed("sandbox", failure.message).mend("see above, or use a real cluster with --context")
+            let (found, mend) =
+                failure.message.split_once("\n  help: ").unwrap_or((&failure.message, "see above"));
+            Check::failed("sandbox", found.to_owned())
+                .mend(format!("{mend}; or use a real cluster with --context"))
         }
     });
     checks
