@@ -9,10 +9,18 @@
 //! force together until all such packets are through. Meanwhile a packet must pass both: denials hold from the first
 //! moment, allowances from the last. Of two chains that translate addresses only the first to do so is heard, and the
 //! kernel asks the newer one first.
+//!
+//! Chains and hooks that stay, with other rules put into them in one transaction, would not do: which rules a packet
+//! meets is settled when it comes to a chain, and which elements of a set are there only when it looks them up, so that
+//! old rules find a map whose elements are gone and nobody isolated; and of two chains, egress and ingress, it may meet the
+//! old and the new. docs/architecture.md has what was measured.
 
 use std::{io, thread, time::Duration};
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+};
 
 use crate::{
     node::{
@@ -114,8 +122,13 @@ fn until_earlier_packets_are_through() {
     // SAFETY: the command has no arguments.
     let waited =
         unsafe { nix::libc::syscall(nix::libc::SYS_membarrier, nix::libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if Errno::result(waited).is_err() {
-        // Not in every kernel and every container. A packet takes microseconds.
-        thread::sleep(Duration::from_millis(20));
+    if Errno::result(waited).is_err() && close_packet_socket().is_err() {
+        // Neither in every kernel and every container. A packet takes microseconds, but its processor may be taken away.
+        thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// The kernel waits for the same before it lets go of such a socket, whatever it was used for.
+fn close_packet_socket() -> nix::Result<()> {
+    socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None).map(drop)
 }
