@@ -42,8 +42,11 @@ const CONNECTIONS: usize = 4096;
 /// How long a client may take nothing of what there is for it.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// Most bytes of answers that wait for one client to read them, besides what the kernel has.
-pub(super) const BUFFER: usize = 16 << 10;
+/// Most bytes of answers that wait for one client to read them, besides what the kernel has; and of a request's head.
+const BUFFER: usize = 64 << 10;
+
+/// The same for what the kernel has of them; it doubles this, and would otherwise take megabytes.
+const KERNEL_BUFFER: usize = 256 << 10;
 
 /// Pause after a connection that could not be accepted: most often there are no descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -108,6 +111,7 @@ pub(super) async fn serve<F>(
 fn tune(stream: &TcpStream) -> io::Result<()> {
     // Small frames of an exec session must not wait for each other.
     stream.set_nodelay(true)?;
+    setsockopt(stream, sockopt::SndBuf, &KERNEL_BUFFER)?;
     Ok(setsockopt(stream, sockopt::TcpUserTimeout, &(STALLED.as_millis() as u32))?)
 }
 

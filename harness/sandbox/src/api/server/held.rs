@@ -10,7 +10,8 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connections::BUFFER;
+/// Bytes of a piece.
+const PIECE: usize = 16 << 10;
 
 /// A whole answer, given out in pieces, so that it is not over before most of it is read.
 struct Held {
@@ -31,7 +32,7 @@ impl HttpBody for Held {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.rest.len().min(BUFFER);
+        let piece = self.rest.len().min(PIECE);
         Poll::Ready((piece > 0).then(|| Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
