@@ -164,7 +164,7 @@ fn can_be_nobody() -> bool {
 /// A process that stays outside of the new user namespace, where alone it can be said who is its root.
 struct Helper {
     pid: Pid,
-    /// Closed by us when the namespace is there.
+    /// Gets a byte when the namespace is there; closed without one, there is nothing to be done.
     begin: OwnedFd,
     /// Gets a byte when all is done.
     done: OwnedFd,
@@ -182,7 +182,7 @@ impl Helper {
             ForkResult::Parent { child } => Ok(Self { pid: child, begin, done }),
             ForkResult::Child => {
                 drop((begin, done));
-                let mapped = nix::unistd::read(&wait, &mut [0]).is_ok() && map_nobody(&starter).is_ok();
+                let mapped = nix::unistd::read(&wait, &mut [0]) == Ok(1) && map_nobody(&starter).is_ok();
                 if mapped {
                     let _ = nix::unistd::write(&tell, &[1]);
                 }
@@ -194,6 +194,8 @@ impl Helper {
     /// Lets it do its work; whether it did.
     fn has_mapped(self) -> bool {
         let Self { pid, begin, done } = self;
+        // It can only have ended already, which the other end tells.
+        let _ = nix::unistd::write(&begin, &[1]);
         drop(begin);
         // It holds the other end, too, but ends in any case. Our copy of that has gone with `start`.
         let mapped = nix::unistd::read(&done, &mut [0]) == Ok(1);
