@@ -28,6 +28,10 @@ pub(crate) enum Name {
 
 /// Longest logical name of a namespace.
 const LONGEST_NAMESPACE: usize = 40;
+/// Longest name that is one label of DNS, longest label value, and longest label key behind its prefix.
+const LONGEST_LABEL: usize = 63;
+/// Longest name of several parts, and longest prefix of a label key.
+const LONGEST_SUBDOMAIN: usize = 253;
 
 impl Name {
     /// Reports a name that the API would refuse; tells whether it is a good one.
@@ -60,9 +64,9 @@ impl Name {
     fn fault(self, name: &str) -> Option<String> {
         let longest = match self {
             Self::Namespace => LONGEST_NAMESPACE,
-            Self::Object => 253,
+            Self::Object => LONGEST_SUBDOMAIN,
             Self::Port => 15,
-            _ => 63,
+            _ => LONGEST_LABEL,
         };
         if name.is_empty() {
             return Some("it is empty".into());
@@ -70,14 +74,19 @@ impl Name {
         if name.len() > longest {
             return Some(format!("it is longer than {longest} characters"));
         }
-        let labels_are_good = match self {
-            Self::Object => name.split('.').all(is_dns_label),
-            _ => is_dns_label(name),
+        let parts_are_good = match self {
+            Self::Object => name.split('.').all(is_dns_part),
+            _ => is_dns_part(name),
         };
-        if !labels_are_good {
-            return Some(
-                "it must be lower-case letters, digits and `-`, with a letter or digit at both ends".into(),
-            );
+        if !parts_are_good {
+            return Some(match self {
+                Self::Object => {
+                    "it must be lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of \
+                     each part"
+                        .into()
+                }
+                _ => "it must be lower-case letters, digits and `-`, with a letter or digit at both ends".into(),
+            });
         }
         match self {
             Self::Service if !name.starts_with(|c: char| c.is_ascii_lowercase()) => {
@@ -100,10 +109,11 @@ pub(crate) fn is_reserved(name: &str) -> bool {
     verdikt_model::EndpointName::is_reserved_namespace(name) || name.starts_with("kube-")
 }
 
-fn is_dns_label(text: &str) -> bool {
+/// Whether a text can stand between two dots of a DNS name. The API asks for no length of such a part, only of the whole.
+fn is_dns_part(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let (Some(first), Some(last)) = (text.bytes().next(), text.bytes().last()) else { return false };
-    text.len() <= 63 && inner(first) && inner(last) && text.bytes().all(|b| inner(b) || b == b'-')
+    inner(first) && inner(last) && text.bytes().all(|b| inner(b) || b == b'-')
 }
 
 /// What is wrong with a label key.
@@ -112,10 +122,13 @@ pub(crate) fn label_key_fault(key: &str) -> Option<String> {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
     };
-    if let Some(prefix) = prefix
-        && (prefix.len() > 253 || !prefix.split('.').all(is_dns_label))
-    {
-        return Some("the part before `/` must be a DNS name".into());
+    if let Some(prefix) = prefix {
+        if prefix.len() > LONGEST_SUBDOMAIN {
+            return Some(format!("the part before `/` is longer than {LONGEST_SUBDOMAIN} characters"));
+        }
+        if !prefix.split('.').all(is_dns_part) {
+            return Some("the part before `/` must be a DNS name".into());
+        }
     }
     if name.is_empty() {
         return Some("it is empty".into());
@@ -129,8 +142,8 @@ pub(crate) fn label_value_fault(value: &str) -> Option<String> {
 }
 
 fn label_word_fault(word: &str) -> Option<String> {
-    if word.len() > 63 {
-        return Some("it is longer than 63 characters".into());
+    if word.len() > LONGEST_LABEL {
+        return Some(format!("it is longer than {LONGEST_LABEL} characters"));
     }
     let ends = |c: Option<u8>| c.is_some_and(|b| b.is_ascii_alphanumeric());
     let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
@@ -162,6 +175,17 @@ fn check_label_key(key: &At<String>, findings: &mut Findings) {
             "scenario/invalid-label",
             key.span,
             format!("`{}` is no label key: {why}", clean::word(&key.value)),
+        ));
+    }
+}
+
+/// Reports a bad key of an annotation: as of a label, but its prefix may have upper case.
+pub(crate) fn check_annotation_key(key: &At<String>, findings: &mut Findings) {
+    if let Some(why) = label_key_fault(&key.value.to_lowercase()) {
+        findings.push(Finding::error(
+            "scenario/invalid-label",
+            key.span,
+            format!("`{}` cannot be the key of an annotation: {why}", clean::word(&key.value)),
         ));
     }
 }
@@ -214,6 +238,11 @@ fn labels_with(
 mod tests {
     use super::*;
 
+    fn long(length: usize) -> String {
+        "a".repeat(length)
+    }
+
+    /// Lengths are those of the API server: 253 for a policy, in whatever parts, 63 for what becomes one label of DNS.
     #[test]
     fn names() {
         for (kind, name, good) in [
@@ -227,6 +256,17 @@ mod tests {
             (Name::Service, "0a", false),
             (Name::Object, "a.b-c", true),
             (Name::Object, "a..b", false),
+            (Name::Object, "a.-b", false),
+            (Name::Object, &long(64), true),
+            (Name::Object, &format!("{}.b", long(251)), true),
+            (Name::Object, &long(253), true),
+            (Name::Object, &long(254), false),
+            (Name::Pod, &long(63), true),
+            (Name::Pod, &long(64), false),
+            (Name::Service, &long(63), true),
+            (Name::Service, &long(64), false),
+            (Name::Namespace, &long(40), true),
+            (Name::Namespace, &long(41), false),
             (Name::Port, "serve-80-tcp", true),
             (Name::Port, "80", false),
             (Name::Port, "much-too-long-name", false),
@@ -245,11 +285,17 @@ mod tests {
             ("-a", false),
             ("", false),
             ("A_b", true),
+            (&format!("{}.io/x", long(64)), true),
+            (&format!("{}/x", long(253)), true),
+            (&format!("{}/x", long(254)), false),
+            (&format!("a.io/{}", long(63)), true),
+            (&format!("a.io/{}", long(64)), false),
+            ("A.io/x", false),
         ] {
             assert_eq!(label_key_fault(key).is_none(), good, "{key}");
         }
         for (value, good) in
-            [("", true), ("a b", false), ("a-", false), ("v1.0", true), (&"a".repeat(64), false)]
+            [("", true), ("a b", false), ("a-", false), ("v1.0", true), (&long(63), true), (&long(64), false)]
         {
             assert_eq!(label_value_fault(value).is_none(), good, "{value}");
         }

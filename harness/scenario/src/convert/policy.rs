@@ -11,7 +11,7 @@ use k8s_openapi::{
 use verdikt_model::Protocol;
 
 use super::{
-    names::{Name, check_labels},
+    names::{Name, check_annotation_key, check_labels},
     object::{Surroundings, check_namespace, filled},
     selector::selector,
     service::protocol,
@@ -24,6 +24,9 @@ use crate::{
     span::At,
     suggest,
 };
+
+/// Entries of `policyTypes` that the API server takes; it does not ask whether they are different.
+const MOST_POLICY_TYPES: usize = 2;
 
 /// Checks a NetworkPolicy and makes the typed object of it. `None` when a finding stands in the way.
 pub(crate) fn policy(
@@ -119,6 +122,7 @@ fn metadata(raw: &RawNetworkPolicy, around: &Surroundings<'_>, findings: &mut Fi
         }
     }
     let labels = check_labels(&meta.labels, findings);
+    meta.annotations.iter().for_each(|(key, _)| check_annotation_key(key, findings));
     let annotations: std::collections::BTreeMap<String, String> =
         meta.annotations.iter().map(|(key, value)| (key.value.clone(), value.value.clone())).collect();
     ObjectMeta {
@@ -147,13 +151,26 @@ fn policy_types(types: &[At<String>], findings: &mut Findings) -> Vec<String> {
                 )),
             );
         } else if out.contains(&word.value) {
-            findings.push(Finding::error(
-                "scenario/duplicate-key",
-                word.span,
-                format!("policy type `{}` is here twice", word.value),
-            ));
+            findings.push(
+                Finding::warning(
+                    "scenario/duplicate-policy-type",
+                    word.span,
+                    format!("policy type `{}` is here twice", word.value),
+                )
+                .help("the API server takes it and it means the same as once; is the other direction meant?"),
+            );
         }
         out.push(word.value.clone());
+    }
+    if let Some(third) = types.get(MOST_POLICY_TYPES) {
+        findings.push(Finding::error(
+            "scenario/duplicate-key",
+            third.span,
+            format!(
+                "there are {} policy types; the API server takes at most {MOST_POLICY_TYPES}",
+                types.len()
+            ),
+        ));
     }
     out
 }

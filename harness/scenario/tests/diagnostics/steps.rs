@@ -66,6 +66,24 @@ fn policies() {
     case("operator", "operator: In,", "operator: Is,", &["scenario/unknown-operator"]);
     case("in-without-values", "operator: In, values: [prod]", "operator: In", &["scenario/selector-values"]);
     case("exists-with-values", "operator: In,", "operator: Exists,", &["scenario/selector-values"]);
+    case(
+        "policy-type-twice",
+        "policyTypes: [Ingress]",
+        "policyTypes: [Ingress, Ingress]",
+        &["scenario/duplicate-policy-type"],
+    );
+    case(
+        "policy-type-thrice",
+        "policyTypes: [Ingress]",
+        "policyTypes: [Ingress, Egress, Egress]",
+        &["scenario/duplicate-policy-type", "scenario/duplicate-key"],
+    );
+    case(
+        "annotation-key",
+        "{name: p, namespace: x}\n",
+        "{name: p, namespace: x, annotations: {Example.com/a: b, a b: c}}\n",
+        &["scenario/invalid-label"],
+    );
     case("policy-type", "policyTypes: [Ingress]", "policyTypes: [ingress]", &["scenario/unknown-word"]);
     case(
         "policy-namespace-unknown",

@@ -131,6 +131,13 @@ mod tests {
         assert!(dns_label("a-1").is_ok() && dns_label("A").is_err() && dns_label("-a").is_err());
         assert!(dns_label(&"a".repeat(64)).is_err());
         assert!(dns_subdomain("a.b-c").is_ok() && dns_subdomain("a..b").is_err());
+        // A part of it may be longer than a label of DNS; only the whole has a limit.
+        let long = |length: usize| "a".repeat(length);
+        assert!(dns_subdomain(&long(64)).is_ok() && dns_subdomain(&long(253)).is_ok());
+        assert!(dns_subdomain(&long(254)).is_err());
+        assert!(qualified_name(&format!("{}/{}", long(253), long(63))).is_ok());
+        assert!(qualified_name(&format!("{}/a", long(254))).is_err() && qualified_name(&long(64)).is_err());
+        assert!(label_value(&long(63)).is_ok() && label_value(&long(64)).is_err());
         assert!(qualified_name("kubernetes.io/metadata.name").is_ok());
         assert!(
             qualified_name("/a").is_err()
