@@ -5,7 +5,7 @@ use crate::{
     check::CheckKind,
     net::{Family, PortProtocol, Protocol, Via},
     topology::{Serve, ServiceKind},
-    world::{EndpointKind, PodFacts, World},
+    world::{Endpoint, EndpointKind, PodFacts, ServicePortFacts, World},
 };
 
 /// All cells of a world for the given IP families, ordered by source, then destination.
@@ -17,6 +17,8 @@ use crate::{
 /// ends have an address of it.
 pub fn cells(world: &World, families: &[Family]) -> Vec<Cell> {
     let mut cells = Vec::new();
+    let http_only: Vec<Vec<PortProtocol>> =
+        world.endpoints.iter().map(|endpoint| http_ports(world, endpoint)).collect();
     for from in ids(world) {
         let source = &world.endpoint(from).kind;
         if matches!(source, EndpointKind::Service(_) | EndpointKind::Dns(_)) {
@@ -54,7 +56,8 @@ pub fn cells(world: &World, families: &[Family]) -> Vec<Cell> {
                         if !dialled {
                             continue;
                         }
-                        for port in &service.ports {
+                        let http_only = &http_only[usize::from(to.0)];
+                        for port in service.ports.iter().filter(|port| !http_only.contains(&port.port)) {
                             push(*via, port.port, &|family| match (via, service.kind) {
                                 (Via::Headless, _) | (_, ServiceKind::Headless) => {
                                     world.backends(service).iter().any(|pod| pod.ip(family).is_some())
@@ -74,6 +77,21 @@ pub fn cells(world: &World, families: &[Family]) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// Ports of a Service that only lead to ports which speak HTTP; those have no cells.
+fn http_ports(world: &World, endpoint: &Endpoint) -> Vec<PortProtocol> {
+    let EndpointKind::Service(service) = &endpoint.kind else { return Vec::new() };
+    let behind = world.backends(service);
+    let of = |port: &&ServicePortFacts| {
+        let protocol = port.port.protocol;
+        let mut targets = behind.iter().filter_map(|pod| Some((pod, pod.resolve(&port.target, protocol)?)));
+        let plain =
+            |(pod, port): (&&PodFacts, u16)| pod.serve.ports.contains(&PortProtocol { port, protocol });
+        let speaks = |(pod, port): (&&PodFacts, u16)| pod.serve.http.contains(&port);
+        protocol == Protocol::Tcp && targets.clone().any(speaks) && !targets.any(plain)
+    };
+    service.ports.iter().filter(of).map(|port| port.port).collect()
 }
 
 /// The cells that a check of a kind can be about: those of the world, or, for HTTP, those of ports that speak it.
@@ -117,10 +135,37 @@ fn ids(world: &World) -> impl Iterator<Item = EndpointId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        net::Protocol,
-        topology::{NamespaceSpec, PodSpec, Topology},
-    };
+    use crate::topology::{NamespaceSpec, PodSpec, ServicePortSpec, ServiceSpec, TargetPort, Topology};
+
+    /// What speaks HTTP does not greet, so a cell of it could not be measured; an `http` check asks it.
+    #[test]
+    fn a_service_of_http_ports_has_no_cells_and_can_be_asked() {
+        let tcp = |port| PortProtocol { port, protocol: Protocol::Tcp };
+        let serve = Serve { ports: [tcp(80)].into(), http: [8080].into(), ..Serve::default() };
+        let pod = PodSpec { serve, labels: [("app".into(), "web".into())].into(), ..PodSpec::default() };
+        let to = |port, target| ServicePortSpec { port: tcp(port), target: TargetPort::Number(target) };
+        let service = ServiceSpec {
+            selector: pod.labels.clone(),
+            pods: Vec::new(),
+            alias: None,
+            ports: vec![to(80, 80), to(81, 8080)],
+            kind: ServiceKind::ClusterIp,
+            via: [Via::ClusterIp].into(),
+        };
+        let namespace = NamespaceSpec {
+            pods: [("a".to_owned(), pod)].into(),
+            services: [("web".to_owned(), service)].into(),
+            ..NamespaceSpec::default()
+        };
+        let topology = Topology { namespaces: [("x".to_owned(), namespace)].into(), ..Topology::default() };
+        let world = World::synthetic(&topology);
+        let ports = |cells: Vec<Cell>| -> Vec<u16> {
+            cells.into_iter().filter(|cell| cell.via == Via::ClusterIp).map(|cell| cell.port).collect()
+        };
+        assert_eq!(ports(cells(&world, &[Family::Ipv4])), [80]);
+        let http = CheckKind::Http { method: "GET".into(), path: "/".into() };
+        assert_eq!(ports(check_cells(&world, &[Family::Ipv4], &http)), [81]);
+    }
 
     #[test]
     fn a_full_matrix_has_every_pair_port_and_family() {

@@ -147,6 +147,7 @@ pub(crate) fn external_serve<'a>(topologies: impl IntoIterator<Item = &'a Topolo
     for (name, extra) in topologies.into_iter().flat_map(|topology| &topology.endpoints) {
         if matches!(name, EndpointName::External(_)) {
             serve.ports.extend(extra.serve.ports.iter().copied());
+            serve.http.extend(extra.serve.http.iter().copied());
         }
     }
     serve

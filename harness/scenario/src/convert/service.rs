@@ -290,7 +290,10 @@ pub(super) fn check_backends(
     for (port, raw) in service.ports.iter().zip(&raw.ports) {
         let protocol = port.port.protocol;
         let serves = |number: u16| {
-            pods.iter().any(|pod| pod.serve.ports.contains(&PortProtocol { port: number, protocol }))
+            pods.iter().any(|pod| {
+                pod.serve.ports.contains(&PortProtocol { port: number, protocol })
+                    || protocol == Protocol::Tcp && pod.serve.http.contains(&number)
+            })
         };
         match &port.target {
             TargetPort::Number(number) if !serves(*number) => {
