@@ -11,6 +11,7 @@
 mod cell;
 mod check;
 pub mod cidr;
+mod check_scope;
 mod ending;
 mod endpoint;
 mod event;
@@ -32,6 +33,7 @@ mod world;
 
 pub use cell::{Cell, EndpointId};
 pub use check::{Check, CheckExpect, CheckKind, CheckRecord, CheckWord, Seen};
+pub use check_scope::CheckScope;
 pub use ending::ending;
 pub use endpoint::{EndpointName, ParseEndpointError};
 pub use event::Event;

@@ -1,15 +1,15 @@
 //! Expectations against the cells that there are, against each other and against the oracle.
 
 use verdikt_model::{
-    Action, Cell, CellPattern, CheckKind, EndpointName, Family, PodChange, Scenario, Step, Via, World, cells,
-    check_cells,
+    Cell, CellPattern, Endpoint, EndpointKind, EndpointName, ExpectRule, Family, Scenario, Via, World, cells,
 };
 use verdikt_oracle::{Contradiction, Plan, plan};
 
 use crate::{
-    convert::{Converted, StepSpans},
+    convert::Converted,
     decode::Findings,
     diagnostic::Finding,
+    measurable::{self, Moment},
     span::Span,
     suggest,
 };
@@ -33,7 +33,10 @@ pub(crate) fn check(converted: &Converted, findings: &mut Findings) {
         return;
     }
     let mut world = World::synthetic(&scenario.topology);
+    // Before the first step nothing is expected but what the oracle says; of a step that comes again it is not known.
+    let mut rules_before: Option<&[ExpectRule]> = (scenario.repeat == 1).then_some(&[]);
     for (step, spans) in scenario.steps.iter().zip(&converted.rules) {
+        let before = (!step.checks.is_empty()).then(|| world.clone());
         for action in &step.actions {
             // Variables were checked where they stand; without the object there is nothing to compare.
             if world.apply(action).is_err() {
@@ -42,54 +45,17 @@ pub(crate) fn check(converted: &Converted, findings: &mut Findings) {
         }
         let cells = cells(&world, Family::ALL);
         let plan = plan(scenario.level, &step.expect, &world, &cells);
-        check_patterns(step, spans, &world, findings);
+        if let Some(before) = &before {
+            let moment = Moment { level: scenario.level, step, before, after: &world, rules_before };
+            measurable::check(&moment, &spans.checks, findings);
+        }
+        rules_before = Some(&step.expect.rules);
         report(&plan, scenario, &spans.rules, &world, &cells, &step.expect.rules, findings);
     }
 }
 
-/// Whether an end of a cell is a pod that the step starts.
-fn comes(step: &Step, world: &World, cell: &Cell) -> bool {
-    step.actions.iter().any(|action| match action {
-        Action::Pod { namespace, pod, change: PodChange::Start } => {
-            let pod = EndpointName::pod(namespace, pod);
-            [cell.from, cell.to].iter().any(|end| *world.name(*end) == pod)
-        }
-        _ => false,
-    })
-}
-
-/// A check must have something to measure.
-fn check_patterns(step: &Step, spans: &StepSpans, world: &World, findings: &mut Findings) {
-    for (check, span) in step.checks.iter().zip(&spans.checks) {
-        let of_kind = check_cells(world, Family::ALL, &check.kind);
-        if check.kind == CheckKind::First
-            && let Some(cell) =
-                of_kind.iter().find(|cell| check.pattern.matches(world, cell) && !comes(step, world, cell))
-        {
-            findings.push(
-                Finding::error(
-                    "scenario/invalid-check",
-                    *span,
-                    format!("neither end of {} is a pod that this step starts", name(cell, world)),
-                )
-                .help("a first check is about pods under `start` of its own step; make the pattern narrower"),
-            );
-        }
-        if !of_kind.iter().any(|cell| check.pattern.matches(world, cell)) {
-            findings.push_error(|| match check.kind {
-                CheckKind::Http { .. } => Finding::error(
-                    "scenario/pattern-without-cells",
-                    *span,
-                    format!("`{}` matches no port that speaks HTTP", check.pattern),
-                )
-                .help("add `serve: {http: [PORT]}` to its destination"),
-                _ => unmatched(&check.pattern, *span, world, &of_kind),
-            });
-        }
-    }
-}
-
-fn too_large(scenario: &Scenario) -> bool {
+/// Whether the scenario has too many cells to play it through.
+pub(crate) fn too_large(scenario: &Scenario) -> bool {
     let topology = &scenario.topology;
     let pods = topology.pods().count() + topology.endpoints.len();
     let own: usize = topology.pods().map(|(_, _, pod)| pod.serve.ports.len()).sum();
@@ -107,7 +73,7 @@ fn report(
     spans: &[Span],
     world: &World,
     cells: &[Cell],
-    rules: &[verdikt_model::ExpectRule],
+    rules: &[ExpectRule],
     findings: &mut Findings,
 ) {
     for &rule in &plan.unmatched {
@@ -174,7 +140,7 @@ fn report(
 }
 
 /// A cell in the words of a pattern.
-fn name(cell: &Cell, world: &World) -> String {
+pub(crate) fn name(cell: &Cell, world: &World) -> String {
     let mut text = format!("{} -> {}:{}", world.name(cell.from), world.name(cell.to), cell.port_protocol());
     if cell.via != Via::PodIp {
         text.push_str(&format!(" via {}", cell.via));
@@ -184,7 +150,7 @@ fn name(cell: &Cell, world: &World) -> String {
 }
 
 /// Says which part of a pattern matches nothing.
-fn unmatched(pattern: &CellPattern, span: Span, world: &World, cells: &[Cell]) -> Finding {
+pub(crate) fn unmatched(pattern: &CellPattern, span: Span, world: &World, cells: &[Cell]) -> Finding {
     let finding = |why: String| {
         Finding::error("scenario/pattern-without-cells", span, format!("`{pattern}` matches no cell: {why}"))
     };
@@ -238,6 +204,16 @@ fn no_cells_between(pattern: &CellPattern, world: &World, finding: &dyn Fn(Strin
     }
     if only(&pattern.to, &is_service) {
         return finding(format!("services are probed from pods only, and `{}` is none", pattern.from));
+    }
+    for part in [&pattern.from, &pattern.to] {
+        let absent = |e: &Endpoint| matches!(&e.kind, EndpointKind::Pod(pod) if !pod.is_there());
+        let mut matching =
+            world.endpoints.iter().filter(|e| pattern_part_matches(part, &e.name.to_string())).peekable();
+        if matching.peek().is_some() && matching.all(absent) {
+            return finding(format!("`{part}` is not there at this step")).help(
+                "a pod is there until a step ends it, and a late one from the step on that `start`s it",
+            );
+        }
     }
     finding(format!("`{}` serves no port", pattern.to)).help("what an endpoint listens on is said by `serve`")
 }

@@ -22,6 +22,7 @@ mod emit;
 mod known;
 mod load;
 mod raw;
+mod measurable;
 mod render;
 mod schema;
 mod select;

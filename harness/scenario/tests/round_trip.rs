@@ -250,17 +250,17 @@ fn policy(index: usize) -> impl Strategy<Value = NetworkPolicy> {
     })
 }
 
-/// Checks of every kind, for a step after which `x/late` is there.
+/// Checks for a step that starts `x/late`, which can be measured whatever the policies are. A sample cannot: it needs a change
+/// that is sure, and the catalogue has some.
 fn checks() -> Vec<Check> {
     let check = |kind, pattern: &str, expect| Check { kind, pattern: pattern.parse().unwrap(), expect };
     let http = |method: &str, path: &str| CheckKind::Http { method: method.into(), path: path.into() };
     vec![
-        check(CheckKind::Hold { for_ms: 250 }, "* -> x/*", CheckExpect::Survives),
-        check(CheckKind::Hold { for_ms: 1000 }, "* -> x/*", CheckExpect::Cut),
+        check(CheckKind::Hold { for_ms: 250 }, "x/a -> x/a", CheckExpect::Survives),
+        check(CheckKind::Hold { for_ms: 1000 }, "x/a -> x/a", CheckExpect::Cut),
         check(CheckKind::First, "x/late -> *", CheckExpect::Derived),
         check(CheckKind::First, "x/late -> *", CheckExpect::Closed),
-        check(CheckKind::Sample, "x/a -> x/*", CheckExpect::Either),
-        check(CheckKind::Transfer { bytes: 1 << 30 }, "x/a -> x/*", CheckExpect::Allow),
+        check(CheckKind::Transfer { bytes: 1 << 30 }, "x/a -> x/late:9090/tcp", CheckExpect::Allow),
         check(http("POST", "/a?b=c#d"), "* -> x/late:8081/tcp", CheckExpect::Status(403)),
         check(http("GET", "/"), "* -> x/late over ipv6", CheckExpect::Deny),
     ]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use tokio::time::{Duration, Instant, sleep};
 use verdikt_model::{Cell, Check, CheckKind, EndpointId, Outcome, Seen};
-use verdikt_oracle::Oracle;
 use verdikt_protocol::{HttpRequest, Probe, ProbeResult, ProbeVerdict, Task, Work};
 
 use super::{
     Checking,
+    expectations::Expectations,
     read::{self, Reading, judge},
 };
 
@@ -23,7 +23,7 @@ type Seens = Vec<(Cell, Reading)>;
 impl Checking<'_> {
     /// Bytes there and back.
     pub(super) async fn transfer(&self, check: &Check, bytes: u64) -> Seens {
-        let (sources, mut seen) = self.by_source(check);
+        let (sources, mut seen) = self.by_source(self.cells(check));
         for (from, cells) in sources {
             match self.transfer_of(from, &cells, bytes).await {
                 Ok(readings) => seen.extend(cells.into_iter().zip(readings)),
@@ -62,9 +62,9 @@ impl Checking<'_> {
     }
 
     /// HTTP requests, again and again until they are answered as expected or the limit passes.
-    pub(super) async fn http(&self, check: &Check, oracle: &Oracle<'_>) -> Seens {
+    pub(super) async fn http(&self, check: &Check, expectations: &Expectations) -> Seens {
         let CheckKind::Http { method, path } = &check.kind else { return Vec::new() };
-        let (sources, mut seen) = self.by_source(check);
+        let (sources, mut seen) = self.by_source(self.cells(check));
         for (from, cells) in sources {
             let agent = match self.agent(from) {
                 Ok(agent) => agent,
@@ -95,7 +95,7 @@ impl Checking<'_> {
                 agent.probe(probes, self.deadline, &mut take).await;
                 let readings = self.vouched(&cells, readings).await;
                 let right = |(cell, reading): (&Cell, &Reading)| {
-                    judge(self.expected(check, cell, oracle), reading) == Outcome::Pass
+                    judge(self.expected(check, cell, expectations), reading) == Outcome::Pass
                 };
                 if cells.iter().zip(&readings).all(right) || Instant::now() >= self.limit {
                     seen.extend(cells.into_iter().zip(readings));

@@ -7,6 +7,7 @@
 //! ```
 
 mod after;
+mod expectations;
 mod first;
 mod read;
 mod watched;
@@ -16,12 +17,14 @@ use std::sync::Arc;
 use tokio::time::{Duration, Instant, sleep};
 use verdikt_cluster::{Agent, Watch};
 use verdikt_model::{
-    Cell, CellMatcher, CellPattern, Check, CheckExpect, CheckKind, CheckRecord, CheckWord, EndpointId,
-    Family, Level, Outcome, Step, World, check_cells,
+    Action, Cell, CellMatcher, CellPattern, Check, CheckExpect, CheckKind, CheckRecord, CheckWord,
+    EndpointId, EndpointName, Family, Level, Outcome, PodChange, Step, World, check_cells,
 };
-use verdikt_oracle::Oracle;
 
-use self::read::{Reading, judge};
+use self::{
+    expectations::Expectations,
+    read::{Reading, judge},
+};
 pub(crate) use self::{
     first::{Arrival, FirstCells},
     watched::Watched,
@@ -67,12 +70,24 @@ impl<'a> Checking<'a> {
         cells
     }
 
-    /// Begins what must be under way before the step's changes.
+    /// Begins what must be under way before the step's changes. A pod that the step ends takes what it has begun along.
     pub(crate) async fn begin(&self, step: &Step) -> Vec<Watched> {
+        let ends: Vec<EndpointId> = step
+            .actions
+            .iter()
+            .filter_map(|action| match action {
+                Action::Pod { namespace, pod, change: PodChange::Remove | PodChange::Complete } => {
+                    self.world.find(&EndpointName::pod(namespace, pod))
+                }
+                _ => None,
+            })
+            .collect();
         let mut begun = Vec::new();
         for (index, check) in step.checks.iter().enumerate() {
             if matches!(check.kind, CheckKind::Hold { .. } | CheckKind::Sample) {
-                begun.extend(self.watch(index, check).await);
+                let mut cells = self.cells(check);
+                cells.retain(|cell| !ends.contains(&cell.from) && !ends.contains(&cell.to));
+                begun.extend(self.watch(index, check, cells).await);
             }
         }
         begun
@@ -87,19 +102,28 @@ impl<'a> Checking<'a> {
         accepted: Instant,
         settled: Instant,
     ) -> Vec<CheckRecord> {
-        let oracle = Oracle::new(self.world);
+        let mut cells: Vec<Cell> = step
+            .checks
+            .iter()
+            // HTTP has no cells of which anything could be expected.
+            .filter(|check| check.kind.word() != CheckWord::Http)
+            .flat_map(|check| self.cells(check))
+            .collect();
+        cells.sort_unstable();
+        cells.dedup();
+        let expectations = Expectations::new(self.level, step, self.world, &cells);
         let mut read: Vec<(usize, Cell, Reading, Option<u64>)> = Vec::new();
         for watched in begun {
             let check = &step.checks[watched.check];
-            read.extend(self.end(watched, check, &oracle, accepted, settled).await);
+            read.extend(self.end(watched, check, &expectations, accepted, settled).await);
         }
-        let firsts = self.firsts(step, arrivals, &oracle).await;
+        let firsts = self.firsts(step, arrivals, &expectations).await;
         read.extend(firsts.into_iter().map(|(check, cell, reading)| (check, cell, reading, None)));
         for (index, check) in step.checks.iter().enumerate() {
             let seen = match check.kind {
                 CheckKind::Hold { .. } | CheckKind::Sample | CheckKind::First => Vec::new(),
                 CheckKind::Transfer { bytes } => self.transfer(check, bytes).await,
-                CheckKind::Http { .. } => self.http(check, &oracle).await,
+                CheckKind::Http { .. } => self.http(check, &expectations).await,
             };
             read.extend(seen.into_iter().map(|(cell, reading)| (index, cell, reading, None)));
         }
@@ -109,14 +133,14 @@ impl<'a> Checking<'a> {
                 let check = &step.checks[index];
                 CheckRecord {
                     within_us,
-                    ..self.record(check, &cell, self.expected(check, &cell, &oracle), reading)
+                    ..self.record(check, &cell, self.expected(check, &cell, &expectations), reading)
                 }
             })
             .collect()
     }
 
     /// What a check expects of a cell.
-    fn expected(&self, check: &Check, cell: &Cell, oracle: &Oracle<'_>) -> CheckExpect {
+    fn expected(&self, check: &Check, cell: &Cell, expectations: &Expectations) -> CheckExpect {
         // HTTP has no cells of which the oracle could know.
         let word = check.kind.word();
         if self.level == Level::ImplementationDefined && check.expect != CheckExpect::Derived {
@@ -125,7 +149,7 @@ impl<'a> Checking<'a> {
         if check.expect != CheckExpect::Derived || word == CheckWord::Http {
             return check.expect;
         }
-        check.expect.resolve(word, oracle.expect(cell))
+        check.expect.resolve(word, expectations.of(cell))
     }
 
     fn record(&self, check: &Check, cell: &Cell, expected: CheckExpect, reading: Reading) -> CheckRecord {
@@ -205,10 +229,10 @@ impl<'a> Checking<'a> {
         agent.ok_or_else(|| format!("{} has no agent", self.world.name(id)))
     }
 
-    /// The cells of a check by source, without those that cannot be measured here; and the readings of those.
-    fn by_source(&self, check: &Check) -> (BySource, Vec<(Cell, Reading)>) {
+    /// Cells by source, without those that cannot be measured here; and the readings of those.
+    fn by_source(&self, all: Vec<Cell>) -> (BySource, Vec<(Cell, Reading)>) {
         let (mut sources, mut gaps): (BySource, _) = (Vec::new(), Vec::new());
-        for cell in self.cells(check) {
+        for cell in all {
             if self.gaps.reason(&cell).is_some() {
                 gaps.push((cell, Reading::default()));
                 continue;

@@ -3,11 +3,11 @@
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 use verdikt_cluster::{Clock, GroupReport, Watch};
 use verdikt_model::{Cell, Check, CheckKind, Expectation, Protocol, Seen};
-use verdikt_oracle::Oracle;
 use verdikt_protocol::{MAX_TASKS, ProbeVerdict, Task, TaskReport, Work};
 
 use super::{
     Checking,
+    expectations::Expectations,
     read::{self, Reading},
 };
 
@@ -41,8 +41,8 @@ struct Going {
 
 impl Checking<'_> {
     /// Begins a check, pod by pod.
-    pub(super) async fn watch(&self, index: usize, check: &Check) -> Vec<Watched> {
-        let (sources, gaps) = self.by_source(check);
+    pub(super) async fn watch(&self, index: usize, check: &Check, cells: Vec<Cell>) -> Vec<Watched> {
+        let (sources, gaps) = self.by_source(cells);
         let mut all = Vec::new();
         for (from, cells) in sources {
             for cells in cells.chunks(MAX_TASKS) {
@@ -88,7 +88,7 @@ impl Checking<'_> {
         &self,
         watched: Watched,
         check: &Check,
-        oracle: &Oracle<'_>,
+        expectations: &Expectations,
         accepted: Instant,
         settled: Instant,
     ) -> Vec<(usize, Cell, Reading, Option<u64>)> {
@@ -106,7 +106,7 @@ impl Checking<'_> {
             CheckKind::Hold { for_ms } => {
                 sleep_until(settled + Duration::from_millis(for_ms.into())).await;
             }
-            _ => self.decided(&going.watch, &cells, oracle).await,
+            _ => self.decided(&going.watch, &cells, expectations).await,
         }
         let Going { watch, mut early } = going;
         let servers = self.servers();
@@ -136,7 +136,7 @@ impl Checking<'_> {
             let at = |us: u64| clock.since(accepted, us);
             let reading = match check.kind {
                 CheckKind::Hold { .. } => read::hold(report, last.now_us(), at),
-                _ => match oracle.expect(&cell) {
+                _ => match expectations.of(&cell) {
                     Expectation::Either => Reading {
                         detail: Some("the specification leaves open what becomes of it".into()),
                         ..Reading::default()
@@ -160,14 +160,14 @@ impl Checking<'_> {
 impl Checking<'_> {
     /// Waits until samples tell of the change: the attempt at its moment may be undecided for a second, when its
     /// handshake went through and nothing more, and holds up those after it.
-    async fn decided(&self, watch: &Watch, cells: &[Cell], oracle: &Oracle<'_>) {
+    async fn decided(&self, watch: &Watch, cells: &[Cell], expectations: &Expectations) {
         let until = Instant::now() + UNDECIDED;
         sleep(PATIENCE).await;
         while Instant::now() < until {
             let Ok(report) = watch.look().await else { return };
             let told = |task: &TaskReport| {
                 let cell = usize::try_from(task.n).ok().and_then(|n| cells.get(n));
-                cell.is_none_or(|cell| match oracle.expect(cell) {
+                cell.is_none_or(|cell| match expectations.of(cell) {
                     Expectation::Either => true,
                     expected => read::sample(task, !expected.is_denial(), |_| 0).seen == Some(Seen::Changed),
                 })

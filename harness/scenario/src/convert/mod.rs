@@ -22,5 +22,4 @@ mod topology;
 pub(crate) use known::known;
 pub(crate) use names::{Name, check_labels};
 pub(crate) use scenario::{Converted, scenario};
-pub(crate) use steps::StepSpans;
 pub(crate) use topology::topology;

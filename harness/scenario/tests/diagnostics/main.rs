@@ -1,5 +1,7 @@
 //! Every mistake has a place, a snippet, a code and advice. One snapshot a mistake.
 
+mod checks;
+mod foreign;
 mod steps;
 
 use verdikt_scenario::{Severity, Source, Topologies, parse, render};
