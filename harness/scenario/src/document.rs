@@ -11,6 +11,7 @@ use crate::{
     crosscheck,
     decode::{Findings, FromNode},
     diagnostic::{Diagnostic, Finding},
+    foreign::{self, Foreign},
     raw::{RawKnownDeviations, RawScenario, RawTopologyDocument},
     source::{Lines, Source},
     span::Span,
@@ -81,7 +82,7 @@ impl<'s> File<'s> {
             return file;
         }
         match yaml::parse(&source.text) {
-            Err(error) => file.findings.push(syntax(&error)),
+            Err(error) => file.findings.push(syntax(&error, &source.text)),
             Ok(nodes) if nodes.is_empty() => file
                 .findings
                 .push(Finding::error("scenario/empty", Span::default(), "the file holds no document").help(
@@ -220,7 +221,7 @@ fn duplicate_code(what: &str) -> &'static str {
     if what == "topology" { "scenario/duplicate-topology" } else { "scenario/duplicate-name" }
 }
 
-fn syntax(error: &yaml::SyntaxError) -> Finding {
+fn syntax(error: &yaml::SyntaxError, text: &str) -> Finding {
     let span = error.span.unwrap_or_default();
     if error.limit {
         return Finding::error(
@@ -232,40 +233,57 @@ fn syntax(error: &yaml::SyntaxError) -> Finding {
         .help("write out what anchors and aliases repeat, or split the file");
     }
     let finding =
-        Finding::error("scenario/syntax", span, format!("this is no YAML: {}", clean::word(&error.message)));
-    finding
-        .help("look for a tab in the indentation, an unclosed quote or bracket, or a missing space after `:`")
+        Finding::error("scenario/syntax", span, format!("this is not YAML: {}", clean::word(&error.message)));
+    finding.help(if is_indented_by_tab(text, span) {
+        "the line is indented with a tab; YAML wants spaces"
+    } else {
+        "look for an unclosed quote or bracket, a missing space after `:`, or a line that is indented otherwise than its \
+         neighbours"
+    })
+}
+
+/// Whether the line of a place, or the one before it, begins with a tab.
+fn is_indented_by_tab(text: &str, span: Span) -> bool {
+    let lines = Lines::new(text);
+    let line = lines.place(text, span.start).0;
+    [line, line.saturating_sub(1)].into_iter().filter(|line| *line > 0).any(|line| {
+        let line = text.get(lines.start(line)..lines.start(line + 1)).unwrap_or_default();
+        line[..line.len() - line.trim_start().len()].contains('\t')
+    })
 }
 
 fn document_kind(node: &Node, findings: &mut Findings) -> DocumentKind {
     let bad = DocumentKind::Bad;
     if !matches!(node.value, Value::Map(_)) {
-        findings.push(
-            Finding::error(
-                "scenario/no-scenario",
-                node.span,
-                "this document is no Scenario: it is no mapping",
-            )
-            .help(format!("a scenario starts with `apiVersion: {API_VERSION}` and `kind: Scenario`")),
-        );
+        let known = node.text().and_then(foreign::of_plain_text);
+        let Foreign { what, help } = known.unwrap_or_else(|| {
+            let what = if matches!(node.value, Value::Seq(_)) { "a list" } else { "a single value" };
+            Foreign { what: what.to_owned(), help: start() }
+        });
+        let message = format!("this document is {what}; expected a Scenario, a Topology or KnownDeviations");
+        findings.push(Finding::error("scenario/no-scenario", node.span, message).help(start()));
         return bad;
     }
     let text = |name: &str| node.get(name).and_then(|n| n.text().map(|text| (text, n.span)));
     let Some((kind, kind_span)) = text("kind") else {
-        findings.push(
-            Finding::error("scenario/no-scenario", node.span, "this document has no `kind`")
-                .help(format!("a scenario starts with `apiVersion: {API_VERSION}` and `kind: Scenario`")),
-        );
+    if let Some((Foreign { what, help }, start)) = foreign::of_text(text) {
+        let span = Span { start, end: start };
+        return Finding::error("scenario/syntax", span, format!("this is {what}")).help(help);
+    }
+        let Foreign { what, help } = foreign::of_no_kind(node);
+        findings
+            .push(Finding::error("scenario/no-scenario", node.span, format!("this is {what}")).help(help));
         return bad;
     };
     let api = text("apiVersion");
     let ours = api.is_none_or(|(api, _)| api.starts_with("verdikt.dev/"));
+    let start = || format!("a scenario starts with `apiVersion: {API_VERSION}` and `kind: Scenario`");
     let read = match kind {
         "Scenario" if ours => DocumentKind::Scenario,
         "Topology" if ours => DocumentKind::Topology,
         "KnownDeviations" if ours => DocumentKind::KnownDeviations,
         _ => {
-            findings.push(foreign(kind, kind_span, ours));
+            findings.push(other_kind(node, kind, kind_span, ours));
             return bad;
         }
     };
@@ -296,20 +314,14 @@ fn document_kind(node: &Node, findings: &mut Findings) -> DocumentKind {
     }
 }
 
-fn foreign(kind: &str, span: Span, ours: bool) -> Finding {
+fn other_kind(node: &Node, kind: &str, span: Span, ours: bool) -> Finding {
     let near = suggest::nearest(kind, ["Scenario", "Topology", "KnownDeviations"]).filter(|_| ours);
-    let kind = clean::word(kind);
-    let finding = Finding::error(
-        "scenario/foreign-document",
-        span,
-        format!("this document is a `{kind}`; expected a Scenario, a Topology or KnownDeviations"),
-    );
-    match near {
-        Some(near) => finding.help(format!("did you mean `{near}`?")),
-        None => finding.help(format!(
-            "policies are tested inside a scenario. Put this object under `spec.steps[0].apply` of\n\
-             apiVersion: {API_VERSION}\nkind: Scenario\nmetadata: {{name: my/first}}\nspec:\n  summary: What it shows\n  \
-             topology: three-by-three\n  steps:\n    - apply: [ … ]"
-        )),
-    }
+    let Foreign { what, help } = match near {
+        Some(near) => {
+            Foreign { what: format!("a `{}`", clean::word(kind)), help: format!("did you mean `{near}`?") }
+        }
+        None => foreign::of_kind(node, kind),
+    };
+    let message = format!("this document is {what}; expected a Scenario, a Topology or KnownDeviations");
+    Finding::error("scenario/foreign-document", span, message).help(help)
 }

@@ -19,6 +19,7 @@ mod decode;
 mod diagnostic;
 mod document;
 mod emit;
+mod foreign;
 mod known;
 mod load;
 mod raw;
