@@ -188,22 +188,23 @@ impl<'s> File<'s> {
     /// All findings, in the order of the file.
     pub(crate) fn diagnostics(mut self) -> Vec<Diagnostic> {
         self.findings.sort_by_key(Finding::start);
-        // Errors come first when there are too many to show them all.
         if self.findings.len() > MOST_FINDINGS {
-            let more = self.findings.len() - MOST_FINDINGS + self.dropped;
+            // Errors come first when there are too many to show them all: only warnings are left out of a file that has
+            // no more errors than are shown, and that makes nothing an error.
             self.findings.sort_by_key(|finding| !finding.is_error());
-            self.findings.truncate(MOST_FINDINGS);
+            let hidden = self.findings.split_off(MOST_FINDINGS);
+            let is_error = hidden.first().is_some_and(Finding::is_error);
+            let more = hidden.len() + self.dropped;
             self.findings.sort_by_key(Finding::start);
             let last =
                 self.findings.last().map_or(Span::default(), |f| Span { start: f.start(), end: f.start() });
-            self.findings.push(
-                Finding::error(
-                    "scenario/too-many-findings",
-                    last,
-                    format!("{more} more findings are not shown"),
-                )
-                .help("mend the ones above first"),
-            );
+            let (what, message) =
+                ("scenario/too-many-findings", format!("{more} more findings are not shown"));
+            let last = match is_error {
+                true => Finding::error(what, last, message),
+                false => Finding::warning(what, last, message),
+            };
+            self.findings.push(last.help("mend the ones above first"));
         }
         let lines = Lines::new(&self.source.text);
         self.findings.into_iter().map(|f| f.place(&self.source.name, &self.source.text, &lines)).collect()

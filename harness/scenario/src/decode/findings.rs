@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Finding;
 
-/// Findings that are kept of one document; the others are only counted.
+/// Errors, and warnings, that are kept of one document; the others are only counted.
 const MOST_KEPT: usize = 200;
 
 /// Collects the findings of one document.
@@ -10,18 +10,17 @@ const MOST_KEPT: usize = 200;
 pub(crate) struct Findings {
     list: Vec<Finding>,
     errors: usize,
-    /// Findings that were not kept.
-    dropped: usize,
+    warnings: usize,
     /// Inside an object of the Kubernetes API, where a plain `y` is a boolean.
     pub(crate) in_object: bool,
 }
 
 impl Findings {
+    /// Adds a finding. Warnings take no place from errors: a file with an error must show one.
     pub(crate) fn push(&mut self, finding: Finding) {
-        self.errors += usize::from(finding.is_error());
-        if self.is_full() {
-            self.dropped += 1;
-        } else {
+        let count = if finding.is_error() { &mut self.errors } else { &mut self.warnings };
+        *count += 1;
+        if *count <= MOST_KEPT {
             self.list.push(finding);
         }
     }
@@ -30,15 +29,14 @@ impl Findings {
     pub(crate) fn push_error(&mut self, make: impl FnOnce() -> Finding) {
         if self.is_full() {
             self.errors += 1;
-            self.dropped += 1;
         } else {
             self.push(make());
         }
     }
 
-    /// Whether further findings are only counted, and need no advice.
-    pub(super) fn is_full(&self) -> bool {
-        self.list.len() >= MOST_KEPT
+    /// Whether further errors are only counted, and need no advice.
+    fn is_full(&self) -> bool {
+        self.errors >= MOST_KEPT
     }
 
     pub(crate) fn errors(&self) -> usize {
@@ -47,6 +45,8 @@ impl Findings {
 
     /// The findings, and how many more there were.
     pub(crate) fn into_parts(self) -> (Vec<Finding>, usize) {
-        (self.list, self.dropped)
+        let all = self.errors + self.warnings;
+        let dropped = all - self.list.len();
+        (self.list, dropped)
     }
 }
