@@ -10,8 +10,8 @@
 
 mod cell;
 mod check;
-pub mod cidr;
 mod check_scope;
+pub mod cidr;
 mod ending;
 mod endpoint;
 mod event;

@@ -191,7 +191,7 @@ fn some_elements<T>(list: &Option<Vec<T>>) -> Option<&[T]> {
 }
 
 impl<'w> Peer<'w> {
-    fn compile(source: &'w NetworkPolicyPeer, own_namespace: &str, pods: &Pods<'_>) -> Self {
+    pub(crate) fn compile(source: &'w NetworkPolicyPeer, own_namespace: &str, pods: &Pods<'_>) -> Self {
         let matcher = match (&source.ip_block, &source.namespace_selector, &source.pod_selector) {
             (Some(block), None, None) => Matcher::Block(Block::parse(block)),
             (None, None, None) | (Some(_), _, _) => Matcher::Nobody,
@@ -220,7 +220,7 @@ impl<'w> Peer<'w> {
 }
 
 impl<'w> Port<'w> {
-    fn compile(port: &'w NetworkPolicyPort) -> Self {
+    pub(crate) fn compile(port: &'w NetworkPolicyPort) -> Self {
         let ports = match (&port.port, port.end_port) {
             (None, None) => Ports::All,
             (Some(IntOrString::Int(first)), last) => Ports::Range(*first, last.unwrap_or(*first)),

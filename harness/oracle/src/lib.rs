@@ -21,6 +21,7 @@ mod block;
 mod compile;
 mod dns;
 mod ends;
+mod finds;
 mod oracle;
 mod path;
 mod plan;
@@ -33,6 +34,7 @@ mod topics;
 mod trace;
 mod truth;
 
+pub use finds::{Finds, RuleFinds};
 pub use oracle::{Answer, Oracle};
 pub use plan::{Conflict, Contradiction, Plan, plan};
 pub use statements::{STATEMENTS, Statement};

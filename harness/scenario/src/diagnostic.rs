@@ -131,6 +131,15 @@ impl Finding {
         self.severity == Severity::Error
     }
 
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+
+    /// Its code, without what stands before the `/`.
+    pub(crate) fn word(&self) -> &str {
+        self.code.rsplit('/').next().unwrap_or_default()
+    }
+
     pub(crate) fn start(&self) -> usize {
         self.span.start
     }

@@ -14,9 +14,10 @@ use crate::{
     foreign::{self, Foreign},
     raw::{RawKnownDeviations, RawScenario, RawTopologyDocument},
     source::{Lines, Source},
-    span::Span,
+    span::{At, Span},
     suggest,
     topologies::Topologies,
+    vacuous,
     yaml::{self, Node, Value},
 };
 
@@ -136,10 +137,10 @@ impl<'s> File<'s> {
             let mut findings = Findings::default();
             let raw =
                 RawScenario::from_node(&document.node, &mut findings).filter(|_| findings.errors() == 0);
-            let converted = raw.and_then(|raw| {
-                convert::scenario(&raw, &self.source.name, topologies, definitions, &mut findings)
+            let converted = raw.as_ref().and_then(|raw| {
+                convert::scenario(raw, &self.source.name, topologies, definitions, &mut findings)
             });
-            if let Some(converted) = converted {
+            if let (Some(raw), Some(converted)) = (raw, converted) {
                 if let Some((_, first)) = out.iter().find(|(have, _)| have.name == converted.scenario.name) {
                     findings.push(
                         duplicate("scenario", &converted.scenario.name, converted.name).also(*first, "first"),
@@ -147,6 +148,8 @@ impl<'s> File<'s> {
                 }
                 crosscheck::check(&converted, &mut findings);
                 if findings.errors() == 0 {
+                    vacuous::check(&converted.scenario, &raw.spec.steps, &mut findings);
+                    meant(&raw.spec.meant, &mut findings);
                     out.push((converted.scenario, converted.name));
                 }
             }
@@ -211,6 +214,23 @@ impl<'s> File<'s> {
     }
 }
 
+/// Leaves out the warnings that the scenario says are meant.
+fn meant(words: &[At<String>], findings: &mut Findings) {
+    for word in words {
+        let silenced = findings.silence(&word.value);
+        if !silenced && vacuous::MEANT.contains(&word.value.as_str()) {
+            findings.push(
+                Finding::warning(
+                    "scenario/meant-in-vain",
+                    word.span,
+                    format!("`{}` is meant, and nothing here is", word.value),
+                )
+                .help("remove it: it would hide a mistake"),
+            );
+        }
+    }
+}
+
 /// A name that is taken.
 pub(crate) fn duplicate(what: &str, name: &str, span: Span) -> Finding {
     let name = clean::word(name);
@@ -232,6 +252,10 @@ fn syntax(error: &yaml::SyntaxError, text: &str) -> Finding {
             format!("the YAML is too large or expands too far: {}", error.message),
         )
         .help("write out what anchors and aliases repeat, or split the file");
+    }
+    if let Some((Foreign { what, help }, start)) = foreign::of_text(text) {
+        let span = Span { start, end: start };
+        return Finding::error("scenario/syntax", span, format!("this is {what}")).help(help);
     }
     let finding =
         Finding::error("scenario/syntax", span, format!("this is not YAML: {}", clean::word(&error.message)));
@@ -255,6 +279,7 @@ fn is_indented_by_tab(text: &str, span: Span) -> bool {
 
 fn document_kind(node: &Node, findings: &mut Findings) -> DocumentKind {
     let bad = DocumentKind::Bad;
+    let start = || format!("a scenario starts with `apiVersion: {API_VERSION}` and `kind: Scenario`");
     if !matches!(node.value, Value::Map(_)) {
         let known = node.text().and_then(foreign::of_plain_text);
         let Foreign { what, help } = known.unwrap_or_else(|| {
@@ -262,15 +287,11 @@ fn document_kind(node: &Node, findings: &mut Findings) -> DocumentKind {
             Foreign { what: what.to_owned(), help: start() }
         });
         let message = format!("this document is {what}; expected a Scenario, a Topology or KnownDeviations");
-        findings.push(Finding::error("scenario/no-scenario", node.span, message).help(start()));
+        findings.push(Finding::error("scenario/no-scenario", node.span, message).help(help));
         return bad;
     }
     let text = |name: &str| node.get(name).and_then(|n| n.text().map(|text| (text, n.span)));
     let Some((kind, kind_span)) = text("kind") else {
-    if let Some((Foreign { what, help }, start)) = foreign::of_text(text) {
-        let span = Span { start, end: start };
-        return Finding::error("scenario/syntax", span, format!("this is {what}")).help(help);
-    }
         let Foreign { what, help } = foreign::of_no_kind(node);
         findings
             .push(Finding::error("scenario/no-scenario", node.span, format!("this is {what}")).help(help));
@@ -278,7 +299,6 @@ fn document_kind(node: &Node, findings: &mut Findings) -> DocumentKind {
     };
     let api = text("apiVersion");
     let ours = api.is_none_or(|(api, _)| api.starts_with("verdikt.dev/"));
-    let start = || format!("a scenario starts with `apiVersion: {API_VERSION}` and `kind: Scenario`");
     let read = match kind {
         "Scenario" if ours => DocumentKind::Scenario,
         "Topology" if ours => DocumentKind::Topology,

@@ -22,8 +22,8 @@ mod emit;
 mod foreign;
 mod known;
 mod load;
-mod raw;
 mod measurable;
+mod raw;
 mod render;
 mod schema;
 mod select;
@@ -31,6 +31,7 @@ mod source;
 mod span;
 mod suggest;
 mod topologies;
+mod vacuous;
 mod yaml;
 
 pub use catalogue::{catalogue, catalogue_against};

@@ -18,6 +18,7 @@ use crate::{
     span::{At, Span},
     suggest,
     topologies::Topologies,
+    vacuous::MEANT,
 };
 
 /// A scenario, and where its name and patterns stand.
@@ -51,6 +52,7 @@ pub(crate) fn scenario(
         findings.push(Finding::error("scenario/missing-field", spec.summary.span, "the summary is empty"));
     }
     spec.clauses.iter().for_each(|clause| check_clause(clause, findings));
+    spec.meant.iter().for_each(|word| check_meant(word, findings));
     let requires = spec.requires.as_ref().map(|raw| requires(raw, findings)).unwrap_or_default();
     let nodes = requires.iter().find_map(|r| if let Requirement::Nodes(n) = r { Some(*n) } else { None });
     let before = findings.errors();
@@ -167,6 +169,19 @@ fn check_clause(clause: &At<String>, findings: &mut Findings) {
                 format!("`{}` is no statement of the specification", clean::word(&clause.value)),
             )
             .help("statements are N1 to N43"),
+        );
+    }
+}
+
+fn check_meant(word: &At<String>, findings: &mut Findings) {
+    if !MEANT.contains(&word.value.as_str()) {
+        findings.push(
+            Finding::error(
+                "scenario/unknown-word",
+                word.span,
+                format!("`{}` is not a warning that can be meant", clean::word(&word.value)),
+            )
+            .maybe_help(suggest::help(&word.value, "these can", MEANT)),
         );
     }
 }

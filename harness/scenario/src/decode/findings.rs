@@ -1,6 +1,6 @@
 //! Findings of one document.
 
-use crate::diagnostic::Finding;
+use crate::{diagnostic::Finding, span::Span};
 
 /// Errors, and warnings, that are kept of one document; the others are only counted.
 const MOST_KEPT: usize = 200;
@@ -41,6 +41,24 @@ impl Findings {
 
     pub(crate) fn errors(&self) -> usize {
         self.errors
+    }
+
+    pub(crate) fn warnings(&self) -> usize {
+        self.warnings
+    }
+
+    /// Whether there is a finding of this code inside these bytes.
+    pub(crate) fn has(&self, code: &str, within: Span) -> bool {
+        self.list.iter().any(|finding| finding.is(code) && within.range().contains(&finding.start()))
+    }
+
+    /// Takes out the warnings of a code, without what stands before its `/`; whether there was one.
+    pub(crate) fn silence(&mut self, word: &str) -> bool {
+        let before = self.list.len();
+        self.list.retain(|finding| finding.is_error() || finding.word() != word);
+        let silenced = before - self.list.len();
+        self.warnings -= silenced;
+        silenced > 0
     }
 
     /// The findings, and how many more there were.

@@ -6,8 +6,8 @@ mod policy;
 mod topology;
 
 pub(crate) use document::{
-    RawCheck, RawDelete, RawDiffers, RawExpect, RawLabel, RawReplace, RawRequires, RawScenario, RawStep,
-    RawTopologyDocument, RawTopologyRef,
+    RawApply, RawCheck, RawDelete, RawDiffers, RawExpect, RawLabel, RawReplace, RawRequires, RawScenario,
+    RawStep, RawTopologyDocument, RawTopologyRef,
 };
 pub(crate) use known::{RawKnownDeviation, RawKnownDeviations};
 pub(crate) use policy::{

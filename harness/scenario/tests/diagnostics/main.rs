@@ -3,6 +3,7 @@
 mod checks;
 mod foreign;
 mod steps;
+mod vacuous;
 
 use verdikt_scenario::{Severity, Source, Topologies, parse, render};
 
@@ -86,6 +87,37 @@ fn the_limits_of_a_file_are_told_to_the_end() {
     for limit in ["1024 documents", "500000 nodes", "20000 more from aliases", "48 levels"] {
         assert!(told.message.contains(limit), "no `{limit}` in: {}", told.message);
     }
+}
+
+/// A policy with a field that is warned of.
+fn warned(n: usize) -> String {
+    format!(
+        "        - apiVersion: networking.k8s.io/v1\n          kind: NetworkPolicy\n          metadata: {{name: w{n}, \
+         namespace: payments, uid: a}}\n          spec: {{podSelector: {{}}}}\n"
+    )
+}
+
+#[test]
+fn however_many_warnings_there_are_they_make_no_error() {
+    let many = |count| {
+        GOOD.replace(
+            "      apply:\n",
+            &format!("      apply:\n{}", (0..count).map(warned).collect::<String>()),
+        )
+    };
+    for count in [51, 300] {
+        let (scenarios, diagnostics) = findings(&many(count));
+        assert_eq!(diagnostics.len(), 51);
+        assert!(diagnostics.iter().all(|d| d.severity == Severity::Warning), "{count}");
+        assert_eq!(diagnostics[50].code, "scenario/too-many-findings");
+        assert_eq!(diagnostics[50].message, format!("{} more findings are not shown", count - 50));
+        assert_eq!(scenarios, 1, "{count}");
+    }
+    // An error behind them is shown.
+    let (scenarios, diagnostics) = findings(&many(300).replace("[Ingress]", "[ingress]"));
+    let errors: Vec<&str> =
+        diagnostics.iter().filter(|d| d.severity == Severity::Error).map(|d| d.code).collect();
+    assert_eq!((scenarios, errors), (0, vec!["scenario/unknown-word"]));
 }
 
 /// Replaces one part of the good scenario, checks codes and renders.
