@@ -141,6 +141,9 @@ pub(crate) struct Choice {
     /// Leave out scenarios whose name contains this.
     #[arg(long, value_name = "NAME")]
     pub(crate) skip: Vec<String>,
+    /// Warnings about scenario files count as errors.
+    #[arg(long, env = "VERDIKT_STRICT")]
+    pub(crate) strict: bool,
     /// Only the i-th of n parts; every scenario is in exactly one part.
     #[arg(long, value_name = "I/N", env = "VERDIKT_PARTITION")]
     pub(crate) partition: Option<Partition>,
@@ -206,6 +209,9 @@ pub(crate) struct Lint {
     /// Check objects of other kinds against the CustomResourceDefinitions of this file or folder; may be given again.
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) crds: Vec<PathBuf>,
+    /// Warnings count as errors: exit code 1.
+    #[arg(long, env = "VERDIKT_STRICT")]
+    pub(crate) strict: bool,
     /// Form: human or json.
     #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
     pub(crate) output: ShortFormat,

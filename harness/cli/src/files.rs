@@ -5,21 +5,49 @@ use std::path::{Path, PathBuf};
 use verdikt_model::{ExitCode, KnownDeviations, Scenario};
 use verdikt_scenario::{Definitions, Diagnostic, Loaded, Selection, Severity};
 
-use crate::{args::Choice, failure::Failure, ui::Ui};
+use crate::{
+    args::Choice,
+    failure::{Failure, Outcome},
+    ui::Ui,
+};
 
 /// Stands for the known deviations that verdikt brings along.
 const BUILT_IN: &str = "builtin";
+/// Bad files that a failure names one by one.
+const MOST_NAMED: usize = 5;
+
+/// What was chosen, and what could not be.
+pub(crate) struct Chosen {
+    pub(crate) scenarios: Vec<Scenario>,
+    /// Files that are wrong; the scenarios of the others were chosen among.
+    bad: Option<Failure>,
+}
+
+impl Chosen {
+    /// Ends a verb that has made do with the good files: they are not all that was named.
+    pub(crate) fn end(self) -> Outcome {
+        self.bad.map_or(Ok(ExitCode::Ok), Err)
+    }
+}
 
 /// The chosen scenarios. Every mistake in a chosen file is shown; an error in one stops everything, because a
 /// run that silently lacks a scenario looks like success.
 pub(crate) fn choose(choice: &Choice, ui: &Ui) -> Result<Vec<Scenario>, Failure> {
+    let Chosen { scenarios, bad } = look(choice, ui, "nothing was run")?;
+    bad.map_or(Ok(scenarios), Err)
+}
+
+/// The chosen scenarios of the files that are good, for verbs that look at each by itself. Every mistake is shown.
+pub(crate) fn choose_good(choice: &Choice, ui: &Ui) -> Result<Chosen, Failure> {
+    look(choice, ui, "their scenarios are left out")
+}
+
+/// `consequence`: what becomes of bad files.
+fn look(choice: &Choice, ui: &Ui, consequence: &str) -> Result<Chosen, Failure> {
     let (paths, names) = paths_and_names(choice);
     let loaded = load(&paths)?;
-    show(&loaded.diagnostics, ui);
-    let errors = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    if errors > 0 {
-        return Err(Failure::usage(format!("{errors} error(s) in scenario files; nothing was run")));
-    }
+    show(&loaded, ui);
+    let bad = bad_files(&loaded, choice.strict, consequence);
     if !loaded.known.is_empty() {
         ui.remark("known deviations among the scenarios are not taken into account: name them with --known-deviations");
     }
@@ -32,20 +60,55 @@ pub(crate) fn choose(choice: &Choice, ui: &Ui) -> Result<Vec<Scenario>, Failure>
         partition: choice.partition,
     };
     let suggestion = nearest(&names, &loaded.scenarios);
-    let chosen = selection.apply(loaded.scenarios);
-    if chosen.is_empty() {
-        let hint = suggestion.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-        let folder = names.iter().find(|name| Path::new(name).exists());
-        let help = match folder {
-            Some(name) => format!("`./{name}` reads the files there; `verdikt list` shows all scenarios"),
-            None => "`verdikt list` shows them all".into(),
-        };
-        return Err(Failure {
-            code: ExitCode::NothingSelected,
-            message: format!("nothing selected: none of {known} scenarios matches{hint}\n  help: {help}"),
-        });
+    let scenarios = selection.apply(loaded.scenarios);
+    match (scenarios.is_empty(), bad) {
+        // What was meant may be in one of them.
+        (true, Some(bad)) => Err(bad),
+        (true, None) => {
+            let hint = suggestion.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            let folder = names.iter().find(|name| Path::new(name).exists());
+            let help = match folder {
+                Some(name) => format!("`./{name}` reads the files there; `verdikt list` shows all scenarios"),
+                None => "`verdikt list` shows them all".into(),
+            };
+            Err(Failure {
+                code: ExitCode::NothingSelected,
+                message: format!("nothing selected: none of {known} scenarios matches{hint}\n  help: {help}"),
+            })
+        }
+        (false, bad) => Ok(Chosen { scenarios, bad }),
     }
-    Ok(chosen)
+}
+
+/// The files of which something is wrong, as a failure. `strict`: warnings count, too.
+fn bad_files(loaded: &Loaded, strict: bool, consequence: &str) -> Option<Failure> {
+    let counts = |d: &&Diagnostic| strict || d.severity == Severity::Error;
+    let bad: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(counts).collect();
+    let mut files: Vec<&str> = bad.iter().map(|d| d.file.as_str()).collect();
+    files.dedup();
+    let unreadable = loaded.unreadable.len();
+    if files.is_empty() && unreadable == 0 {
+        return None;
+    }
+    let mut what = Vec::new();
+    if !files.is_empty() {
+        let shown = files.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more = match files.len().saturating_sub(MOST_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let errors = bad.iter().filter(|d| d.severity == Severity::Error).count();
+        let count = match bad.len() - errors {
+            0 => format!("{errors} error(s)"),
+            warnings => format!("{errors} error(s) and {warnings} warning(s), which --strict makes errors,"),
+        };
+        what.push(format!("{count} in {shown}{more}"));
+    }
+    if unreadable > 0 {
+        what.push(format!("{unreadable} file(s) could not be read"));
+    }
+    what.push(consequence.to_owned());
+    Some(Failure::usage(what.join("; ")))
 }
 
 /// Loads paths, or the catalogue when there are none.
@@ -73,12 +136,11 @@ pub(crate) fn known_deviations(paths: &[PathBuf], ui: &Ui) -> Result<Vec<KnownDe
         } else {
             load(std::slice::from_ref(path))?
         };
-        show(&loaded.diagnostics, ui);
-        let errors = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-        let shown = path.display();
-        if errors > 0 {
-            return Err(Failure::usage(format!("{errors} error(s) in {shown}; nothing was run")));
+        show(&loaded, ui);
+        if let Some(bad) = bad_files(&loaded, false, "nothing was run") {
+            return Err(bad);
         }
+        let shown = path.display();
         if loaded.known.is_empty() {
             return Err(Failure::usage(format!(
                 "{shown} holds no known deviations, but {} scenarios\n  help: such a document has \
@@ -91,10 +153,18 @@ pub(crate) fn known_deviations(paths: &[PathBuf], ui: &Ui) -> Result<Vec<KnownDe
     Ok(known)
 }
 
-/// Shows diagnostics on standard error.
-pub(crate) fn show(diagnostics: &[Diagnostic], ui: &Ui) {
-    if !diagnostics.is_empty() {
-        eprint!("{}", verdikt_scenario::render(diagnostics, ui.color_stderr, ui.width));
+/// Shows on standard error what is wrong with files.
+pub(crate) fn show(loaded: &Loaded, ui: &Ui) {
+    if !loaded.diagnostics.is_empty() {
+        eprint!("{}", verdikt_scenario::render(&loaded.diagnostics, ui.color_stderr, ui.width));
+    }
+    show_unreadable(loaded);
+}
+
+/// Shows on standard error which files of a folder could not be read.
+pub(crate) fn show_unreadable(loaded: &Loaded) {
+    for error in &loaded.unreadable {
+        eprintln!("{error}");
     }
 }
 

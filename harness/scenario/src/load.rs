@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What was read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// Scenarios without errors, in the order of the files.
     pub scenarios: Vec<Scenario>,
@@ -27,6 +27,8 @@ pub struct Loaded {
     pub known: Vec<KnownDeviations>,
     /// Everything that is wrong with the files.
     pub diagnostics: Vec<Diagnostic>,
+    /// Files of folders that could not be read; the others were.
+    pub unreadable: Vec<LoadError>,
 }
 
 /// A file that could not be read.
@@ -85,9 +87,11 @@ pub enum LoadError {
 /// file has one of the same name. Scenario names must be unique over all files.
 ///
 /// # Errors
-/// A path that cannot be read. What is wrong inside a file is a diagnostic, not an error.
+/// A path that cannot be read. What is wrong inside a file is a diagnostic, not an error, and a file of a folder that cannot
+/// be read keeps the others from nothing.
 pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
-    Ok(read_all(&all_sources(paths)?, Topologies::builtin(), None))
+    let (sources, unreadable) = all_sources(paths)?;
+    Ok(Loaded { unreadable, ..read_all(&sources, Topologies::builtin(), None) })
 }
 
 /// Like [`load()`], and checks objects of other kinds against their definitions.
@@ -95,11 +99,13 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
 /// # Errors
 /// As [`load()`].
 pub fn load_against(paths: &[PathBuf], definitions: &Definitions) -> Result<Loaded, LoadError> {
-    Ok(read_all(&all_sources(paths)?, Topologies::builtin(), Some(definitions)))
+    let (sources, unreadable) = all_sources(paths)?;
+    Ok(Loaded { unreadable, ..read_all(&sources, Topologies::builtin(), Some(definitions)) })
 }
 
-fn all_sources(paths: &[PathBuf]) -> Result<Vec<Source>, LoadError> {
-    let mut sources = Vec::new();
+/// The texts of all files, and the files of folders that cannot be read.
+fn all_sources(paths: &[PathBuf]) -> Result<(Vec<Source>, Vec<LoadError>), LoadError> {
+    let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for path in paths {
         if path.as_os_str() == "-" {
@@ -108,12 +114,17 @@ fn all_sources(paths: &[PathBuf]) -> Result<Vec<Source>, LoadError> {
         }
         for file in files(path)? {
             // A file given twice, directly or through its directory, is read once.
-            if seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
-                sources.push(read_file(&file)?);
+            if !seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
+                continue;
+            }
+            match read_file(&file) {
+                Ok(source) => sources.push(source),
+                Err(error) if file == *path => return Err(error),
+                Err(error) => unreadable.push(error),
             }
         }
     }
-    Ok(sources)
+    Ok((sources, unreadable))
 }
 
 /// The text of a file, or of the files of a directory.

@@ -65,3 +65,15 @@ fn an_empty_file_is_a_finding() {
     assert!(loaded.scenarios.is_empty());
     assert_eq!(loaded.diagnostics.iter().map(|d| d.code).collect::<Vec<_>>(), ["scenario/empty"]);
 }
+
+#[test]
+fn a_file_of_a_folder_that_cannot_be_read_keeps_the_others_from_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("good.yaml"), scenario("a/one", "two-by-two")).unwrap();
+    fs::write(dir.path().join("latin.yaml"), b"a: \xe4\n").unwrap();
+    fs::File::create(dir.path().join("large.yaml")).unwrap().set_len(50 * 1024 * 1024).unwrap();
+    let loaded = load(&[dir.path().into()]).unwrap();
+    assert_eq!(loaded.scenarios.len(), 1);
+    let told: Vec<String> = loaded.unreadable.iter().map(ToString::to_string).collect();
+    assert!(told[0].contains("large.yaml") && told[1].contains("latin.yaml"), "{told:?}");
+}

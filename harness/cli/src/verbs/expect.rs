@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use verdikt_model::{Cell, ExitCode, Expectation, Family, Level, Scenario, World, cells};
+use verdikt_model::{Cell, Expectation, Family, Level, Scenario, World, cells};
 use verdikt_oracle::Oracle;
 use verdikt_report::{ExpectScenario, ExpectStep};
 
@@ -14,8 +14,8 @@ use crate::{
 };
 
 pub(super) fn expect(args: &Expect, ui: &Ui) -> Outcome {
-    let scenarios =
-        files::choose(&args.choice, ui)?.iter().map(matrices).collect::<Result<Vec<_>, Failure>>()?;
+    let chosen = files::choose_good(&args.choice, ui)?;
+    let scenarios = chosen.scenarios.iter().map(matrices).collect::<Result<Vec<_>, Failure>>()?;
     let mut out = anstream::stdout().lock();
     match args.output {
         ShortFormat::Human => {
@@ -25,7 +25,7 @@ pub(super) fn expect(args: &Expect, ui: &Ui) -> Outcome {
         }
         ShortFormat::Json => writeln!(out, "{}", verdikt_report::expect_json(&scenarios))?,
     }
-    Ok(ExitCode::Ok)
+    chosen.end()
 }
 
 fn matrices(scenario: &Scenario) -> Result<ExpectScenario, Failure> {

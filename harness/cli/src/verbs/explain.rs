@@ -15,10 +15,11 @@ use crate::{
 };
 
 pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {
-    let scenarios = files::choose(&args.choice, ui)?;
+    let chosen = files::choose_good(&args.choice, ui)?;
+    let scenarios = &chosen.scenarios;
     let mut out = anstream::stdout().lock();
     let mut answers = Vec::new();
-    for scenario in &scenarios {
+    for scenario in scenarios {
         let before = answers.len();
         for (world, step) in worlds(scenario)?.iter().zip(&scenario.steps) {
             if args.step.as_ref().is_some_and(|name| *name != step.name) {
@@ -71,7 +72,7 @@ pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {
     if args.output == ShortFormat::Json {
         writeln!(out, "{:#}", serde_json::Value::from(answers))?;
     }
-    Ok(ExitCode::Ok)
+    chosen.end()
 }
 
 /// A cell as the pattern that matches it alone.

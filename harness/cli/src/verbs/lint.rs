@@ -56,6 +56,11 @@ pub(super) fn lint(args: &Lint, ui: &Ui) -> Outcome {
             )?;
         }
     }
+    files::show_unreadable(&loaded);
     // Exit code 2 would say that verdikt could not be used; a finding in a file is what lint is for.
-    Ok(if errors > 0 { ExitCode::Differences } else { ExitCode::Ok })
+    Ok(match (errors + if args.strict { warnings } else { 0 }, loaded.unreadable.len()) {
+        (0, 0) => ExitCode::Ok,
+        (0, _) => ExitCode::Usage,
+        _ => ExitCode::Differences,
+    })
 }

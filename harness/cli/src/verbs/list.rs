@@ -17,12 +17,12 @@ pub(super) fn list(args: &List, ui: &Ui) -> Outcome {
     if args.known {
         return known(args, ui);
     }
-    let scenarios = files::choose(&args.choice, ui)?;
     let mut out = anstream::stdout().lock();
     if args.coverage {
-        return coverage(&scenarios, args.output, &mut out);
+        return coverage(&files::choose(&args.choice, ui)?, args.output, &mut out);
     }
-    let entries: Vec<ListEntry> = scenarios.into_iter().map(entry).collect();
+    let mut chosen = files::choose_good(&args.choice, ui)?;
+    let entries: Vec<ListEntry> = std::mem::take(&mut chosen.scenarios).into_iter().map(entry).collect();
     match args.output {
         ListFormat::Human => write!(out, "{}", verdikt_report::list_human(&entries))?,
         ListFormat::Json => writeln!(out, "{}", verdikt_report::list_json(&entries))?,
@@ -33,7 +33,7 @@ pub(super) fn list(args: &List, ui: &Ui) -> Outcome {
             }
         }
     }
-    Ok(ExitCode::Ok)
+    chosen.end()
 }
 
 /// Known deviations: those that verdikt brings along, or those of files.

@@ -276,3 +276,56 @@ fn lint_finds_and_exits_1() {
     assert!(said.stdout.contains("70000"), "{}", said.stdout);
     assert_eq!(run(&["lint"]).code, 0, "the catalogue is clean");
 }
+
+#[test]
+fn a_bad_file_keeps_the_others_from_nothing_where_nothing_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    file(folder.path(), "a.yaml", &scenario("", ""));
+    file(folder.path(), "b.yaml", &scenario(INGRESS, "ingress: [{ports: [{port: 70000}]}]"));
+    file(folder.path(), "c.yaml", &scenario("name: test/one", "name: test/two"));
+    std::fs::write(folder.path().join("d.yaml"), b"a: \xe4\n").unwrap();
+    let path = folder.path().to_str().unwrap();
+    for args in [
+        &["expect", "-f", path][..],
+        &["list", "-f", path, "-o", "name"],
+        &["explain", "-f", path, "--cell", "x/b -> x/a:80/tcp"],
+    ] {
+        let said = run(args);
+        assert_eq!(said.code, 2, "{args:?}: {}", said.stderr);
+        assert!(
+            said.stdout.contains("test/one") && said.stdout.contains("test/two"),
+            "{args:?}: {}",
+            said.stdout
+        );
+        assert!(said.stderr.contains("70000") && said.stderr.contains("d.yaml: the file"), "{}", said.stderr);
+        let last = said.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains("1 error(s) in ") && last.contains("b.yaml; 1 file(s)"), "{last}");
+    }
+    // A run that silently lacks a scenario would look like success.
+    let said = run(&["run", "-f", path]);
+    assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{}", said.stderr);
+    assert!(said.stderr.contains("b.yaml") && said.stderr.contains("nothing was run"), "{}", said.stderr);
+    // What was meant may be in the bad file.
+    assert_eq!(run(&["expect", "-f", path, "test/three"]).code, 2);
+}
+
+#[test]
+fn strict_makes_errors_of_warnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(
+        folder.path(),
+        "s.yaml",
+        &scenario(INGRESS, "ingress: [{from: [{podSelector: {matchLabels: {app: c}}}]}]"),
+    );
+    let path = path.to_str().unwrap();
+    let lint = run(&["lint", path]);
+    assert_eq!(lint.code, 0, "{}", lint.stdout);
+    assert!(lint.stdout.contains("scenario/peer-without-anybody"), "{}", lint.stdout);
+    assert_eq!(run(&["lint", "--strict", path]).code, 1);
+    let said = run(&["run", "--strict", "-f", path]);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(said.stderr.contains("which --strict makes errors"), "{}", said.stderr);
+    assert_eq!(run(&["expect", "-f", path]).code, 0);
+    assert_eq!(run(&["expect", "--strict", "-f", path]).code, 2);
+    assert_eq!(run(&["lint", "--strict"]).code, 0, "the catalogue has no warnings");
+}
