@@ -94,6 +94,8 @@ fn options() -> serde_yaml::Options {
             max_events: 2 * MAX_NODES,
             max_depth: MAX_DEPTH,
             max_recorded_anchor_events: MAX_REPLAYED,
+            // What aliases cost is limited already; many of one anchor are how a long list is written shortly.
+            enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: MAX_REPLAYED },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -316,6 +318,14 @@ mod tests {
         let nodes = parse(text).unwrap();
         assert_eq!(nodes.len(), 2);
         assert_eq!(show(&nodes[1], text), r#""b":Str@"b" = "c":Str@"c" = "d":Str@"d""#);
+    }
+
+    #[test]
+    fn one_anchor_may_have_hundreds_of_aliases() {
+        let text = format!("- &a {{b: c, d: e}}\n{}", "- {<<: *a, d: f}\n".repeat(400));
+        let documents = parse(&text).unwrap();
+        let Value::Seq(items) = &documents[0].value else { panic!("{documents:?}") };
+        assert_eq!(items.len(), 401);
     }
 
     #[test]
