@@ -13,8 +13,9 @@ verdikt=${VERDIKT:-target/release/verdikt}
 records=${RECORDS:-target/defects}
 mkdir -p "$records"
 
-# Of the traits of time, one is a defect: what a new pod may do at first (N38).
-mapfile -t known < <("$verdikt" sandbox profiles -o json | jq -r '.traits[] | select(.value == "") | .name'; echo start-delay=300ms)
+# Of the traits of time, these are defects: what a new pod may do at first (N38), what is open while policies change, and what many
+# policies cost.
+mapfile -t known < <("$verdikt" sandbox profiles -o json | jq -r '.traits[] | select(.value == "") | .name'; printf '%s\n' start-delay=300ms mixes-port-names=300ms delay-per-policy=10ms)
 chosen=("${known[@]}")
 [ $# -eq 0 ] || chosen=("$@")
 for defect in "${chosen[@]}"; do

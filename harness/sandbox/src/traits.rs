@@ -147,6 +147,8 @@ traits! {
 
     "policy-delay" policy_delay: Duration,
         "A change of policies or of labels takes force this long after the API accepted it.";
+    "delay-per-policy" delay_per_policy: Duration,
+        "A change of policies or of labels takes force later, by this time for each policy that there is then.";
     "start-delay" start_delay: Duration => StartUp,
         "A new pod is not isolated until this long after its start.";
     "cuts-established" cuts_established: Option<Duration> => Established,
@@ -157,6 +159,9 @@ traits! {
 
     "ignores-except" ignores_except: bool, "The exceptions of an ipBlock have no effect.";
     "except-denies" except_denies: bool, "The exceptions of an ipBlock are denied even where another peer allows them.";
+    "shares-excepts" shares_excepts: bool, "The exceptions of an ipBlock are taken out of all blocks of its rule.";
+    "refuses-overlapping-blocks" refuses_overlapping_blocks: bool,
+        "A policy isolates and opens nothing when blocks or exceptions of a rule lie within one another.";
     "ignores-blocks" ignores_blocks: bool, "An ipBlock matches nothing.";
     "blocks-match-all" blocks_match_all: bool, "An ipBlock matches every address.";
     "and-as-or" and_as_or: bool, "Two selectors in one peer are two peers.";
@@ -178,6 +183,14 @@ traits! {
     "blocks-skip-nodes" blocks_skip_nodes: bool => IpBlockNodes, "An ipBlock matches no address of a node.";
     "selects-host-network" selects_host_network: bool => HostNetwork,
         "A peer with a podSelector also matches pods on their node's network.";
+    "undefined-port-name-opens-all" undefined_port_name_opens_all: bool,
+        "A rule with peers opens all ports when it has only names of ports, and nobody has a port of these names.";
+    "shares-port-addresses" shares_port_addresses: bool,
+        "A port's name opens its number also on pods that share another port, named or not, with a pod that has it.";
+    "mixes-port-names" mixes_port_names: Duration,
+        "For this long after each change of policies the numbers of a rule's port names are open on each other's pods.";
+    "joins-names" joins_names: bool,
+        "Policies, pods of a node and port names of rules are one where their names or numbers are alike once joined.";
     "refuses-port-names" refuses_port_names: bool => NamedPorts EgressPortNames,
         "A policy with a port's name in a rule is not enforced at all.";
     "merges-port-names" merges_port_names: bool => NamedPorts,

@@ -242,7 +242,7 @@ pub(crate) struct PodState {
     pub(crate) labels: BTreeMap<String, String>,
     /// Addresses, at most one of each family.
     pub(crate) ips: Vec<IpAddr>,
-    /// Named container ports: (name, protocol as in the API, number).
+    /// Container ports: (name or nothing, protocol as in the API, number).
     pub(crate) ports: Vec<(String, String, u16)>,
     /// Whether it is being deleted.
     pub(crate) terminating: bool,

@@ -26,10 +26,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("defects::pods_that_end_are_not_isolated", terminating),
 ];
 
-/// Traits that other tests than [`verdicts`] are about, here, in `service_traits` and in `timing`; the last two are in
-/// unit tests and in those of whole runs, for one is of the API's part and the other needs sockets that not every
-/// kernel has.
-const ELSEWHERE: [&str; 16] = [
+/// Traits that other tests than [`verdicts`] are about, here, in `service_traits` and in `timing`; the last four are in
+/// unit tests and in those of whole runs: one is of the API's part, one needs sockets that not every kernel has, and
+/// two are of what is remembered.
+const ELSEWHERE: [&str; 18] = [
     "egress-sees-services",
     "node-ports-keep-source",
     "allows-own-service",
@@ -46,6 +46,8 @@ const ELSEWHERE: [&str; 16] = [
     "cuts-established",
     "ignores-port-names-of-sidecars",
     "ignores-sctp",
+    "delay-per-policy",
+    "mixes-port-names",
 ];
 
 /// A trait; policies of namespace x; from, to, port, protocol; what the reference does, and what the trait does.
@@ -74,7 +76,7 @@ fn ports(ports: Value) -> Value {
 }
 
 /// Pods: a and n of namespace x on the first node, b of x on the second, c of y on the first; `one` and `two` are the
-/// nodes themselves. The port `web` is 81 on n, and 80 on all others.
+/// nodes themselves. The port `web` is 81 on n, and 80 on all others; all have an unnamed port 53.
 #[rustfmt::skip]
 fn cases() -> Vec<Case> {
     let deny = || ingress(json!([]));
@@ -91,6 +93,10 @@ fn cases() -> Vec<Case> {
     let web = || json!([{"port": "web"}]);
     let everywhere = json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"ports": web()}]});
     let two = || json!({"namespaceSelector": namespace("host"), "podSelector": pod("two")});
+    // The twelfth port of rule 1, which n does not have, and the second number of rule 11's, which only n has.
+    let mut joined = vec![json!({"from": [{"podSelector": pod("a")}]}); 12];
+    joined[1] = json!({"from": [{"podSelector": pod("b")}], "ports": vec![json!({"port": "alt"}); 12]});
+    joined[11] = json!({"from": [{"podSelector": pod("n")}], "ports": web()});
     vec![
         ("blocks-skip-pods", vec![from(json!([{"ipBlock": {"cidr": "0.0.0.0/0"}}]))], ("b", "a", 80, "tcp"), "allowed", "dropped"),
         ("blocks-skip-pods", vec![to(json!({"to": [{"ipBlock": {"cidr": b}}]}))], ("a", "b", 80, "tcp"), "allowed", "dropped"),
@@ -101,7 +107,7 @@ fn cases() -> Vec<Case> {
         ("selects-host-network", vec![to(json!({"to": [two()]}))], ("a", "two", 80, "tcp6"), "dropped", "allowed"),
         ("refuses-port-names", vec![ports(web())], ("b", "a", 81, "tcp"), "dropped", "allowed"),
         ("merges-port-names", vec![everywhere.clone()], ("b", "a", 81, "tcp"), "dropped", "allowed"),
-        ("merges-port-names", vec![everywhere], ("b", "n", 80, "tcp"), "dropped", "allowed"),
+        ("merges-port-names", vec![everywhere.clone()], ("b", "n", 80, "tcp"), "dropped", "allowed"),
         ("ignores-ambiguous-port-names", vec![to(json!({"to": [{"podSelector": {}}], "ports": web()}))], ("a", "b", 80, "tcp"), "allowed", "dropped"),
         ("ignores-port-names-of-blocks", vec![to(json!({"to": [{"ipBlock": {"cidr": pods}}], "ports": web()}))], ("a", "b", 80, "tcp"), "allowed", "dropped"),
         ("ignores-port-names-without-peers", vec![to(json!({"ports": web()}))], ("a", "b", 80, "tcp"), "allowed", "dropped"),
@@ -111,6 +117,13 @@ fn cases() -> Vec<Case> {
         ("rejects", vec![deny()], ("b", "a", 80, "udp"), "dropped", "rejected"),
         ("ignores-except", vec![from(json!([excepted()]))], ("b", "a", 80, "tcp"), "dropped", "allowed"),
         ("except-denies", vec![from(json!([excepted(), {"podSelector": pod("b")}]))], ("b", "a", 80, "tcp"), "allowed", "dropped"),
+        ("shares-excepts", vec![from(json!([excepted(), {"ipBlock": {"cidr": b}}]))], ("b", "a", 80, "tcp"), "allowed", "dropped"),
+        ("refuses-overlapping-blocks", vec![from(json!([{"ipBlock": {"cidr": "192.0.2.0/24"}}, {"ipBlock": {"cidr": "192.0.2.0/25"}}, {"podSelector": pod("b")}]))], ("b", "a", 80, "tcp"), "allowed", "dropped"),
+        ("undefined-port-name-opens-all", vec![ingress(json!([{"from": [{"podSelector": {}}], "ports": [{"port": "none"}]}]))], ("b", "a", 80, "tcp"), "dropped", "allowed"),
+        ("undefined-port-name-opens-all", vec![to(json!({"to": [{"podSelector": {}}], "ports": [{"port": "none"}]}))], ("a", "b", 80, "tcp"), "dropped", "allowed"),
+        ("shares-port-addresses", vec![everywhere], ("b", "n", 80, "tcp"), "dropped", "allowed"),
+        ("shares-port-addresses", vec![to(json!({"to": [{"podSelector": {}}], "ports": web()}))], ("a", "n", 80, "tcp"), "dropped", "allowed"),
+        ("joins-names", vec![json!({"podSelector": {}, "ingress": joined})], ("b", "n", 81, "tcp"), "dropped", "allowed"),
         ("ignores-blocks", vec![from(json!([{"ipBlock": {"cidr": pods}}]))], ("b", "a", 80, "tcp"), "allowed", "dropped"),
         ("blocks-match-all", vec![from(json!([{"ipBlock": {"cidr": "11.0.0.0/8"}}]))], ("b", "a", 80, "tcp"), "dropped", "allowed"),
         ("and-as-or", vec![from(json!([{"namespaceSelector": namespace("y"), "podSelector": pod("b")}]))], ("b", "a", 80, "tcp"), "dropped", "allowed"),
@@ -169,7 +182,7 @@ fn verdicts(runtime: &Runtime) {
         pods.push(lab.add_host("two", Place::Node(1)).await);
         pods.push(lab.add_host("external", Place::External).await);
         let n = lab.state.pods.iter_mut().find(|pod| pod.name == "n").unwrap();
-        n.ports = vec![("web".into(), "TCP".into(), 81)];
+        n.ports = vec![("web".into(), "TCP".into(), 81), (String::new(), "TCP".into(), 53)];
         let find = |name: &str| -> &PodState { pods.iter().find(|pod| pod.name == name).unwrap() };
         let mut wrong = vec![];
         for (word, policies, (from, to, port, protocol), reference, broken) in cases() {

@@ -71,7 +71,9 @@ impl Lab {
             place: Place::Pod(node),
             labels: BTreeMap::from([("pod".into(), name.into())]),
             ips,
-            ports: vec![("web".into(), "TCP".into(), 80), ("alt".into(), "TCP".into(), 81)],
+            ports: [("web", 80), ("alt", 81), ("", 53)]
+                .map(|(name, port)| (name.into(), "TCP".into(), port))
+                .into(),
             terminating: false,
         };
         self.state

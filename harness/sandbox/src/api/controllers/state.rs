@@ -102,8 +102,8 @@ fn pod(pod: &Shared, traits: &Traits) -> Option<PodState> {
     let sidecars = of_role(&pod.value, Role::Sidecar).filter(|_| !traits.ignores_port_names_of_sidecars);
     for port in of_role(&pod.value, Role::Main).chain(sidecars).flat_map(|c| items(c, "/ports")) {
         let number = port.get("containerPort").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
-        if let (name @ 1.., Some(number)) = (text(port, "/name").len(), number) {
-            ports.push((text(port, "/name")[..name].to_owned(), text(port, "/protocol").to_owned(), number));
+        if let Some(number) = number {
+            ports.push((text(port, "/name").to_owned(), text(port, "/protocol").to_owned(), number));
         }
     }
     Some(PodState {

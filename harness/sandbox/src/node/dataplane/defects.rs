@@ -2,12 +2,13 @@
 //!
 //! Everything after this reads policies rightly.
 
+use ipnet::IpNet;
 use k8s_openapi::{
     api::networking::v1::{IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec},
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use super::policy::directions;
+use super::{joined, policy::directions};
 use crate::{plan, traits::Traits};
 
 /// Label that every namespace has.
@@ -25,6 +26,7 @@ pub(super) fn rewrite<'n>(
     if traits.enforces_nothing {
         return vec![];
     }
+    let policies = if traits.joins_names { joined::policies(policies) } else { policies };
     let mut rewritten = vec![];
     for mut policy in policies {
         let namespace = policy.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
@@ -92,6 +94,10 @@ fn types(spec: &mut NetworkPolicySpec, traits: &Traits) -> bool {
 }
 
 fn rules(spec: &mut NetworkPolicySpec, traits: &Traits, namespace: &str) {
+    if traits.refuses_overlapping_blocks && has_overlaps(spec) {
+        spec.ingress.iter_mut().flatten().for_each(|rule| rule.from = Some(vec![nobody()]));
+        spec.egress.iter_mut().flatten().for_each(|rule| rule.to = Some(vec![nobody()]));
+    }
     if traits.first_rule_only {
         spec.ingress.iter_mut().for_each(|rules| rules.truncate(1));
         spec.egress.iter_mut().for_each(|rules| rules.truncate(1));
@@ -102,6 +108,25 @@ fn rules(spec: &mut NetworkPolicySpec, traits: &Traits, namespace: &str) {
     for rule in spec.egress.iter_mut().flatten() {
         sides(&mut rule.to, &mut rule.ports, traits, namespace);
     }
+}
+
+/// Whether blocks of one rule, or exceptions of one rule, lie within one another.
+fn has_overlaps(spec: &NetworkPolicySpec) -> bool {
+    let ingress = spec.ingress.iter().flatten().filter_map(|rule| rule.from.as_ref());
+    let egress = spec.egress.iter().flatten().filter_map(|rule| rule.to.as_ref());
+    ingress.chain(egress).any(|peers| {
+        let blocks = || peers.iter().filter_map(|peer| peer.ip_block.as_ref());
+        let excepts = blocks().flat_map(|block| block.except.iter().flatten());
+        overlap(blocks().map(|block| &block.cidr)) || overlap(excepts)
+    })
+}
+
+fn overlap<'a>(cidrs: impl Iterator<Item = &'a String>) -> bool {
+    let mut nets: Vec<IpNet> =
+        cidrs.filter_map(|text| text.parse().ok()).map(|net: IpNet| net.trunc()).collect();
+    nets.sort_unstable();
+    nets.dedup();
+    nets.iter().any(|outer| nets.iter().any(|inner| inner != outer && outer.contains(inner)))
 }
 
 /// A peer that matches nothing, as every peer does that says nothing.
@@ -125,6 +150,9 @@ fn sides(
         join(list, traits);
         *list = std::mem::take(list).into_iter().flat_map(|one| peer(one, traits, namespace)).collect();
     }
+    if traits.shares_excepts {
+        share_excepts(peers.iter_mut().flatten().filter_map(|peer| peer.ip_block.as_mut()).collect());
+    }
     let blocks = |peers: &Vec<NetworkPolicyPeer>| peers.iter().any(|peer| peer.ip_block.is_some());
     if traits.blocks_match_all && peers.as_ref().is_some_and(blocks) {
         *peers = None;
@@ -143,6 +171,12 @@ fn sides(
             }
         }
     }
+}
+
+/// Gives each block the exceptions of all. Those that lie outside of it change nothing.
+fn share_excepts(blocks: Vec<&mut IPBlock>) {
+    let all: Vec<String> = blocks.iter().flat_map(|block| block.except.clone().unwrap_or_default()).collect();
+    blocks.into_iter().for_each(|block| block.except = Some(all.clone()));
 }
 
 /// Makes one peer of two: every namespaceSelector with every podSelector beside it.
@@ -278,6 +312,28 @@ mod tests {
         assert_eq!(peers, [nobody()], "an empty list of ports would be all of them");
         let (peers, _) = rule(&rewritten("ignores-sctp", &json!([]))[0]);
         assert_ne!(peers, [nobody()], "without ports the rule is not for SCTP");
+    }
+
+    /// Whether a policy with these blocks, each with its exceptions, opens something.
+    fn opens(blocks: &[(&str, &[&str])]) -> bool {
+        let traits = Traits { refuses_overlapping_blocks: true, ..Traits::default() };
+        let block = |(cidr, except): &(&str, &[&str])| json!({"ipBlock": {"cidr": cidr, "except": except}});
+        let peers: Vec<Value> = blocks.iter().map(block).chain([json!({"podSelector": {}})]).collect();
+        let policy = json!({"metadata": {"namespace": "x"}, "spec": {"podSelector": {}, "ingress": [{"from": peers}]}});
+        let policies = rewrite(vec![serde_json::from_value(policy).unwrap()], &traits, std::iter::empty());
+        let spec = policies[0].spec.as_ref().unwrap();
+        spec.ingress.as_ref().unwrap()[0].from != Some(vec![nobody()])
+    }
+
+    #[test]
+    fn blocks_or_exceptions_within_one_another_are_refused() {
+        assert!(opens(&[("10.0.0.0/9", &[]), ("10.128.0.0/9", &["10.128.0.0/16"])]), "they only adjoin");
+        assert!(opens(&[("10.0.0.0/9", &[]), ("10.0.0.0/9", &[])]), "the same block twice is one element");
+        assert!(opens(&[("0.0.0.0/0", &[]), ("fd00::/8", &[])]), "of two families");
+        assert!(!opens(&[("0.0.0.0/0", &[]), ("10.0.0.0/8", &[])]));
+        assert!(!opens(&[("fd00:1::/32", &[]), ("fd00::/8", &[])]));
+        assert!(!opens(&[("10.0.0.0/8", &["10.1.0.0/16", "10.1.1.0/24"])]));
+        assert!(!opens(&[("10.0.0.0/9", &["10.1.0.0/16"]), ("10.0.0.0/9", &["10.1.1.0/24"])]));
     }
 
     #[test]

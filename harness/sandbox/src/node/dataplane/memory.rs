@@ -66,6 +66,8 @@ pub(crate) struct Memory {
     tenants: HashMap<IpAddr, Tenant>,
     /// When it was last asked what is in force.
     asked: Option<Instant>,
+    /// When other policies took force for the last time.
+    changed: Option<Instant>,
 }
 
 impl Memory {
@@ -83,7 +85,9 @@ impl Memory {
         let views = [&mut self.in_force].into_iter().chain(self.coming.iter_mut().map(|(_, view)| view));
         views.for_each(|view| view.adopt(&next));
         if *self.newest() != next {
+            let policies = u32::try_from(state.policies.len()).unwrap_or(u32::MAX);
             let due = accepted + state.traits.policy_delay;
+            let due = due + state.traits.delay_per_policy.saturating_mul(policies);
             // A change never overtakes an earlier one.
             let due = self.coming.back().map_or(due, |(last, _)| due.max(*last));
             self.coming.push_back((due, next));
@@ -100,9 +104,16 @@ impl Memory {
     pub(crate) fn at(&mut self, now: Instant) -> Scene {
         self.asked = Some(now);
         while self.coming.front().is_some_and(|(due, _)| *due <= now) {
-            self.in_force = self.coming.pop_front().map(|(_, view)| view).unwrap_or_default();
+            let next = self.coming.pop_front().map(|(_, view)| view).unwrap_or_default();
+            if next.policies != self.in_force.policies {
+                self.changed = Some(now);
+            }
+            self.in_force = next;
         }
         let mut state = State { policies: self.in_force.policies.clone(), ..self.state.clone() };
+        if self.sorted_out().is_none_or(|sorted_out| sorted_out <= now) {
+            state.traits.mixes_port_names = Duration::ZERO;
+        }
         for (name, labels) in &mut state.namespaces {
             if let Some(known) = self.in_force.namespaces.get(name) {
                 labels.clone_from(known);
@@ -129,7 +140,14 @@ impl Memory {
         let starts = self.state.pods.iter().filter_map(|pod| Some(*self.starts.get(&pod.uid)? + delay));
         let starts = starts.filter(|due| Some(*due) > self.asked);
         let started = if delay.is_zero() { None } else { starts.min() };
-        coming.into_iter().chain(started).min()
+        let sorted_out = self.sorted_out().filter(|due| Some(*due) > self.asked);
+        coming.into_iter().chain(started).chain(sorted_out).min()
+    }
+
+    /// When the names of ports are right again.
+    fn sorted_out(&self) -> Option<Instant> {
+        let mixed = self.state.traits.mixes_port_names;
+        self.changed.filter(|_| !mixed.is_zero()).map(|changed| changed + mixed)
     }
 
     fn newest(&self) -> &View {
@@ -283,6 +301,35 @@ mod tests {
         memory.learn(state(late(), &["p", "q"], &[("b", "first")]), at(20));
         assert_eq!(memory.due(), None, "a pod that ends is no change");
         assert_eq!(text(&memory.at(at(20))), "p q first");
+    }
+
+    #[test]
+    fn a_change_waits_for_every_policy_that_there_is() {
+        let start = Instant::now();
+        let traits = Traits { delay_per_policy: DELAY, ..Traits::default() };
+        let mut memory = Memory::default();
+        memory.learn(state(traits.clone(), &["p", "q", "r"], &[]), start);
+        assert_eq!(memory.due(), Some(start + 3 * DELAY));
+        memory.at(start + 3 * DELAY);
+        memory.learn(state(traits, &[], &[]), start + 4 * DELAY);
+        assert_eq!(memory.due(), Some(start + 4 * DELAY), "without policies nothing is late");
+    }
+
+    #[test]
+    fn port_names_are_mixed_for_a_time_after_each_change_of_policies() {
+        let start = Instant::now();
+        let traits = || Traits { mixes_port_names: DELAY, ..Traits::default() };
+        let mixed = |scene: &Scene| !scene.state.traits.mixes_port_names.is_zero();
+        let mut memory = Memory::default();
+        memory.learn(state(traits(), &["p"], &[("a", "old")]), start);
+        assert!(mixed(&memory.at(start)));
+        assert_eq!(memory.due(), Some(start + DELAY));
+        assert!(!mixed(&memory.at(start + DELAY)));
+        assert_eq!(memory.due(), None);
+        memory.learn(state(traits(), &["p"], &[("a", "new")]), start + 2 * DELAY);
+        assert!(!mixed(&memory.at(start + 2 * DELAY)), "a label is no policy");
+        memory.learn(state(traits(), &["p", "q"], &[("a", "new")]), start + 3 * DELAY);
+        assert!(mixed(&memory.at(start + 3 * DELAY)));
     }
 
     #[test]

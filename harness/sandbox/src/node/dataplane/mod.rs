@@ -6,7 +6,7 @@
 //! ```
 //!
 //! How a batch takes the place of the one before is in [`tables`]. What is wrong or late on purpose ([`crate::traits::Traits`]) is in
-//! [`memory`], [`defects`], [`passes`], [`established`] and [`way_back`], and where they change what policies and Services mean, in
+//! [`memory`], [`defects`], [`joined`], [`passes`], [`established`] and [`way_back`], and where they change what policies and Services mean, in
 //! [`policy`] and [`services`].
 //!
 //! Written from the API's text alone, without a look at the oracle, so that each checks the other.
@@ -14,6 +14,7 @@
 mod defects;
 mod established;
 mod filter;
+mod joined;
 mod memory;
 mod passes;
 mod policy;
@@ -80,7 +81,10 @@ impl Dataplane {
         self.past.retain(|(until, _)| *until > now);
         let policies = policy::read(state).map_err(io::Error::other)?;
         let policies = defects::rewrite(policies, &state.traits, state.namespaces.keys());
-        let isolation = policy::resolve(state, &policies, exempt).map_err(io::Error::other)?;
+        let mut isolation = policy::resolve(state, &policies, exempt).map_err(io::Error::other)?;
+        if state.traits.joins_names {
+            joined::pods(state, &mut isolation);
+        }
         let grace = state.traits.cuts_established.filter(|grace| *grace > Duration::ZERO);
         if let Some(grace) = grace
             && isolation != self.current

@@ -3,10 +3,11 @@
 //! Read straight from the text of the API: union of rules, each a list of peers and a list of ports. Everything that
 //! depends on pods (selectors, named ports) is resolved here, so that only addresses and numbers are left. What is
 //! wrong on purpose comes before ([`super::defects`]) and after ([`super::filter`]), but for traits that only show
-//! here: exceptions that deny, pods for which only their first policy counts, and what blocks, selectors and the names
-//! of ports are looked up on.
+//! here: exceptions that deny, pods for which only their first policy counts, what blocks, selectors and the names
+//! of ports are looked up on, and names of ports whose pods are mixed up.
 
 mod cluster_ips;
+mod port_lists;
 mod ports;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::{
     plan,
     wire::{Place, PodState, State},
 };
+use port_lists::{Lists, Resolution};
 pub(super) use ports::{Ports, protocol_number};
 use ports::{ingress_ports, named_port, numbers, protocol};
 
@@ -153,16 +155,18 @@ impl Resolver<'_> {
             for (subject, _) in &receivers {
                 self.isolation.ingress.entry(subject.clone()).or_default();
             }
-            for rule in spec.ingress.iter().flatten() {
-                let peers = rule.from.as_deref().unwrap_or_default();
-                let denies = self.denies(peers)?;
-                let addresses = self.addresses(&self.peers(peers, namespace)?);
-                let ports = rule.ports.as_deref().unwrap_or_default();
+            let own: Vec<usize> = receivers.iter().map(|(_, index)| *index).collect();
+            let rules = spec.ingress.iter().flatten().map(|rule| (&rule.from, &rule.ports));
+            for rule in self.resolutions(rules, namespace, Some(&own))? {
+                let Resolution { from, peers, ports, lists } = rule;
+                let denies = self.denies(from)?;
+                let addresses = self.addresses(&peers);
                 let merged = self.merged_ports(ports, &receivers)?;
                 for (subject, index) in &receivers {
-                    let ports = match &merged {
-                        Some(merged) => Some(merged.clone()),
-                        None => ingress_ports(ports, &self.state.pods[*index])?,
+                    let ports = match (&merged, &lists) {
+                        (Some(merged), _) => Some(merged.clone()),
+                        (None, Some(lists)) => lists.on(*index, ports)?,
+                        (None, None) => ingress_ports(ports, &self.state.pods[*index])?,
                     };
                     let id = self.intern(Allow { peers: addresses.clone(), ports });
                     let rules = self.isolation.ingress.entry(subject.clone()).or_default();
@@ -175,13 +179,13 @@ impl Resolver<'_> {
             for (subject, _) in &senders {
                 self.isolation.egress.entry(subject.clone()).or_default();
             }
-            for rule in spec.egress.iter().flatten() {
-                let peers = rule.to.as_deref().unwrap_or_default();
-                let denies = self.denies(peers)?;
-                let ports = rule.ports.as_deref().unwrap_or_default();
-                let mut allows = self.egress_allows(ports, &self.peers(peers, namespace)?, namespace)?;
+            let rules = spec.egress.iter().flatten().map(|rule| (&rule.to, &rule.ports));
+            for rule in self.resolutions(rules, namespace, None)? {
+                let Resolution { from: to, peers, ports, lists } = rule;
+                let denies = self.denies(to)?;
+                let mut allows = self.egress_allows(ports, &peers, namespace, lists.as_ref())?;
                 if self.state.traits.egress_sees_services {
-                    allows.extend(self.cluster_ips(ports, peers, namespace)?);
+                    allows.extend(self.cluster_ips(ports, to, namespace)?);
                 }
                 let ids: Vec<AllowId> = allows.into_iter().map(|allow| self.intern(allow)).collect();
                 for (subject, _) in &senders {
@@ -285,6 +289,7 @@ impl Resolver<'_> {
         ports: &[NetworkPolicyPort],
         peers: &Resolved,
         namespace: &str,
+        lists: Option<&Lists>,
     ) -> Result<Vec<Allow>, String> {
         if ports.is_empty() {
             return Ok(vec![Allow { peers: self.addresses(peers), ports: None }]);
@@ -294,6 +299,7 @@ impl Resolver<'_> {
         for port in ports {
             let protocol = protocol(port)?;
             match &port.port {
+                Some(IntOrString::String(_)) if lists.is_some() => {}
                 Some(IntOrString::String(name)) => {
                     let found = self.destinations(peers, namespace, name, protocol);
                     if found.len() <= 1 || !self.state.traits.ignores_ambiguous_port_names {
@@ -306,6 +312,10 @@ impl Resolver<'_> {
                     plain.insert(numbers(port, protocol.1)?);
                 }
             }
+        }
+        for (ports, pods) in lists.iter().flat_map(|lists| lists.all()) {
+            let ips = pods.iter().flat_map(|index| &self.state.pods[*index].ips);
+            named.entry(*ports).or_default().extend(ips);
         }
         let mut allows = vec![];
         if !plain.is_empty() {

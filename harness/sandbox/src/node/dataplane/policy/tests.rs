@@ -148,6 +148,67 @@ fn names_of_ports_are_looked_up_where_a_trait_says() {
     assert_eq!(named(&["ignores-port-names-of-blocks"], block, true), ["2 {10.0.0.1}0:6/80-80"]);
 }
 
+/// Pods a and b of namespace x with these ports, and what a policy of both opens on each for these ingress rules.
+fn mixed_up(traits: Traits, ports: [&[(&str, u16)]; 2], rules: serde_json::Value) -> Vec<String> {
+    let mut state = state(traits, json!({"podSelector": {}, "ingress": rules}));
+    for (pod, ports) in state.pods.iter_mut().zip(ports) {
+        pod.ports = ports.iter().map(|(name, port)| ((*name).into(), "TCP".into(), *port)).collect();
+    }
+    let isolation = isolation_of(&state);
+    text(&isolation, &isolation.ingress)
+}
+
+#[test]
+fn names_of_ports_are_mixed_up_as_a_trait_says() {
+    let shares = Traits { shares_port_addresses: true, ..Traits::default() };
+    let web = json!([{"ports": [{"port": "web"}]}]);
+    let of = |traits: &Traits, ports| mixed_up(traits.clone(), ports, web.clone());
+    let apart: [&[(&str, u16)]; 2] = [&[("web", 80), ("", 90)], &[("web", 81), ("", 91)]];
+    assert_eq!(of(&shares, apart), ["1 any:6/80-80", "2 any:6/81-81"]);
+    let unnamed: [&[(&str, u16)]; 2] = [&[("web", 80), ("", 90)], &[("web", 81), ("", 90)]];
+    assert_eq!(of(&Traits::default(), unnamed), ["1 any:6/80-80", "2 any:6/81-81"]);
+    assert_eq!(of(&shares, unnamed), ["1 any:6/80-80", "2 any:6/80-80,6/81-81"], "b is in a's list");
+    let named: [&[(&str, u16)]; 2] = [&[("web", 80), ("admin", 90)], &[("web", 81), ("admin", 90)]];
+    assert_eq!(of(&shares, named), of(&shares, unnamed));
+
+    let mixes = Traits { mixes_port_names: std::time::Duration::from_secs(1), ..Traits::default() };
+    assert_eq!(of(&mixes, apart), ["1 any:6/81-81", "2 any:6/80-80"]);
+    let same: [&[(&str, u16)]; 2] = [&[("web", 80)], &[("web", 80)]];
+    assert_eq!(of(&mixes, same), ["1 any:6/80-80", "2 any:6/80-80"]);
+
+    // The twelfth name of rule 1 and the second one of rule 11.
+    let joins = Traits { joins_names: true, ..Traits::default() };
+    let mut twelve = vec![json!({"port": "web"}); 11];
+    twelve.push(json!({"port": "admin"}));
+    let mut rules = vec![json!({"ports": [{"port": 5}]}); 12];
+    rules[1] = json!({"ports": twelve});
+    rules[11] = json!({"ports": [{"port": "web"}, {"port": "other"}]});
+    let opened = mixed_up(joins, [&[("web", 80), ("admin", 90)], &[("other", 91)]], json!(rules));
+    assert_eq!(opened, ["1 any:6/5-5 any:6/80-80", "2 any:6/5-5 any:6/90-90 any:6/91-91"]);
+}
+
+#[test]
+fn a_name_that_nobody_has_opens_everything_with_a_trait() {
+    let opens = Traits { undefined_port_name_opens_all: true, ..Traits::default() };
+    let ports: [&[(&str, u16)]; 2] = [&[("web", 80)], &[]];
+    let of = |rule| mixed_up(opens.clone(), ports, json!([rule]));
+    let peers = json!([{"podSelector": {}}]);
+    let all = "{10.0.0.1, 10.0.0.2}0";
+    assert_eq!(
+        of(json!({"from": peers, "ports": [{"port": "none"}]})),
+        [format!("1 {all}:all"), format!("2 {all}:all")]
+    );
+    assert_eq!(
+        of(json!({"from": peers, "ports": [{"port": "web"}]})),
+        [format!("1 {all}:6/80-80"), format!("2 {all}:")]
+    );
+    assert_eq!(
+        of(json!({"from": peers, "ports": [{"port": "none"}, {"port": 5}]}))[1],
+        format!("2 {all}:6/5-5")
+    );
+    assert_eq!(of(json!({"ports": [{"port": "none"}]})), ["1 any:", "2 any:"]);
+}
+
 #[test]
 fn blocks_leave_out_what_a_trait_says() {
     let ranges = |word: &str, cidr: &str| {
