@@ -165,7 +165,7 @@ fn they_are_linted_and_listed() {
     let listed: Value = serde_json::from_str(&run(&["list", "--known", "-o", "json"]).stdout).unwrap();
     let planes: Vec<&str> =
         listed.as_array().unwrap().iter().map(|file| file["dataplane"].as_str().unwrap()).collect();
-    assert_eq!(planes, ["calico", "cilium", "kube-network-policies", "kube-router"]);
+    assert_eq!(planes, ["calico", "cilium", "kube-network-policies", "kube-router", "kube-router"]);
 }
 
 #[test]
