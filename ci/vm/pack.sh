@@ -22,8 +22,6 @@ pack() {
   printf 'root:x:0:0::/:/bin/sh\n' >"$tree/etc/passwd"
   printf 'root:x:0:\n' >"$tree/etc/group"
   printf '127.0.0.1 localhost\n::1 localhost\n' >"$tree/etc/hosts"
-  # The sandbox asks for certification authorities.
-  [ ! -e /etc/ssl/certs/ca-certificates.crt ] || cp -L --parents -t "$tree" /etc/ssl/certs/ca-certificates.crt
   { printf 'cd %q\n' "$root" && printf '%q ' "$@" && echo; } >"$tree/vm/command"
   pack_modules "$vm" "$tree"
   # Files that are deleted, but not in git, are listed, too.
