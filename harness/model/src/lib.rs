@@ -16,6 +16,7 @@ mod ending;
 mod endpoint;
 mod event;
 mod exit;
+mod harmful;
 mod known;
 mod matrix;
 mod net;
@@ -38,6 +39,7 @@ pub use ending::ending;
 pub use endpoint::{EndpointName, ParseEndpointError};
 pub use event::Event;
 pub use exit::ExitCode;
+pub use harmful::is_harmful;
 pub use known::{
     DeviationRecord, DeviationState, FRESH_LANE, Known, KnownDeviation, KnownDeviations,
     ParseVersionRangeError, Sightings, VersionRange, apply, join,

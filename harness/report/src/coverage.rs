@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     escape::{NAME, cut},
+    json_text::json_text,
     text,
 };
 
@@ -59,7 +60,7 @@ pub fn coverage_human(entries: &[CoverageEntry]) -> String {
 
 /// The same as a JSON list.
 pub fn coverage_json(entries: &[CoverageEntry]) -> String {
-    serde_json::to_string_pretty(entries).expect("strings always serialise")
+    json_text(&entries)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+pub(crate) use verdikt_model::is_harmful;
+
 /// Longest name that is shown, in characters.
 pub(crate) const NAME: usize = 120;
 /// Longest sentence (reason, message) that is shown, in characters.
@@ -80,19 +82,6 @@ fn disarm(text: Cow<'_, str>) -> Cow<'_, str> {
         text.replace_range(at..=at, &code);
     }
     Cow::Owned(text)
-}
-
-/// Whether a character would act on a terminal or hide from the reader.
-pub(crate) fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}'      // soft hyphen, Arabic letter mark, Mongolian separator
-            | '\u{200b}'..='\u{200f}'               // zero width, marks of direction
-            | '\u{2028}'..='\u{202e}'               // line and paragraph separators, embeddings, overrides
-            | '\u{2060}'..='\u{206f}'               // joiners, isolates, deprecated controls
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}'  // byte order mark, interlinear annotation
-            | '\u{fffe}' | '\u{ffff}'               // no characters; not allowed in XML
-            | '\u{e0000}'..='\u{e007f}') // tags
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use verdikt_model::{Cell, Expectation, Family, Level, Protocol, Via};
 use crate::{
     escape::{NAME, cut},
     grid::{Glyph, grids},
+    json_text::json_text,
     matrix::{self, Canvas},
     places,
     style::Paint,
@@ -74,7 +75,7 @@ pub fn expect_json(scenarios: &[ExpectScenario]) -> String {
         steps: scenario.steps.iter().map(|step| step_json(step, &scenario.names)).collect(),
     });
     let file = FileJson { scenarios: scenarios.collect() };
-    serde_json::to_string_pretty(&file).expect("strings and numbers always serialise")
+    json_text(&file)
 }
 
 fn step_json<'a>(step: &'a ExpectStep, names: &'a [String]) -> StepJson<'a> {

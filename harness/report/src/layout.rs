@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use verdikt_model::{DeviationRecord, Environment, Record, RunInfo, SCHEMA, ScenarioRecord, Summary};
 
+use crate::json_text::json_line;
+
 /// What stands between two scenarios.
 pub(crate) const BETWEEN: &[u8] = b",\n";
 /// What stands behind the last.
@@ -30,14 +32,14 @@ pub(crate) fn head(
 
 fn field(head: &mut Vec<u8>, key: &[u8], value: &impl Serialize) -> io::Result<()> {
     head.extend_from_slice(key);
-    serde_json::to_writer(&mut *head, value)?;
+    head.extend_from_slice(json_line(value)?.as_bytes());
     head.extend_from_slice(BETWEEN);
     Ok(())
 }
 
 /// One scenario.
 pub(crate) fn scenario(record: &ScenarioRecord) -> io::Result<Vec<u8>> {
-    Ok(serde_json::to_vec(record)?)
+    Ok(json_line(record)?.into_bytes())
 }
 
 /// Writes a whole record.

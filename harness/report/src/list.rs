@@ -7,6 +7,7 @@ use verdikt_model::Level;
 
 use crate::{
     escape::{NAME, SENTENCE, cut},
+    json_text::json_text,
     text,
 };
 
@@ -82,7 +83,7 @@ pub fn list_human(entries: &[ListEntry]) -> String {
 
 /// The same as a JSON list.
 pub fn list_json(entries: &[ListEntry]) -> String {
-    serde_json::to_string_pretty(entries).expect("strings and numbers always serialise")
+    json_text(&entries)
 }
 
 #[cfg(test)]

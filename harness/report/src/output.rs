@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use crate::json_text::json_line;
+
 /// Standard output or the like. When the reader closes the pipe (`verdikt run | head`), what follows goes nowhere.
 pub(crate) struct Output {
     out: Option<Box<dyn Write + Send>>,
@@ -26,9 +28,9 @@ impl Output {
 
     /// One JSON value on a line of its own.
     pub(crate) fn print_json(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(value)?;
-        line.push(b'\n');
-        self.print(&line)
+        let mut line = json_line(value)?;
+        line.push('\n');
+        self.print(line.as_bytes())
     }
 }
 

@@ -1,12 +1,20 @@
 //! Makes text of the input safe to print: a file must not be able to drive the reader's terminal.
 
+use verdikt_model::is_harmful;
+
 /// Escapes control and direction-changing characters, and cuts what is too long for a sentence.
 pub(crate) fn message(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c != '\n' && is_unsafe(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if c != '\n' && is_harmful(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
+}
+
+/// A text that is one line, such as a path: a line break in it is escaped as well, so that no part of it poses as a line of
+/// verdikt's.
+pub(crate) fn line(text: &str) -> String {
+    message(text).replace('\n', "\\n")
 }
 
 /// A word of the input for use inside a sentence: one line, not too long.
@@ -21,7 +29,7 @@ pub(crate) fn same_length(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => c,
-            _ if !is_unsafe(c) => c,
+            _ if !is_harmful(c) => c,
             _ => match c.len_utf8() {
                 1 => '?',
                 2 => '¿',
@@ -29,11 +37,6 @@ pub(crate) fn same_length(text: &str) -> String {
             },
         })
         .collect()
-}
-
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -46,7 +49,12 @@ mod tests {
         assert_eq!(message(text), "a\\u{1b}[31mb\\u{9b}c\\u{202e}d\\u{d}");
         let shown = same_length(text);
         assert_eq!(shown.len(), text.len());
-        assert!(!shown.chars().any(is_unsafe), "{shown:?}");
+        assert!(!shown.chars().any(is_harmful), "{shown:?}");
+    }
+
+    #[test]
+    fn a_path_cannot_pose_as_a_line() {
+        assert_eq!(line("a\n  PASS all\u{202e}"), "a\\n  PASS all\\u{202e}");
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Finding {
             severity: self.severity,
             code: self.code,
             message: clean::message(&self.message),
-            file: clean::message(file),
+            file: clean::line(file),
             line,
             column,
             span: self.span.range(),
@@ -220,7 +220,7 @@ impl Snippet {
             column = text[lines.start(here)..start].chars().count();
         }
         Self {
-            name: clean::message(file),
+            name: clean::line(file),
             text: clean::same_length(&text[start..end]),
             base: start,
             line,

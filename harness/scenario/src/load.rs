@@ -232,7 +232,7 @@ fn read_file(path: &Path) -> Result<Source, LoadError> {
 
 /// Reads a text, but never more than [`LARGEST_FILE`].
 fn read(reader: impl Read, name: &str) -> Result<Source, LoadError> {
-    let path = || clean::message(name);
+    let path = || clean::line(name);
     let mut bytes = Vec::new();
     reader
         .take(LARGEST_FILE as u64 + 1)
@@ -254,5 +254,5 @@ fn failed(path: &Path, source: io::Error) -> LoadError {
 }
 
 pub(crate) fn shown(path: &Path) -> String {
-    clean::message(&path.to_string_lossy())
+    clean::line(&path.to_string_lossy())
 }

@@ -6,7 +6,10 @@
 
 use serde::Serialize;
 
-use crate::escape::{cut, escape, escape_lines};
+use crate::{
+    escape::{cut, escape, escape_lines},
+    json_text::json_line,
+};
 
 /// Attributes: constant names, any values.
 pub(super) type Attributes<'a> = &'a [(&'static str, &'a str)];
@@ -103,7 +106,7 @@ impl Html {
     /// A block of data for scripts.
     pub(super) fn json(&mut self, id: &'static str, value: &impl Serialize) {
         // Strings, numbers and lists of these: nothing here can fail to be JSON.
-        let json = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
+        let json = json_line(value).unwrap_or_else(|_| "null".to_owned());
         self.open("script", &[("type", "application/json"), ("id", id)]);
         for c in json.chars() {
             // Only within strings, where JSON has another spelling for them.

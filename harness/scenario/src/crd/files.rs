@@ -82,7 +82,7 @@ impl Definitions {
         source: &Source,
         places: &mut BTreeMap<String, String>,
     ) -> Result<usize, DefinitionsError> {
-        let path = clean::message(&source.name);
+        let path = clean::line(&source.name);
         let documents = yaml::values(&source.text).map_err(|error| {
             let (line, column) =
                 Lines::new(&source.text).place(&source.text, error.span.unwrap_or_default().start);
