@@ -1,16 +1,30 @@
-//! Answers that are errors, kept whole.
+//! Answers: those that are errors kept whole, and none without an end.
 //!
 //! kube reads the body of such an answer and drops the rest. But for how long a busy server wants to be left alone
 //! stands in a header, and often only there: the API server's priority and fairness answers in plain text. And what
 //! stands before an API server answers in forms of its own, whose code is known from the status line alone.
 
-use kube::{Client, core::Status};
-use tower::service_fn;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use kube::{Client, client::Body, core::Status};
+use tower::{BoxError, service_fn};
 
 /// Longest part of a foreign body that a message shows.
 const SHOWN: usize = 200;
 
-/// A client whose errors tell code and pause as the server sent them.
+/// Most bytes of an answer, and of all events of one watch: all nodes of a cluster of 5,000 are less.
+const LARGEST: usize = 128 << 20;
+/// Most bytes of an answer that is an error.
+const LARGEST_ERROR: usize = 1 << 20;
+
+/// An answer is longer than any that a call of ours has.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is longer than {} MiB", limit >> 20)]
+pub(crate) struct TooLong {
+    /// Most bytes that are read.
+    pub(crate) limit: usize,
+}
+
+/// A client whose errors tell code and pause as the server sent them, and whose answers end.
 pub(crate) fn whole(client: Client) -> Client {
     let (namespace, valid_until) = (client.default_namespace().to_owned(), *client.valid_until());
     let service = service_fn(move |request| {
@@ -19,16 +33,33 @@ pub(crate) fn whole(client: Client) -> Client {
             let response = client.send(request).await?;
             let code = response.status();
             if !(code.is_client_error() || code.is_server_error()) {
-                return Ok(response);
+                return Ok(response.map(|body| Limited::new(body, LARGEST).map_err(too_long)));
             }
             let pause = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
             // A date, which HTTP allows, too, counts as no pause.
             let pause = pause.and_then(|seconds| seconds.trim().parse::<u32>().ok());
-            let body = response.into_body().collect_bytes().await?;
+            let body = head(response.into_body()).await?;
             Err(kube::Error::Api(status(code.as_u16(), pause, &body).boxed()))
         }
     });
     Client::new(service, namespace).with_valid_until(valid_until)
+}
+
+fn too_long(error: BoxError) -> BoxError {
+    if error.is::<LengthLimitError>() { TooLong { limit: LARGEST }.into() } else { error }
+}
+
+/// The beginning of a body; what is too long for an error is none that says anything.
+async fn head(mut body: Body) -> Result<Vec<u8>, kube::Error> {
+    let mut bytes = Vec::new();
+    while bytes.len() < LARGEST_ERROR
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
 }
 
 fn status(code: u16, pause: Option<u32>, body: &[u8]) -> Status {

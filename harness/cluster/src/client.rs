@@ -2,19 +2,18 @@
 
 use std::{fmt::Display, path::PathBuf, sync::Arc, time::Duration};
 
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Client, Config};
 use tokio::{
+    runtime::Handle,
     sync::Semaphore,
     time::{Instant, sleep, timeout},
 };
 
 use crate::{
     answer,
-    error::{ClusterError, chain, kubeconfig_path},
+    error::{ClusterError, chain},
     id::jitter,
+    kubeconfig,
     patience::Patience,
 };
 
@@ -80,27 +79,13 @@ impl Cluster {
     pub async fn connect(target: &Target) -> Result<Self, ClusterError> {
         // A second installation is refused, which is fine: the provider of the process stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (mut config, name) = match target {
-            Target::Context { name, kubeconfig } => {
-                (from_context(name, kubeconfig.as_ref()).await?, name.clone())
-            }
-            Target::InCluster => (
-                Config::incluster().map_err(|e| ClusterError::InCluster { cause: chain(&e) })?,
-                "in-cluster".to_owned(),
-            ),
-            Target::Sandbox { url, token } => (from_url(url, token)?, "sandbox".to_owned()),
-        };
-        if !asks_for_roots(&config) {
-            // Without this, kube looks for the machine's certificates whatever the address is, and fails where there
-            // are none, as in an empty container.
-            config.root_cert = Some(Vec::new());
-        }
-        // kube's own retries take up to 164 s in silence; ours are bounded and tell why.
-        config.default_retry = false;
-        config.connect_timeout = Some(Patience::default().connect);
-        let url = shown(&config.cluster_url.to_string());
-        let client =
-            Client::try_from(config).map_err(|e| ClusterError::from_kube(&e, "set up the client", &url))?;
+        // A kubeconfig may be a pipe, and its plugin may ask its user: neither may hold up whoever waits for an interrupt.
+        let (target, runtime) = (target.clone(), Handle::current());
+        let making = tokio::task::spawn_blocking(move || runtime.block_on(client(&target)));
+        let (client, url, name) = making.await.unwrap_or_else(|error| {
+            let (what, cause) = ("set up the client".to_owned(), error.to_string());
+            Err(ClusterError::Failed { what, cause })
+        })?;
         let mut cluster = Self::from_client(answer::whole(client), &url, &name);
         let what = "read the API server's version";
         let ask = || async { cluster.client.apiserver_version().await };
@@ -238,20 +223,30 @@ fn again(error: &kube::Error, told: &ClusterError, attempt: u32, mode: Mode) -> 
     }
 }
 
-async fn from_context(name: &str, path: Option<&PathBuf>) -> Result<Config, ClusterError> {
-    let file = kubeconfig_path(path);
-    let bad = |cause: String| ClusterError::Kubeconfig { path: file.clone(), cause };
-    let kubeconfig = match path {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
+/// The client of a target, the address it goes to, and what the target is called.
+async fn client(target: &Target) -> Result<(Client, String, String), ClusterError> {
+    let (mut config, name) = match target {
+        Target::Context { name, kubeconfig } => {
+            (kubeconfig::from_context(name, kubeconfig.as_ref()).await?, name.clone())
+        }
+        Target::InCluster => (
+            Config::incluster().map_err(|e| ClusterError::InCluster { cause: chain(&e) })?,
+            "in-cluster".to_owned(),
+        ),
+        Target::Sandbox { url, token } => (from_url(url, token)?, "sandbox".to_owned()),
+    };
+    if !asks_for_roots(&config) {
+        // Without this, kube looks for the machine's certificates whatever the address is, and fails where there
+        // are none, as in an empty container.
+        config.root_cert = Some(Vec::new());
     }
-    .map_err(|e| bad(chain(&e)))?;
-    if !kubeconfig.contexts.iter().any(|context| context.name == name) {
-        let known = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
-        return Err(ClusterError::UnknownContext { context: name.into(), path: file.clone(), known });
-    }
-    let options = KubeConfigOptions { context: Some(name.into()), ..KubeConfigOptions::default() };
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|e| bad(chain(&e)))
+    // kube's own retries take up to 164 s in silence; ours are bounded and tell why.
+    config.default_retry = false;
+    config.connect_timeout = Some(Patience::default().connect);
+    let url = shown(&config.cluster_url.to_string());
+    let client =
+        Client::try_from(config).map_err(|e| ClusterError::from_kube(&e, "set up the client", &url))?;
+    Ok((client, url, name))
 }
 
 /// Whether the machine's own certificates decide about a connection: nobody has named others, and there is one to be
@@ -318,6 +313,63 @@ mod tests {
             assert!((7..30).contains(&calls), "{calls}");
             assert!(took <= limit && took > limit / 2, "{took:?}");
         }
+    }
+
+    /// A server that cuts the first connections in the middle of the handshake, as a load balancer does while the API
+    /// server behind it starts again, and then serves. Gives its address and how often it was met.
+    fn behind_a_balancer(cut: u32) -> (String, Arc<AtomicU32>) {
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+        use std::io::{Read, Write};
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let certificate = CertificateDer::from_pem_slice(SERVER).unwrap();
+        let key = include_bytes!("../../cli/tests/rights/tls/server.key");
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], PrivateKeyDer::from_pem_slice(key).unwrap())
+            .unwrap();
+        let (config, met) = (Arc::new(config), Arc::new(AtomicU32::new(0)));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let count = Arc::clone(&met);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if count.fetch_add(1, Ordering::Relaxed) < cut {
+                    continue;
+                }
+                let session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+                let mut stream = rustls::StreamOwned::new(session, client);
+                // Whoever does not trust us sends no request.
+                if stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {
+                    let body = r#"{"major":"1","minor":"33","gitVersion":"v1.33.0","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
+                    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+                    let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
+                }
+            }
+        });
+        (url, met)
+    }
+
+    const SERVER: &[u8] = include_bytes!("../../cli/tests/rights/tls/server.pem");
+    const OTHER: &[u8] = include_bytes!("../../cli/tests/rights/tls/other-ca.pem");
+
+    async fn version(url: &str, ca: &[u8]) -> Result<String, ClusterError> {
+        use rustls::pki_types::{CertificateDer, pem::PemObject};
+        let mut config = Config::new(url.parse().unwrap());
+        config.default_retry = false;
+        config.root_cert = Some(vec![CertificateDer::from_pem_slice(ca).unwrap().to_vec()]);
+        let cluster = Cluster::from_client(Client::try_from(config).unwrap(), url, "test");
+        cluster.call("ask", || cluster.client.apiserver_version()).await.map(|info| info.git_version)
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_is_cut_is_tried_again_and_a_wrong_certificate_is_not() {
+        let (url, met) = behind_a_balancer(4);
+        assert_eq!(version(&url, SERVER).await.unwrap(), "v1.33.0");
+        assert_eq!(met.load(Ordering::Relaxed), 5);
+        let (url, met) = behind_a_balancer(0);
+        let error = version(&url, OTHER).await.unwrap_err();
+        assert!(matches!(error, ClusterError::Tls { .. }), "{error}");
+        assert_eq!(met.load(Ordering::Relaxed), 1);
     }
 
     fn reset() -> kube::Error {

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
+    answer::TooLong,
     mend,
     rights::{self, Denial},
 };
@@ -42,7 +43,17 @@ pub enum ClusterError {
         /// Why.
         cause: String,
     },
-    /// TLS to the API server failed.
+    /// An answer has no end, or a far one.
+    #[error("the API server at {url} answers more than {} MiB to: {what}; {}", limit >> 20, mend::TOO_LONG)]
+    TooLong {
+        /// The call.
+        what: String,
+        /// Address of the API server.
+        url: String,
+        /// Most bytes that are read.
+        limit: usize,
+    },
+    /// A certificate was presented and is not accepted: the API server's, or ours.
     #[error("TLS to the API server at {url} failed: {cause}; {}", mend::TLS)]
     Tls {
         /// Address of the API server.
@@ -180,6 +191,7 @@ impl ClusterError {
             Self::Kubeconfig { .. } => mend::KUBECONFIG.to_owned(),
             Self::InCluster { .. } => mend::IN_CLUSTER.to_owned(),
             Self::Unreachable { .. } => mend::UNREACHABLE.to_owned(),
+            Self::TooLong { .. } => mend::TOO_LONG.to_owned(),
             Self::Tls { .. } => mend::TLS.to_owned(),
             Self::Unauthorized { .. } => mend::CREDENTIALS.to_owned(),
             Self::Forbidden { cause, .. } => mend_of_denial(cause),
@@ -229,12 +241,18 @@ impl ClusterError {
             }
             _ => {
                 let cause = chain(error);
-                if ["certificate", "tls handshake", "corrupt message", "HandshakeFailure"]
-                    .iter()
-                    .any(|w| cause.contains(w))
-                {
+                let causes = causes(error);
+                let below_http = matches!(
+                    error,
+                    kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_)
+                );
+                if let Some(TooLong { limit }) = causes.iter().find_map(|cause| cause.downcast_ref()) {
+                    Self::TooLong { what, url, limit: *limit }
+                } else if causes.iter().any(|cause| is_about_a_certificate(*cause)) {
                     Self::Tls { url, cause }
-                } else if is_connection_failure(&cause) {
+                } else if causes.iter().any(|cause| cause.is::<kube::client::AuthError>()) {
+                    Self::Unauthorized { url, cause }
+                } else if below_http || is_connection_failure(&cause) {
                     Self::Unreachable { url, cause }
                 } else {
                     Self::Failed { what, cause }
@@ -247,6 +265,28 @@ impl ClusterError {
 /// How a refusal is mended. One of a websocket has no words: it can be nothing but an exec.
 fn mend_of_denial(cause: &str) -> String {
     Denial::read(cause).map_or_else(|| rights::mend(None), |denial| denial.mend())
+}
+
+/// Whether a certificate was presented and is wrong: the server's, or by the server's word ours. All else that keeps a
+/// handshake from its end may pass: a load balancer cuts it as long as nobody is behind it.
+fn is_about_a_certificate(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::AlertDescription as Alert;
+    match cause.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(_)) => true,
+        Some(rustls::Error::AlertReceived(alert)) => matches!(
+            alert,
+            Alert::NoCertificate
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                | Alert::CertificateRequired
+        ),
+        _ => false,
+    }
 }
 
 /// Whether the text of an error chain says that the connection, and not the call, failed.
@@ -266,6 +306,22 @@ pub(crate) fn is_connection_failure(chain: &str) -> bool {
     ]
     .iter()
     .any(|words| chain.contains(words))
+}
+
+/// An error and its causes, outermost first.
+fn causes<'a>(error: &'a (dyn std::error::Error + 'static)) -> Vec<&'a (dyn std::error::Error + 'static)> {
+    let mut found = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        found.push(cause);
+        // One of I/O that wraps another names the other's cause as its own, and so hides the other.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        };
+    }
+    found
 }
 
 /// An error with its causes, outermost first, each once.
@@ -354,6 +410,7 @@ mod tests {
             ClusterError::InCluster { cause: cause() },
             ClusterError::Unreachable { url: url(), cause: cause() },
             ClusterError::Tls { url: url(), cause: cause() },
+            ClusterError::TooLong { what: what(), url: url(), limit: 1 << 20 },
             ClusterError::Unauthorized { url: url(), cause: cause() },
             ClusterError::Forbidden { what: what(), cause: cause() },
             ClusterError::MissingRights { rights: vec!["list nodes".into()], user: Some("jo".into()) },
@@ -368,6 +425,42 @@ mod tests {
             assert!(error.to_string().ends_with(&format!("; {mend}")), "{error}");
         }
         assert_eq!(ClusterError::NotFound { what: what(), cause: cause() }.mend(), None);
+    }
+
+    #[test]
+    fn only_a_certificate_that_was_presented_and_is_wrong_is_final() {
+        use rustls::{AlertDescription as Alert, CertificateError, Error as Tls, InvalidMessage};
+        use std::io::{Error as Io, ErrorKind};
+        let told = |io: Io| {
+            // As hyper and kube wrap it.
+            let error = kube::Error::Service(Box::new(Io::other(io)));
+            ClusterError::from_kube(&error, "list pods", "https://h:1")
+        };
+        for may_pass in [
+            Io::new(ErrorKind::UnexpectedEof, "tls handshake eof"),
+            Io::new(ErrorKind::InvalidData, Tls::AlertReceived(Alert::HandshakeFailure)),
+            Io::new(ErrorKind::InvalidData, Tls::AlertReceived(Alert::InternalError)),
+            Io::new(ErrorKind::InvalidData, Tls::InvalidMessage(InvalidMessage::InvalidContentType)),
+            Io::new(ErrorKind::InvalidData, Tls::DecryptError),
+            Io::from(ErrorKind::ConnectionReset),
+            Io::from(ErrorKind::TimedOut),
+            Io::from(ErrorKind::NetworkUnreachable),
+            Io::other("something that nobody has seen so far"),
+        ] {
+            let told = told(may_pass);
+            assert!(matches!(told, ClusterError::Unreachable { .. }), "{told}");
+            assert!(!told.to_string().contains("certificate"), "{told}");
+        }
+        for is_final in [
+            Tls::InvalidCertificate(CertificateError::UnknownIssuer),
+            Tls::InvalidCertificate(CertificateError::NotValidForName),
+            Tls::AlertReceived(Alert::UnknownCA),
+            Tls::AlertReceived(Alert::CertificateExpired),
+            Tls::AlertReceived(Alert::CertificateRequired),
+        ] {
+            let told = told(Io::new(ErrorKind::InvalidData, is_final));
+            assert!(matches!(told, ClusterError::Tls { .. }), "{told}");
+        }
     }
 
     #[test]

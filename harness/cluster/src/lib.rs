@@ -23,6 +23,7 @@ mod error;
 mod exec;
 mod hosts;
 mod id;
+mod kubeconfig;
 mod lifecycle;
 mod mend;
 mod node_state;

@@ -5,6 +5,7 @@ pub(crate) const KUBECONFIG: &str = "check the file, or name another with --kube
 pub(crate) const IN_CLUSTER: &str =
     "run verdikt in a pod whose automountServiceAccountToken is not false, or name a --context";
 pub(crate) const UNREACHABLE: &str = "check that it runs and that the address is right";
+pub(crate) const TOO_LONG: &str = "check that it is the address of an API server";
 pub(crate) const TLS: &str = "check certificate-authority-data and tls-server-name in the kubeconfig";
 pub(crate) const CREDENTIALS: &str =
     "they may have expired: log in again, or renew the token or certificate in the kubeconfig";

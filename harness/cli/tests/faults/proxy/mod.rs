@@ -6,7 +6,7 @@
 //!               ├─ call:  answered otherwise, late, in part, or never
 //!               ├─ watch: gone, ended, cut, late, silent
 //!               ├─ exec:  refused, cut after some bytes, silent
-//!               └─ now and then all connections are cut, and for a while nobody listens
+//!               └─ now and then all connections are cut, and for a while nobody listens, or each new one is cut at once
 //! ```
 
 mod call;
@@ -21,14 +21,14 @@ use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpSocket, TcpStream},
     task::{JoinHandle, JoinSet},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 pub(crate) use self::plan::Counts;
 use self::{http::Request, plan::Plan};
 
-/// Kinds of faults, harm to pods included: 14 of calls, 7 of watches, 8 of execs, restarts, 5 of pods.
-pub(crate) const KINDS: usize = 35;
+/// Kinds of faults, harm to pods included: 14 of calls, 7 of watches, 8 of execs, 2 of restarts, 5 of pods.
+pub(crate) const KINDS: usize = 36;
 
 /// A running proxy. Dropping it cuts everything.
 pub(crate) struct Proxy {
@@ -75,7 +75,7 @@ async fn accept(shared: Arc<Shared>, mut listener: TcpListener, address: SocketA
     let mut next = restarts.next();
     let mut connections = JoinSet::new();
     loop {
-        let at = next.map(|(at, _)| started + at);
+        let at = next.map(|(at, _, _)| started + at);
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
@@ -85,8 +85,19 @@ async fn accept(shared: Arc<Shared>, mut listener: TcpListener, address: SocketA
             }
             Some(_) = connections.join_next() => {}
             () = sleep_until(at.unwrap_or(started)), if at.is_some() => {
-                let away = next.take().map(|(_, away)| away).unwrap_or_default();
+                let (_, away, balanced) = next.take().unwrap_or_default();
                 next = restarts.next();
+                if balanced {
+                    shared.plan.counts().add("BalancedRestart");
+                    connections.shutdown().await;
+                    let cut = async {
+                        loop {
+                            drop(listener.accept().await);
+                        }
+                    };
+                    let _ = timeout(away, cut).await;
+                    continue;
+                }
                 shared.plan.counts().add("Restart");
                 drop(listener);
                 connections.shutdown().await;

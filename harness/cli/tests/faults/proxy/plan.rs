@@ -146,14 +146,15 @@ impl Plan {
         Self { seed, calls, watches: watches.min(800), execs: execs.min(400), seen: Mutex::default(), counts }
     }
 
-    /// When the API server restarts, after the proxy's start, and for how long it is away.
-    pub(super) fn restarts(&self) -> Vec<(Duration, Duration)> {
+    /// When the API server restarts, after the proxy's start, for how long it is away, and whether a load balancer
+    /// stands before it, which takes connections and cuts them as long as there is nobody to pass them to.
+    pub(super) fn restarts(&self) -> Vec<(Duration, Duration, bool)> {
         let mut dice = Dice::new(self.seed, "restarts");
         let times = dice.weighed(&[(7, 0), (2, 1), (1, 2)]);
         let mut all: Vec<_> = (0..times)
             .map(|_| {
                 let (at, away) = (dice.below(3500), 50 + dice.below(750));
-                (Duration::from_millis(at), Duration::from_millis(away))
+                (Duration::from_millis(at), Duration::from_millis(away), dice.below(2) == 0)
             })
             .collect();
         all.sort();
