@@ -35,8 +35,10 @@ pub struct ProbePodId {
 /// Why a pod is not any more what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loss {
-    /// It does not run, or nobody can tell. What it answered before is true; its silence means nothing.
+    /// It does not run. What it answered before is true; its silence means nothing.
     Died(String),
+    /// Whether it runs could not be found out, so it counts as one that does not.
+    Unseen(String),
     /// Another stands in its place, whose answers are not its own.
     Replaced(String),
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Died(why) => write!(f, "died: {why}"),
+            Self::Unseen(why) => write!(f, "may have died: {why}"),
             Self::Replaced(why) => write!(f, "was replaced: {why}"),
         }
     }

@@ -183,7 +183,7 @@ impl Session {
         match timeout(limit, answer).await {
             Ok(ended) => ended,
             Err(_) => {
-                let cause = format!("no answer to a batch of {asked} probes within {} s", limit.as_secs());
+                let cause = format!("no answer to {asked} probes within {} s", limit.as_secs());
                 let mut table = self.pending.lock().expect("no holder of the lock panics");
                 table.batches.remove(&batch);
                 table.end(&cause);
@@ -301,7 +301,7 @@ impl Table {
     /// Hands a group's report to who asked first.
     fn report(&mut self, group: u64, told: Told) -> Result<(), String> {
         let asked = self.groups.get_mut(&group).and_then(VecDeque::pop_front);
-        let asked = asked.ok_or_else(|| format!("the agent reports group {group}, and nobody has asked"))?;
+        let asked = asked.ok_or("the agent reports what nobody has asked for")?;
         // Who gave up waiting does not want to know any more.
         let _ = asked.send(Ok(told));
         Ok(())
@@ -325,13 +325,13 @@ impl Table {
     /// Takes some results; if any is wrong, none of them is believed.
     fn results(&mut self, batch: u64, results: Vec<ProbeResult>) -> Result<(), String> {
         let Some(entry) = self.batches.get_mut(&batch) else {
-            return Err(format!("the agent answered batch {batch}, which is not in flight"));
+            return Err("the agent answered probes that nobody waits for".into());
         };
         for result in &results {
             let n = result.n as usize;
             match entry.answered.get_mut(n) {
-                None => return Err(format!("the agent answered probe {n} of a batch of {}", entry.asked)),
-                Some(answered) if *answered => return Err(format!("the agent answered probe {n} twice")),
+                None => return Err("the agent answered a probe that it was not asked for".into()),
+                Some(answered) if *answered => return Err("the agent answered a probe twice".into()),
                 Some(answered) => *answered = true,
             }
         }
@@ -343,7 +343,7 @@ impl Table {
     /// A batch is done: its results are complete, or something was lost on the way.
     fn done(&mut self, batch: u64, count: u32) -> Result<(), String> {
         let Some(entry) = self.batches.get(&batch) else {
-            return Err(format!("the agent ended batch {batch}, which is not in flight"));
+            return Err("the agent answered probes that nobody waits for".into());
         };
         let (have, asked) = (entry.count, entry.asked);
         if have != asked || count as usize != asked {

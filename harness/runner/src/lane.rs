@@ -140,8 +140,12 @@ impl Lane {
             })
             .collect();
         let checked: Vec<_> = stream::iter(checks).buffer_unordered(CHECKED_AT_ONCE).collect().await;
-        let mut lost: BTreeMap<EndpointId, Loss> =
-            checked.into_iter().filter_map(|(id, check)| Some((id, Loss::Died(check.err()?)))).collect();
+        let mut lost: BTreeMap<EndpointId, Loss> = checked
+            .into_iter()
+            .filter_map(|(id, check)| {
+                Some((id, Loss::Unseen(format!("its agent does not answer: {}", check.err()?))))
+            })
+            .collect();
         let pods: Vec<(EndpointId, ProbePodId)> = (0_u16..)
             .zip(&self.world.endpoints)
             .filter(|(id, _)| self.agents[usize::from(*id)].is_some())
@@ -158,8 +162,8 @@ impl Lane {
                     .filter_map(|(id, pod)| Some((id, said.get(&(pod.namespace, pod.name)).cloned()?))),
             ),
             Err(error) => {
-                let why = format!("nobody can tell whether it lives: {error}");
-                lost.extend(pods.into_iter().map(|(id, _)| (id, Loss::Died(why.clone()))));
+                let why = format!("the API server does not say whether it runs: {error}");
+                lost.extend(pods.into_iter().map(|(id, _)| (id, Loss::Unseen(why.clone()))));
             }
         }
         lost

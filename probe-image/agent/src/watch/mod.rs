@@ -122,12 +122,12 @@ impl Watch {
         began: u64,
         until: Option<u64>,
     ) -> Result<(), String> {
-        check::group(group, &tasks)?;
+        check::group(&tasks)?;
         if self.groups.contains_key(&group) {
-            return Err(format!("group {group} has been begun already"));
+            return Err("these connections are watched already".into());
         }
         if self.next_id + tasks.len() as u64 > LAST_ID {
-            return Err(format!("group {group} does not fit: too many tasks in this session"));
+            return Err("too many connections have been watched in this session".into());
         }
         let mut ids = Vec::with_capacity(tasks.len());
         for Task { probe, work } in tasks {
@@ -162,7 +162,7 @@ impl Watch {
     pub(crate) fn look(&mut self, group: u64) -> Reply {
         self.turn();
         let tasks = self.groups.get(&group).map(|ids| self.reports(ids));
-        let tasks = tasks.ok_or_else(|| format!("there is no group {group}"));
+        let tasks = tasks.ok_or_else(|| "nothing of this kind is watched".to_owned());
         Reply::Report { group, now_us: now_us(), tasks }
     }
 

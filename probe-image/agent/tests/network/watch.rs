@@ -99,7 +99,7 @@ fn a_sample_sees_a_drop_begin_and_end(lab: &Lab) {
     agent.request(&verdikt_protocol::Request::End { group: 7 });
     assert!(agent.report(7).is_ok());
     agent.request(&verdikt_protocol::Request::Look { group: 7 });
-    assert_eq!(agent.report(7), Err("there is no group 7".into()));
+    assert_eq!(agent.report(7), Err("nothing of this kind is watched".into()));
 }
 
 fn a_sample_tells_all_ends_apart(_: &Lab) {
@@ -341,7 +341,7 @@ fn groups_are_checked(_: &Lab) {
     agent.begin(1, one());
     for (group, tasks, why) in [
         (0, one(), "group 0 is that of the pod's servers"),
-        (1, one(), "group 1 has been begun already"),
+        (1, one(), "these connections are watched already"),
         (2, many, "at most 256"),
         (2, vec![transfer(udp("127.0.0.1", 9), 1, 100)], "over TCP"),
     ] {
