@@ -10,7 +10,7 @@ use std::{
 use verdikt_model::{ExitCode, Record};
 use verdikt_sandbox::Profile;
 
-use crate::{failure::Failure, records::read_record};
+use crate::{failure::Failure, inputs::read_record};
 
 /// One side of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ fn run(name: &str, words: &[OsString]) -> Result<(), Failure> {
     match ExitCode::ALL.iter().find(ended).copied() {
         Some(ExitCode::Ok | ExitCode::Differences | ExitCode::Inconclusive) => Ok(()),
         // What it wrote to standard error says why.
-        Some(code) => Err(Failure { code, message: format!("the run of {name} did not come to an end") }),
+        Some(code) => Err(Failure::new(code, format!("the run of {name} did not come to an end"))),
         None => Err(Failure::internal(format!("the run of {name} ended with {status}"))),
     }
 }

@@ -13,8 +13,9 @@ const MOST: usize = 2;
 pub(crate) async fn hosts(named: &[(String, u16)], real: bool) -> Result<Vec<ExternalHost>, Failure> {
     if !real && !named.is_empty() {
         return Err(Failure::usage(
-            "--external is for real clusters: the sandbox has its own external hosts\n  help: add --context NAME, or leave it out",
-        ));
+            "--external is for real clusters: the sandbox has its own external hosts",
+        )
+        .help("add --context NAME, or leave it out"));
     }
     let mut hosts: Vec<(&str, ExternalHost)> = Vec::new();
     for (name, port) in named {
@@ -23,8 +24,8 @@ pub(crate) async fn hosts(named: &[(String, u16)], real: bool) -> Result<Vec<Ext
             continue;
         }
         let found = tokio::net::lookup_host((name.as_str(), *port)).await.map_err(|error| {
-            let help = "name a host that resolves on this machine, or its address";
-            Failure::usage(format!("--external {name}:{port}: {error}\n  help: {help}"))
+            Failure::usage(format!("--external {name}:{port}: {error}"))
+                .help("name a host that resolves on this machine, or its address")
         })?;
         let mut ips: Vec<IpAddr> = Vec::new();
         for ip in found.map(|address| address.ip()) {
@@ -36,9 +37,10 @@ pub(crate) async fn hosts(named: &[(String, u16)], real: bool) -> Result<Vec<Ext
     }
     if hosts.len() > MOST {
         return Err(Failure::usage(format!(
-            "--external names {} hosts, and scenarios know {MOST}\n  help: a host that is named again only adds a port",
+            "--external names {} hosts, and scenarios know {MOST}",
             hosts.len()
-        )));
+        ))
+        .help("a host that is named again only adds a port"));
     }
     Ok(hosts.into_iter().map(|(_, host)| host).collect())
 }

@@ -8,6 +8,7 @@ use verdikt_scenario::{Definitions, Diagnostic, Loaded, Selection, Severity};
 use crate::{
     args::Choice,
     failure::{Failure, Outcome},
+    terminal,
     ui::Ui,
 };
 
@@ -71,10 +72,15 @@ fn look(choice: &Choice, ui: &Ui, consequence: &str) -> Result<Chosen, Failure> 
                 Some(name) => format!("`./{name}` reads the files there; `verdikt list` shows all scenarios"),
                 None => "`verdikt list` shows them all".into(),
             };
-            Err(Failure {
-                code: ExitCode::NothingSelected,
-                message: format!("nothing selected: none of {known} scenarios matches{hint}\n  help: {help}"),
-            })
+            // `basics/` is a part of names; whoever writes a slash after what is in no name means a folder.
+            let missing = names.iter().find(|name| name.ends_with('/') && !Path::new(name).exists());
+            let message = match missing {
+                Some(name) => format!(
+                    "nothing selected: there is no folder `{name}`, and none of {known} scenarios has `{name}` in its name{hint}"
+                ),
+                None => format!("nothing selected: none of {known} scenarios matches{hint}"),
+            };
+            Err(Failure::new(ExitCode::NothingSelected, message).help(help))
         }
         (false, bad) => Ok(Chosen { scenarios, bad }),
     }
@@ -143,10 +149,10 @@ pub(crate) fn known_deviations(paths: &[PathBuf], ui: &Ui) -> Result<Vec<KnownDe
         let shown = path.display();
         if loaded.known.is_empty() {
             return Err(Failure::usage(format!(
-                "{shown} holds no known deviations, but {} scenarios\n  help: such a document has \
-                 `kind: KnownDeviations`",
+                "{shown} holds no known deviations, but {} scenarios",
                 loaded.scenarios.len()
-            )));
+            ))
+            .help("such a document has `kind: KnownDeviations`"));
         }
         known.extend(loaded.known);
     }
@@ -156,7 +162,7 @@ pub(crate) fn known_deviations(paths: &[PathBuf], ui: &Ui) -> Result<Vec<KnownDe
 /// Shows on standard error what is wrong with files.
 pub(crate) fn show(loaded: &Loaded, ui: &Ui) {
     if !loaded.diagnostics.is_empty() {
-        eprint!("{}", verdikt_scenario::render(&loaded.diagnostics, ui.color_stderr, ui.width));
+        terminal::draw(&verdikt_scenario::render(&loaded.diagnostics, ui.color_stderr, ui.width));
     }
     show_unreadable(loaded);
 }
@@ -164,7 +170,7 @@ pub(crate) fn show(loaded: &Loaded, ui: &Ui) {
 /// Shows on standard error which files of a folder could not be read.
 pub(crate) fn show_unreadable(loaded: &Loaded) {
     for error in &loaded.unreadable {
-        eprintln!("{error}");
+        terminal::say(&error.to_string());
     }
 }
 

@@ -9,15 +9,17 @@ mod compared;
 mod external;
 mod failure;
 mod files;
+mod inputs;
 mod limits;
 mod pods;
-mod records;
 mod reporters;
 mod signals;
 mod target;
+mod terminal;
 mod ui;
 mod values;
 mod verbs;
+mod written;
 
 use std::process::ExitCode;
 

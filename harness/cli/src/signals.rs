@@ -4,7 +4,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use verdikt_model::ExitCode;
 use verdikt_runner::Stop;
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    terminal,
+};
 
 /// A verb that an interrupt ends at once: dropping it removes what it has made.
 pub(crate) async fn interruptible(verb: impl Future<Output = Outcome>) -> Outcome {
@@ -37,7 +40,7 @@ pub(crate) fn watch(
             match first.take() {
                 Some(first) => first(),
                 None => {
-                    eprintln!("{}", left());
+                    terminal::say(&left());
                     std::process::exit(i32::from(u8::from(ExitCode::Interrupted)));
                 }
             }

@@ -2,7 +2,10 @@
 
 use std::io::IsTerminal;
 
-use crate::args::{Color, Global};
+use crate::{
+    args::{Color, Global},
+    terminal,
+};
 
 /// How to speak to the user.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +39,7 @@ impl Ui {
     /// A remark on standard error, unless the user wants quiet.
     pub(crate) fn remark(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            terminal::say(text);
         }
     }
 }

@@ -5,7 +5,10 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use verdikt_model::{KnownDeviation, KnownDeviations};
 
-use crate::escape::{NAME, SENTENCE, cut};
+use crate::{
+    escape::{NAME, SENTENCE, cut},
+    json_text::json_line,
+};
 
 /// For people: a heading for each file, a line and a link for each deviation.
 pub fn known_human(files: &[KnownDeviations]) -> String {
@@ -24,7 +27,7 @@ pub fn known_human(files: &[KnownDeviations]) -> String {
 }
 
 /// For programs: one object a file.
-pub fn known_json(files: &[KnownDeviations]) -> Value {
+pub fn known_json(files: &[KnownDeviations]) -> String {
     let entry = |known: &KnownDeviation| {
         json!({
             "scenario": known.scenario, "step": known.step,
@@ -42,7 +45,7 @@ pub fn known_json(files: &[KnownDeviations]) -> Value {
             "deviations": file.deviations.iter().map(entry).collect::<Vec<_>>(),
         })
     };
-    files.iter().map(file).collect()
+    json_line(&files.iter().map(file).collect::<Value>()).expect("strings always serialise")
 }
 
 /// The dataplane, with mode and versions.
@@ -98,7 +101,7 @@ mod tests {
             "mine: cilium all versions, mode ebpf\n  ports/x, step web, x/a -> y/b:80/tcp, dropped, versions <1.19, \
              until 2026-12-31: left \\u{1b}[2J out\n    https://example.org/1\nother: cilium all versions\n  none known\n"
         );
-        let json = known_json(&[file()]);
+        let json: Value = serde_json::from_str(&known_json(&[file()])).unwrap();
         assert_eq!(json[0]["deviations"][0]["expires"], "2026-12-31");
         assert_eq!(json[0]["deviations"][0]["cells"][0], "x/a -> y/b:80/tcp");
     }

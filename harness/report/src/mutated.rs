@@ -52,7 +52,8 @@ fn all(good: &Record, record: &Record) -> Result<(), TestCaseError> {
 
 fn terminal(record: &Record) -> String {
     let sink = sample::Sink::default();
-    let options = TerminalOptions { wide: true, color: false, width: 100, target_flags: Vec::new() };
+    let options =
+        TerminalOptions { wide: true, quiet: false, color: false, width: 100, target_flags: Vec::new() };
     let mut reporter = TerminalReporter::new(Box::new(sink.clone()), options);
     let environment = Box::new(record.environment.clone());
     let run = record.run.clone();

@@ -17,7 +17,7 @@ use verdikt_model::{Event, ScenarioOutcome};
 
 use crate::{
     deviations,
-    escape::{NAME, SENTENCE, cut, escape_lines},
+    escape::{NAME, SENTENCE, cut, escape},
     output::Output,
     reporter::Reporter,
     status,
@@ -105,7 +105,7 @@ impl Reporter for ProgressReporter {
             }
             Event::Checking { what } => {
                 let verb = paint.paint(style::PASS, "    Checking");
-                self.print(&format!("{verb} {}\n", escape_lines(what)))?;
+                self.print(&format!("{verb} {}\n", escape(what)))?;
             }
             Event::ScenarioStarted { name } => {
                 if let Some(bars) = &mut self.bars {
@@ -136,7 +136,7 @@ impl Reporter for ProgressReporter {
             }
             Event::Warning { message } => {
                 let verb = paint.paint(style::SKIP, "     warning");
-                self.print(&format!("{verb}: {}\n", escape_lines(message)))?;
+                self.print(&format!("{verb}: {}\n", escape(message)))?;
             }
             Event::Interrupted => {
                 let verb = paint.paint(style::FAIL, " interrupted");

@@ -10,15 +10,20 @@
 //! time; the end of the run always writes what is missing. Up to that size, nothing is ever missing.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use verdikt_model::Event;
 
-use crate::{layout, record_builder::Tally, replace::Folder, reporter::Reporter};
+use crate::{
+    layout,
+    place::{Place, through},
+    record_builder::Tally,
+    reporter::Reporter,
+};
 
 /// Size in bytes up to which the record is replaced after every scenario; copying this much takes some 10 ms.
 const COPY_FREELY: u64 = 32 << 20;
@@ -39,14 +44,6 @@ pub struct RecordFile {
 }
 
 #[derive(Debug)]
-enum Place {
-    /// A file that is replaced.
-    File { path: PathBuf, folder: Folder },
-    /// A pipe or device, written once, at the end.
-    Stream(File),
-}
-
-#[derive(Debug)]
 struct Written {
     file: File,
     start: u64,
@@ -60,24 +57,12 @@ impl RecordFile {
     /// # Errors
     /// When no file can be made there.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        let path = path.as_ref();
-        // Through a symbolic link, so that it stays one.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let place = match path.metadata() {
-            Ok(meta) if meta.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(meta) if !meta.is_file() => Place::Stream(OpenOptions::new().write(true).open(&path)?),
-            Ok(_) | Err(_) => {
-                if path.file_name().is_none() {
-                    return Err(io::ErrorKind::InvalidFilename.into());
-                }
-                let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                // Absolute, so that the file lands there even if the process changes its folder.
-                let parent = parent.canonicalize()?;
-                let path = parent.join(path.file_name().unwrap_or_default());
-                Place::File { path, folder: Folder::open(parent)? }
-            }
-        };
-        Ok(Self {
+        Place::new(path.as_ref()).map(Self::new)
+    }
+
+    /// Writes to a place: a file after each scenario, a stream at the end.
+    pub fn new(place: Place) -> Self {
+        Self {
             place,
             tally: Tally::default(),
             written: None,
@@ -86,7 +71,7 @@ impl RecordFile {
             copy_freely: COPY_FREELY,
             last_took: Duration::ZERO,
             last_end: None,
-        })
+        }
     }
 
     /// Whether replacing the file now keeps the cost of it small.
@@ -97,10 +82,9 @@ impl RecordFile {
 
     /// Replaces the file by one with everything so far.
     fn replace(&mut self) -> io::Result<()> {
-        let Place::File { path, folder } = &self.place else { return Ok(()) };
+        let Some(mut fresh) = self.place.fresh()? else { return Ok(()) };
         let Some(head) = self.head()? else { return Ok(()) };
         let start = Instant::now();
-        let mut fresh = folder.create()?;
         fresh.file.write_all(&head)?;
         let begin = head.len() as u64;
         let mut end = begin;
@@ -118,7 +102,7 @@ impl RecordFile {
         fresh.file.write_all(&self.pending)?;
         end += self.pending.len() as u64;
         fresh.file.write_all(layout::TAIL)?;
-        let file = folder.publish(fresh, path)?;
+        let file = self.place.replace(fresh)?;
         self.written = Some(Written { file, start: begin, end });
         self.pending.clear();
         self.last_took = start.elapsed();
@@ -163,12 +147,10 @@ impl Reporter for RecordFile {
     fn finish(&mut self) -> io::Result<()> {
         self.replace()?;
         let head = self.head()?;
-        if let (Place::Stream(out), Some(head)) = (&mut self.place, head) {
-            for part in [head.as_slice(), &self.pending, layout::TAIL] {
-                out.write_all(part)?;
-            }
+        match (self.place.stream(), head) {
+            (Some(out), Some(head)) => through(out, &[head.as_slice(), &self.pending, layout::TAIL].concat()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -28,7 +28,18 @@ pub(crate) struct Folder {
 pub(crate) struct Fresh {
     /// Open for reading and writing.
     pub(crate) file: File,
-    name: Option<PathBuf>,
+    name: Option<Named>,
+}
+
+/// The name of a file that is not in its place yet; it is removed when it is dropped. After the file was renamed there is
+/// nothing of this name.
+#[derive(Debug)]
+struct Named(PathBuf);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Folder {
@@ -41,7 +52,7 @@ impl Folder {
         if folder.nameless {
             fs::remove_file(&probe)?;
         } else {
-            folder.create()?.discard()?;
+            folder.create()?;
         }
         Ok(folder)
     }
@@ -53,36 +64,28 @@ impl Folder {
         }
         let name = self.temporary();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&name)?;
-        Ok(Fresh { file, name: Some(name) })
+        Ok(Fresh { file, name: Some(Named(name)) })
     }
 
     /// Puts a file in the place of `path`, which lies in this folder. Gives the file back, still open.
     pub(crate) fn publish(&self, fresh: Fresh, path: &Path) -> io::Result<File> {
-        let name = match fresh.name {
+        let Fresh { file, name } = fresh;
+        let name = match name {
             Some(name) => name,
             None => {
                 let name = self.temporary();
-                link(&fresh.file, &name)?;
-                name
+                link(&file, &name)?;
+                Named(name)
             }
         };
-        if let Err(error) = fs::rename(&name, path) {
-            let _ = fs::remove_file(&name);
-            return Err(error);
-        }
-        Ok(fresh.file)
+        fs::rename(&name.0, path)?;
+        Ok(file)
     }
 
     fn temporary(&self) -> PathBuf {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let n = COUNTER.fetch_add(1, Ordering::Relaxed);
         self.path.join(format!("{PREFIX}{}-{n}{SUFFIX}", process::id()))
-    }
-}
-
-impl Fresh {
-    fn discard(self) -> io::Result<()> {
-        self.name.map_or(Ok(()), fs::remove_file)
     }
 }
 
@@ -161,6 +164,9 @@ mod tests {
             file.rewind().unwrap();
             file.read_to_string(&mut text).unwrap();
             assert_eq!(text, "new");
+            // One that is given up leaves nothing.
+            drop(place.create().unwrap());
+            assert_eq!(names(folder.path()), ["record.json"]);
         }
     }
 

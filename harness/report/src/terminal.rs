@@ -19,6 +19,8 @@ use crate::{
 pub struct TerminalOptions {
     /// Every matrix, settle times, attempts and round trips.
     pub wide: bool,
+    /// Each failure once: those of all scenarios are not repeated at the end.
+    pub quiet: bool,
     /// Colours.
     pub color: bool,
     /// Columns of the terminal; lines of matrices do not exceed it.
@@ -82,7 +84,7 @@ impl Reporter for TerminalReporter {
             Event::RunFinished { run, summary, deviations } => {
                 let mut text = status::summary(run, self.planned, summary, paint);
                 // With one scenario the line still stands right above.
-                if self.planned > 1 {
+                if self.planned > 1 && !self.options.quiet {
                     text.extend(self.unclean.drain(..));
                 }
                 text.push_str(&deviations::deviations(deviations, self.options.wide, paint));
@@ -121,7 +123,7 @@ mod tests {
     fn report(events: &[Event], wide: bool, color: bool, width: usize) -> String {
         let sink = Sink::default();
         let target_flags = vec!["--sandbox".to_owned(), "flannel".to_owned()];
-        let options = TerminalOptions { wide, color, width, target_flags };
+        let options = TerminalOptions { wide, quiet: false, color, width, target_flags };
         let mut reporter = TerminalReporter::new(Box::new(sink.clone()), options);
         events.iter().for_each(|event| reporter.event(event).unwrap());
         reporter.finish().unwrap();
@@ -163,6 +165,19 @@ mod tests {
         );
         // Whoever asks for everything gets it.
         assert!(report(&events, true, false, 100).contains("selectors/and-versus-or --cell"));
+    }
+
+    #[test]
+    fn who_wants_quiet_reads_of_each_failure_once() {
+        let lines = |quiet| {
+            let sink = Sink::default();
+            let options =
+                TerminalOptions { wide: false, quiet, color: false, width: 100, target_flags: Vec::new() };
+            let mut reporter = TerminalReporter::new(Box::new(sink.clone()), options);
+            sample::events().iter().for_each(|event| reporter.event(event).unwrap());
+            sink.text().lines().filter(|line| line.trim_start().starts_with("FAIL [")).count()
+        };
+        assert_eq!((lines(true), lines(false)), (1, 2));
     }
 
     #[test]

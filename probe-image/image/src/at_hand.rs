@@ -1,7 +1,8 @@
 //! Which agents there are to make an image of.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -9,6 +10,9 @@ use crate::{Agent, Architecture, BINARY, NotAnAgent};
 
 /// The agent that the build script has made; empty when it could not.
 static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/verdikt-probe"));
+
+/// Largest file that is read as an agent; one is a tenth of this even with everything to debug it.
+const LARGEST: u64 = 64 << 20;
 
 /// Why there are no agents, or not those that were asked for.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +25,15 @@ pub enum AgentError {
         /// What is wrong with it.
         source: io::Error,
     },
+    /// A file is larger than any agent.
+    #[error("{} cannot be the agent in an image: it is larger than {} MiB", path.display(), LARGEST >> 20)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file is no agent.
     #[error(
-        "{} cannot be the agent in an image: {source}\n  help: {}", path.display(), how_to_build(Architecture::Amd64)
+        "{} cannot be the agent in an image: {source}", path.display()
     )]
     Unfit {
         /// The file.
@@ -46,9 +56,7 @@ pub enum AgentError {
     Twice(Architecture),
     /// Nobody has an agent for this architecture.
     #[error(
-        "there is no agent for {architecture}: none is built into this verdikt, and none lies beside it as `{BINARY}-{architecture}`\n  \
-         help: {}\n        and pass `--agent {architecture}=PATH`",
-        how_to_build(*architecture)
+        "there is no agent for {architecture}: none is built into this verdikt, and none lies beside it as `{BINARY}-{architecture}`"
     )]
     Missing {
         /// Which.
@@ -60,6 +68,19 @@ impl AgentError {
     /// Whether the user has named something wrong; else something is missing from the machine.
     pub fn is_usage(&self) -> bool {
         !matches!(self, Self::Missing { .. })
+    }
+
+    /// What to do about it, line by line.
+    pub fn help(&self) -> Vec<String> {
+        match self {
+            Self::Unfit { .. } => how_to_build(Architecture::Amd64).into(),
+            Self::Missing { architecture } => {
+                let mut lines: Vec<String> = how_to_build(*architecture).into();
+                lines.push(format!("and pass `--agent {architecture}=PATH`"));
+                lines
+            }
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -119,10 +140,12 @@ fn built_in() -> Result<Option<Agent>, AgentError> {
 
 fn read(path: &Path, given: Architecture) -> Result<Agent, AgentError> {
     let path = path.to_owned();
-    let binary = match fs::read(&path) {
-        Ok(binary) => binary,
+    let mut binary = Vec::new();
+    match fs::File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut binary)) {
+        Ok(_) if binary.len() as u64 <= LARGEST => {}
+        Ok(_) => return Err(AgentError::TooLarge { path }),
         Err(source) => return Err(AgentError::Unreadable { path, source }),
-    };
+    }
     match Agent::new(binary) {
         Err(source) => Err(AgentError::Unfit { path, source }),
         Ok(agent) if agent.architecture() != given => {
@@ -133,16 +156,19 @@ fn read(path: &Path, given: Architecture) -> Result<Agent, AgentError> {
 }
 
 /// The command that makes an agent for an image, run in verdikt's sources.
-fn how_to_build(architecture: Architecture) -> String {
+fn how_to_build(architecture: Architecture) -> [String; 2] {
     let target = match architecture {
         Architecture::Amd64 => "x86_64",
         Architecture::Arm64 => "aarch64",
     };
-    format!(
-        "build one in verdikt's sources, with the C library's static archive (libc6-dev, glibc-static):\n        \
-         RUSTFLAGS=\"-C target-feature=+crt-static -C relocation-model=static\" cargo build --locked \
-         --profile probe -p {BINARY} --target {target}-unknown-linux-gnu"
-    )
+    [
+        "build one in verdikt's sources, with the C library's static archive (libc6-dev, glibc-static):"
+            .into(),
+        format!(
+            "RUSTFLAGS=\"-C target-feature=+crt-static -C relocation-model=static\" cargo build --locked \
+             --profile probe -p {BINARY} --target {target}-unknown-linux-gnu"
+        ),
+    ]
 }
 
 #[cfg(test)]
@@ -175,10 +201,10 @@ mod tests {
         fs::write(&path, executable(EM_X86_64, &[PT_LOAD])).unwrap();
         let error = |given: &[(Architecture, PathBuf)], only: &[Architecture]| {
             let error = at_hand(given, Some(folder.path()), only).unwrap_err();
-            (error.is_usage(), error.to_string())
+            (error.is_usage(), format!("{error} {}", error.help().join(" ")))
         };
         let (usage, text) = error(&[(Architecture::Arm64, path.clone())], &[]);
-        assert!(usage && text.ends_with("agent is an agent for amd64, not for arm64"), "{text}");
+        assert!(usage && text.trim().ends_with("agent is an agent for amd64, not for arm64"), "{text}");
         let twice = [(Architecture::Amd64, path.clone()), (Architecture::Amd64, path)];
         assert!(error(&twice, &[]).1.contains("two agents"));
         let (usage, text) = error(&[], &[Architecture::Arm64, Architecture::Amd64]);

@@ -1,6 +1,11 @@
 //! Who we are to a registry: what the user says, else what `docker login` or `podman login` has left.
 
-use std::{env, fmt, fs::File, io, path::PathBuf};
+use std::{
+    env, fmt,
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+};
 
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use oci_client::secrets::RegistryAuth;
@@ -31,13 +36,19 @@ impl fmt::Debug for Credentials {
 
 /// Why what was left by a login cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot read the credentials for {registry}: {why}\n  help: pass --username and --password-stdin instead"
-)]
+#[error("cannot read the credentials for {registry}: {why}")]
 pub struct CredentialsError {
     registry: String,
     why: String,
 }
+
+impl CredentialsError {
+    /// What to do about it.
+    pub const HELP: &str = "pass --username and --password-stdin instead";
+}
+
+/// Most of a configuration that is read; what is longer is broken then.
+const LARGEST: u64 = 16 << 20;
 
 impl Credentials {
     /// What `docker login` has left for this registry in `$DOCKER_CONFIG` or `~/.docker`, its credential helpers
@@ -56,8 +67,10 @@ impl Credentials {
         if let Some(path) = docker_config() {
             match File::open(&path) {
                 Ok(file) => {
-                    let found =
-                        docker_credential::get_credential_from_reader(io::BufReader::new(file), server);
+                    let found = docker_credential::get_credential_from_reader(
+                        io::BufReader::new(file.take(LARGEST)),
+                        server,
+                    );
                     if let Some(found) =
                         take(found).map_err(|why| error(format!("{}: {why}", path.display())))?
                     {

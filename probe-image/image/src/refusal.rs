@@ -11,7 +11,7 @@ const SHOWN: usize = 300;
 
 /// A push that failed. What the registry said may hold anything: escape it before a terminal sees it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot push to {registry}: {said}\n  help: {help}")]
+#[error("cannot push to {registry}: {said}")]
 pub struct PushError {
     /// `host` or `host:port`.
     pub registry: String,

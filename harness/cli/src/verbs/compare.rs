@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -10,14 +9,15 @@ use std::{
 use verdikt_model::{ExitCode, Record};
 use verdikt_report::{
     CompareOptions, Comparison, compare as hold_against, compare_human, compare_json, compare_markdown,
-    trend_human, trend_json, trend_markdown,
+    json_text, trend_human, trend_json, trend_markdown,
 };
 
 use crate::{
     args::{Compare, CompareFormat, FailOn},
     compared::Compared,
     failure::{Failure, Outcome},
-    records::read_record,
+    inputs::read_record,
+    terminal,
     ui::Ui,
 };
 
@@ -39,9 +39,8 @@ fn against(reference: &Compared, args: &Compare, ui: &Ui) -> Outcome {
             (true, None) => "",
         };
         if !what.is_empty() {
-            return Err(Failure::usage(format!(
-                "{what} are for what is run now, and all sides are records\n  help: sandbox:PROFILE or context:NAME is run now"
-            )));
+            return Err(Failure::usage(format!("{what} are for what is run now, and all sides are records"))
+                .help("sandbox:PROFILE or context:NAME is run now"));
         }
     }
     let scratch;
@@ -79,7 +78,7 @@ fn against(reference: &Compared, args: &Compare, ui: &Ui) -> Outcome {
         CompareFormat::Markdown => comparisons.iter().map(compare_markdown).collect::<Vec<_>>().join("\n"),
         CompareFormat::Html => verdikt_report::html(&records),
     };
-    print(&text)?;
+    terminal::print(&text);
     exit_code(&comparisons, args.fail_on)
 }
 
@@ -96,41 +95,30 @@ fn trend(folder: &Path, format: CompareFormat) -> Outcome {
     }
     paths.sort();
     if paths.is_empty() {
-        return Err(Failure {
-            code: ExitCode::NothingSelected,
-            message: format!(
-                "{} holds no records (*.json)\n  help: `verdikt run --record {}/NAME.json` writes one",
-                folder.display(),
-                folder.display()
-            ),
-        });
+        let shown = folder.display();
+        return Err(Failure::new(ExitCode::NothingSelected, format!("{shown} holds no records (*.json)"))
+            .help(format!("`verdikt run --record {shown}/NAME.json` writes one")));
     }
     let records = paths.iter().map(|path| read_record(path)).collect::<Result<Vec<Record>, _>>()?;
     let trend = verdikt_report::trend(&records);
     let text = match format {
         CompareFormat::Human => trend_human(&trend),
-        CompareFormat::Json => format!("{:#}\n", trend_json(&trend)),
+        CompareFormat::Json => json_text(&trend_json(&trend)) + "\n",
         CompareFormat::Markdown => trend_markdown(&trend),
         CompareFormat::Html => {
             return Err(Failure::usage("a trend is told as human, json or markdown"));
         }
     };
-    print(&text)?;
+    terminal::print(&text);
     Ok(ExitCode::Ok)
-}
-
-fn print(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 fn exit_code(comparisons: &[Comparison], fail_on: FailOn) -> Outcome {
     if comparisons.iter().any(|c| c.compared.cells + c.compared.checks == 0) {
-        return Err(Failure {
-            code: ExitCode::NothingSelected,
-            message: "nothing was compared: no scenario was measured on both sides".into(),
-        });
+        return Err(Failure::new(
+            ExitCode::NothingSelected,
+            "nothing was compared: no scenario was measured on both sides",
+        ));
     }
     let fails = match fail_on {
         FailOn::Core => comparisons.iter().any(Comparison::regresses),

@@ -1,7 +1,5 @@
 //! `verdikt expect`
 
-use std::io::Write;
-
 use verdikt_model::{Cell, Expectation, Family, Level, Scenario, World, cells};
 use verdikt_oracle::Oracle;
 use verdikt_report::{ExpectScenario, ExpectStep};
@@ -9,21 +7,20 @@ use verdikt_report::{ExpectScenario, ExpectStep};
 use crate::{
     args::{Expect, ShortFormat},
     failure::{Failure, Outcome},
-    files,
+    files, terminal,
     ui::Ui,
 };
 
 pub(super) fn expect(args: &Expect, ui: &Ui) -> Outcome {
     let chosen = files::choose_good(&args.choice, ui)?;
     let scenarios = chosen.scenarios.iter().map(matrices).collect::<Result<Vec<_>, Failure>>()?;
-    let mut out = anstream::stdout().lock();
     match args.output {
         ShortFormat::Human => {
             for scenario in &scenarios {
-                write!(out, "{}", verdikt_report::expect_human(scenario, ui.width))?;
+                terminal::print(&verdikt_report::expect_human(scenario, ui.width));
             }
         }
-        ShortFormat::Json => writeln!(out, "{}", verdikt_report::expect_json(&scenarios))?,
+        ShortFormat::Json => terminal::print(&(verdikt_report::expect_json(&scenarios) + "\n")),
     }
     chosen.end()
 }

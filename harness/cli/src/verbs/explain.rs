@@ -1,23 +1,21 @@
 //! `verdikt explain`
 
-use std::io::Write;
-
 use serde_json::json;
 use verdikt_model::{Cell, ExitCode, Family, World, cells};
 use verdikt_oracle::Oracle;
+use verdikt_report::{escape, json_text};
 
 use super::expect::worlds;
 use crate::{
     args::{Explain, ShortFormat},
     failure::{Failure, Outcome},
-    files,
+    files, terminal,
     ui::Ui,
 };
 
 pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {
     let chosen = files::choose_good(&args.choice, ui)?;
     let scenarios = &chosen.scenarios;
-    let mut out = anstream::stdout().lock();
     let mut answers = Vec::new();
     for scenario in scenarios {
         let before = answers.len();
@@ -31,9 +29,10 @@ pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {
                 if args.output == ShortFormat::Human {
                     let title = describe(world, cell);
                     let open = answer.statement.map(|s| format!(" ({s} leaves it open)")).unwrap_or_default();
-                    writeln!(out, "{} [{}] {title}: {}{open}", scenario.name, step.name, answer.expectation)?;
+                    let (name, step) = (escape(&scenario.name), escape(&step.name));
+                    terminal::print(&format!("{name} [{step}] {title}: {}{open}\n", answer.expectation));
                     for reason in &answer.reasons {
-                        writeln!(out, "    {reason}")?;
+                        terminal::print(&format!("    {}\n", escape(reason)));
                     }
                 }
                 answers.push(json!({
@@ -47,7 +46,8 @@ pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {
         if args.output == ShortFormat::Human && answers.len() > before {
             for differs in &scenario.differs {
                 let source = differs.reference.as_ref().map(|link| format!(" ({link})")).unwrap_or_default();
-                writeln!(out, "known of {}: {}{source}", differs.dataplane, differs.how)?;
+                let known = format!("known of {}: {}{source}", differs.dataplane, differs.how);
+                terminal::print(&format!("{}\n", escape(&known)));
             }
         }
     }
@@ -59,18 +59,15 @@ pub(super) fn explain(args: &Explain, ui: &Ui) -> Outcome {
                 cells(&world, Family::ALL).iter().take(3).map(|cell| describe(&world, cell)).collect()
             })
             .unwrap_or_default();
-        return Err(Failure {
-            code: ExitCode::NothingSelected,
-            message: format!(
-                "no cell matches `{}`\n  help: cells of {} are, for example: {}",
-                args.cell,
+        return Err(Failure::new(ExitCode::NothingSelected, format!("no cell matches `{}`", args.cell))
+            .help(format!(
+                "cells of {} are, for example: {}",
                 scenarios.first().map_or("this scenario", |s| s.name.as_str()),
                 examples.join(", ")
-            ),
-        });
+            )));
     }
     if args.output == ShortFormat::Json {
-        writeln!(out, "{:#}", serde_json::Value::from(answers))?;
+        terminal::print(&(json_text(&answers) + "\n"));
     }
     chosen.end()
 }

@@ -1,44 +1,48 @@
 //! `verdikt image save|push|list`
 
-use std::{
-    fs,
-    io::{IsTerminal, Read, Write},
-    path::Path,
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use verdikt_cluster::DEFAULT_IMAGE;
-use verdikt_image::{AgentError, Credentials, Image, PushError, Reference, Registry, Transport, at_hand};
+use verdikt_image::{
+    AgentError, Credentials, CredentialsError, Image, Reference, Registry, Transport, at_hand,
+};
 use verdikt_model::ExitCode;
-use verdikt_report::escape;
+use verdikt_report::json_text;
 
 use crate::{
     args::{Agents, ImageVerb, Push, ShortFormat},
     failure::{Failure, Outcome},
+    inputs::{apart, password},
+    terminal,
     ui::Ui,
+    written::Output,
 };
 
 pub(super) async fn image(verb: ImageVerb, ui: Ui) -> Outcome {
     match verb {
-        ImageVerb::Save { output, tag, agents } => save(&output, tag, &agents, ui),
-        ImageVerb::Push(args) => push(&args, ui).await,
-        ImageVerb::List { output, agents } => list(output, &agents),
+        ImageVerb::Save { output, tag, agents } => apart(move || save(&output, tag, &agents, ui)).await,
+        ImageVerb::Push(args) => push(args, ui).await,
+        ImageVerb::List { output, agents } => apart(move || list(output, &agents)).await,
     }
 }
 
 fn save(output: &Path, tag: Option<Reference>, agents: &Agents, ui: Ui) -> Outcome {
     let to_stdout = output == "-";
-    if to_stdout && std::io::stdout().is_terminal() {
+    if to_stdout && terminal::is_terminal() {
         return Err(Failure::usage("an archive is nothing for a terminal: name a file with -o, or redirect"));
+    }
+    let file = (!to_stdout).then(|| Output::new("--output", output)).transpose()?;
+    if let Some(file) = &file {
+        let read: Vec<PathBuf> = agents.agents.iter().map(|(_, path)| path.clone()).collect();
+        file.is_none_of(&read)?;
     }
     let image = build(agents).map_err(failure)?;
     let name = tag.unwrap_or_else(default_name);
     let archive = image.archive(&name);
-    if to_stdout {
-        std::io::stdout().lock().write_all(&archive)?;
-    } else {
-        fs::write(output, &archive)
-            .map_err(|e| Failure::usage(format!("cannot write {}: {e}", output.display())))?;
+    match file {
+        Some(mut file) => file.write(&archive)?,
+        None => terminal::print_bytes(&archive),
     }
     ui.remark(&format!(
         "{name}, {}, {:.1} MiB, {}",
@@ -49,13 +53,18 @@ fn save(output: &Path, tag: Option<Reference>, agents: &Agents, ui: Ui) -> Outco
     Ok(ExitCode::Ok)
 }
 
-async fn push(args: &Push, ui: Ui) -> Outcome {
-    let image = build(&args.agents).map_err(failure)?;
+async fn push(args: Push, ui: Ui) -> Outcome {
+    let (image, credentials, args) = apart(move || {
+        let image = build(&args.agents).map_err(failure)?;
+        let credentials = match &args.username {
+            Some(user) => Credentials::User { name: user.clone(), password: password()? },
+            None => Credentials::of_login(args.reference.registry())
+                .map_err(|error| Failure::setup(&error).help(CredentialsError::HELP))?,
+        };
+        Ok((image, credentials, args))
+    })
+    .await?;
     let name = &args.reference;
-    let credentials = match &args.username {
-        Some(user) => Credentials::User { name: user.clone(), password: password()? },
-        None => Credentials::of_login(name.registry()).map_err(Failure::setup)?,
-    };
     let transport = match (args.plain_http, args.insecure) {
         (true, _) => Transport::Plain,
         (false, true) => Transport::Insecure,
@@ -63,10 +72,8 @@ async fn push(args: &Push, ui: Ui) -> Outcome {
     };
     ui.remark(&format!("pushing {name}, {}", platforms(&image).join(" ")));
     let registry = Registry { transport, credentials };
-    registry.push(&image, name).await.map_err(|PushError { registry, said, help }| {
-        Failure::setup(PushError { said: escape(&said).into_owned(), registry, help })
-    })?;
-    writeln!(std::io::stdout().lock(), "{name}@{}", image.digest())?;
+    registry.push(&image, name).await.map_err(|error| Failure::setup(&error).help(&error.help))?;
+    terminal::print(&format!("{name}@{}\n", image.digest()));
     Ok(ExitCode::Ok)
 }
 
@@ -77,18 +84,17 @@ fn list(format: ShortFormat, agents: &Agents) -> Outcome {
         Err(AgentError::Missing { .. }) if agents.only.is_empty() => None,
         Err(error) => return Err(failure(error)),
     };
-    let mut out = std::io::stdout().lock();
-    match format {
-        ShortFormat::Human => writeln!(out, "{DEFAULT_IMAGE}")?,
+    terminal::print(&match format {
+        ShortFormat::Human => format!("{DEFAULT_IMAGE}\n"),
         ShortFormat::Json => {
             let entry = json!({
                 "reference": DEFAULT_IMAGE,
                 "digest": image.as_ref().map(Image::digest),
                 "platforms": image.as_ref().map(platforms),
             });
-            writeln!(out, "{:#}", json!({ "images": [entry] }))?;
+            json_text(&json!({ "images": [entry] })) + "\n"
         }
-    }
+    });
     Ok(ExitCode::Ok)
 }
 
@@ -100,7 +106,8 @@ fn build(agents: &Agents) -> Result<Image, AgentError> {
 }
 
 fn failure(error: AgentError) -> Failure {
-    if error.is_usage() { Failure::usage(error) } else { Failure::setup(error) }
+    let failure = if error.is_usage() { Failure::usage(&error) } else { Failure::setup(&error) };
+    error.help().into_iter().fold(failure, Failure::help)
 }
 
 fn default_name() -> Reference {
@@ -110,18 +117,4 @@ fn default_name() -> Reference {
 /// `linux/amd64`
 fn platforms(image: &Image) -> Vec<String> {
     image.architectures().iter().map(|architecture| format!("linux/{architecture}")).collect()
-}
-
-/// Standard input without the line break that `echo` has put at its end.
-fn password() -> Result<String, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .lock()
-        .read_to_string(&mut text)
-        .map_err(|e| Failure::usage(format!("cannot read the password from standard input: {e}")))?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        return Err(Failure::usage("--password-stdin: standard input has no password"));
-    }
-    Ok(password.to_owned())
 }

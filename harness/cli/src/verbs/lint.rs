@@ -1,15 +1,14 @@
 //! `verdikt lint`
 
-use std::io::Write;
-
 use serde_json::json;
 use verdikt_model::ExitCode;
+use verdikt_report::json_text;
 use verdikt_scenario::{Definitions, Severity};
 
 use crate::{
     args::{Lint, ShortFormat},
     failure::{Failure, Outcome},
-    files,
+    files, terminal,
     ui::Ui,
 };
 
@@ -24,10 +23,9 @@ pub(super) fn lint(args: &Lint, ui: &Ui) -> Outcome {
     };
     let count = |severity| loaded.diagnostics.iter().filter(|d| d.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let mut out = anstream::stdout().lock();
     match args.output {
         ShortFormat::Human => {
-            write!(out, "{}", verdikt_scenario::render(&loaded.diagnostics, ui.color_stdout, ui.width))?;
+            terminal::print(&verdikt_scenario::render(&loaded.diagnostics, ui.color_stdout, ui.width));
             let known = match loaded.known.len() {
                 0 => String::new(),
                 n => format!("{n} documents of known deviations, "),
@@ -47,13 +45,10 @@ pub(super) fn lint(args: &Lint, ui: &Ui) -> Outcome {
                     })
                 })
                 .collect();
-            writeln!(
-                out,
-                "{:#}",
-                json!({
-                    "scenarios": loaded.scenarios.len(), "knownDeviations": loaded.known.len(), "diagnostics": list,
-                })
-            )?;
+            let all = json!({
+                "scenarios": loaded.scenarios.len(), "knownDeviations": loaded.known.len(), "diagnostics": list,
+            });
+            terminal::print(&(json_text(&all) + "\n"));
         }
     }
     files::show_unreadable(&loaded);

@@ -1,15 +1,15 @@
 //! `verdikt list`
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use verdikt_model::{ExitCode, Family, Requirement, Scenario, World, cells};
 use verdikt_oracle::STATEMENTS;
-use verdikt_report::{CoverageEntry, KnownDifference, ListEntry};
+use verdikt_report::{CoverageEntry, KnownDifference, ListEntry, escape};
 
 use crate::{
     args::{List, ListFormat},
     failure::{Failure, Outcome},
-    files,
+    files, terminal,
     ui::Ui,
 };
 
@@ -17,22 +17,17 @@ pub(super) fn list(args: &List, ui: &Ui) -> Outcome {
     if args.known {
         return known(args, ui);
     }
-    let mut out = anstream::stdout().lock();
     if args.coverage {
-        return coverage(&files::choose(&args.choice, ui)?, args.output, &mut out);
+        return coverage(&files::choose(&args.choice, ui)?, args.output);
     }
     let mut chosen = files::choose_good(&args.choice, ui)?;
     let entries: Vec<ListEntry> = std::mem::take(&mut chosen.scenarios).into_iter().map(entry).collect();
-    match args.output {
-        ListFormat::Human => write!(out, "{}", verdikt_report::list_human(&entries))?,
-        ListFormat::Json => writeln!(out, "{}", verdikt_report::list_json(&entries))?,
-        ListFormat::Markdown => write!(out, "{}", verdikt_report::list_markdown(&entries))?,
-        ListFormat::Name => {
-            for entry in &entries {
-                writeln!(out, "{}", entry.name)?;
-            }
-        }
-    }
+    terminal::print(&match args.output {
+        ListFormat::Human => verdikt_report::list_human(&entries),
+        ListFormat::Json => verdikt_report::list_json(&entries) + "\n",
+        ListFormat::Markdown => verdikt_report::list_markdown(&entries),
+        ListFormat::Name => names(entries.iter().map(|entry| &entry.name)),
+    });
     chosen.end()
 }
 
@@ -41,20 +36,20 @@ fn known(args: &List, ui: &Ui) -> Outcome {
     let built_in = [PathBuf::from("builtin")];
     let paths = if args.choice.files.is_empty() { &built_in[..] } else { &args.choice.files };
     let files = files::known_deviations(paths, ui)?;
-    let mut out = anstream::stdout().lock();
-    match args.output {
-        ListFormat::Human => write!(out, "{}", verdikt_report::known_human(&files))?,
-        ListFormat::Json => writeln!(out, "{}", verdikt_report::known_json(&files))?,
-        ListFormat::Name => {
-            for file in &files {
-                writeln!(out, "{}", file.name)?;
-            }
-        }
+    terminal::print(&match args.output {
+        ListFormat::Human => verdikt_report::known_human(&files),
+        ListFormat::Json => verdikt_report::known_json(&files) + "\n",
+        ListFormat::Name => names(files.iter().map(|file| &file.name)),
         ListFormat::Markdown => {
             return Err(Failure::usage("known deviations are printed as human, json or name"));
         }
-    }
+    });
     Ok(ExitCode::Ok)
+}
+
+/// One name a line.
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(|name| format!("{}\n", escape(name))).collect()
 }
 
 fn entry(scenario: Scenario) -> ListEntry {
@@ -92,7 +87,7 @@ fn words(requirement: &Requirement) -> String {
     }
 }
 
-fn coverage(scenarios: &[Scenario], form: ListFormat, out: &mut impl Write) -> Outcome {
+fn coverage(scenarios: &[Scenario], form: ListFormat) -> Outcome {
     let entries: Vec<CoverageEntry> = STATEMENTS
         .iter()
         .map(|statement| CoverageEntry {
@@ -106,17 +101,15 @@ fn coverage(scenarios: &[Scenario], form: ListFormat, out: &mut impl Write) -> O
                 .collect(),
         })
         .collect();
-    match form {
-        ListFormat::Human => write!(out, "{}", verdikt_report::coverage_human(&entries))?,
-        ListFormat::Json => writeln!(out, "{}", verdikt_report::coverage_json(&entries))?,
+    terminal::print(&match form {
+        ListFormat::Human => verdikt_report::coverage_human(&entries),
+        ListFormat::Json => verdikt_report::coverage_json(&entries) + "\n",
         ListFormat::Name => {
-            for entry in entries.iter().filter(|entry| entry.is_missing()) {
-                writeln!(out, "{}", entry.statement)?;
-            }
+            names(entries.iter().filter(|entry| entry.is_missing()).map(|entry| &entry.statement))
         }
         ListFormat::Markdown => {
             return Err(Failure::usage("the coverage is printed as human, json or name"));
         }
-    }
+    });
     Ok(if entries.iter().any(CoverageEntry::is_missing) { ExitCode::Differences } else { ExitCode::Ok })
 }

@@ -6,9 +6,10 @@ use verdikt_model::{Event, ExitCode, Record};
 use super::run::exit_code;
 use crate::{
     args::Merge,
-    failure::{Failure, Outcome},
-    records::read_record,
+    failure::{Failure, Outcome, with_unwritten},
+    inputs::read_record,
     reporters::Reporters,
+    terminal,
     ui::Ui,
 };
 
@@ -20,15 +21,17 @@ pub(super) fn merge(args: &Merge, ui: &Ui) -> Outcome {
     let merged = verdikt_report::merge(parts).map_err(Failure::usage)?;
     let record = &merged.record;
     let code = exit_code(&record.run, &record.summary, &record.deviations, args.strict_deviations);
-    let reporters = Reporters::new(&args.reports, &merged.record.run.command, ui)?;
+    let reporters = Reporters::new(&args.reports, &merged.record.run.command, &[], &args.records, ui)?;
     let (tell, inbox) = mpsc::unbounded_channel();
     for event in events(merged.record, &merged.missing) {
         // The receiver lives until below.
         let _ = tell.send(event);
     }
     drop(tell);
-    reporters.consume(inbox)?;
-    Ok(if code == ExitCode::Ok && !merged.missing.is_empty() { ExitCode::Inconclusive } else { code })
+    // There is no run that could be stopped.
+    let written = reporters.consume(inbox, || {});
+    let code = if code == ExitCode::Ok && !merged.missing.is_empty() { ExitCode::Inconclusive } else { code };
+    terminal::told(with_unwritten(Ok(code), written.failures))
 }
 
 /// What a run with these results would have told.

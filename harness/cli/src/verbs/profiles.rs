@@ -1,32 +1,31 @@
 //! `verdikt sandbox profiles`: what the sandbox's dataplane can be told to be, and what is documented of it.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 
 use serde_json::{Value, json};
 use verdikt_model::{Evidence, ExitCode, Topic, evidence};
 use verdikt_sandbox::{Base, Trait, Traits};
 
-use crate::{args::ShortFormat, failure::Outcome};
+use crate::{args::ShortFormat, failure::Outcome, terminal};
 
 const EMULATED: &str = "All bases but reference are emulated from documentation: each does what is documented of the dataplane \
                         after which it is named.\nNo such dataplane runs, and what they show is no evidence about it.";
 
 /// The words of profiles, or everything of one base, as text or JSON.
 pub(super) fn profiles(base: Option<Base>, output: ShortFormat) -> Outcome {
-    let mut out = io::stdout().lock();
-    match (output, base) {
-        (ShortFormat::Human, None) => all(&mut out)?,
-        (ShortFormat::Human, Some(base)) => one(&mut out, base)?,
+    terminal::print(&match (output, base) {
+        (ShortFormat::Human, None) => all(),
+        (ShortFormat::Human, Some(base)) => one(base),
         (ShortFormat::Json, None) => {
             let bases: Vec<Value> = Base::ALL.iter().map(|base| in_json(*base)).collect();
             let traits: Vec<Value> = Traits::ALL
                 .iter()
                 .map(|known| json!({"name": known.word, "value": known.value, "about": known.about, "topics": known.topics}))
                 .collect();
-            writeln!(out, "{}", json!({"bases": bases, "traits": traits}))?;
+            format!("{}\n", json!({"bases": bases, "traits": traits}))
         }
-        (ShortFormat::Json, Some(base)) => writeln!(out, "{}", in_json(base))?,
-    }
+        (ShortFormat::Json, Some(base)) => format!("{}\n", in_json(base)),
+    });
     Ok(ExitCode::Ok)
 }
 
@@ -68,25 +67,26 @@ fn without_trait(base: Base) -> Vec<(Topic, Option<&'static Evidence>)> {
     same.map(|topic| (*topic, documented(base, *topic))).collect()
 }
 
-fn all(out: &mut impl Write) -> io::Result<()> {
-    writeln!(
+fn all() -> String {
+    let mut out = String::new();
+    let _ = writeln!(
         out,
         "A profile is BASE[+TRAIT[=VALUE]]…, such as reference+policy-delay=200ms.\n{EMULATED}\n\nBases:"
-    )?;
+    );
     for base in Base::ALL {
-        writeln!(out, "\n  {:<16} {}", base.as_str(), base.about())?;
+        let _ = writeln!(out, "\n  {:<16} {}", base.as_str(), base.about());
         for Emulation { word, known, evidence } in emulations(*base) {
-            writeln!(out, "    {word:<32} {}", known.about)?;
+            let _ = writeln!(out, "    {word:<32} {}", known.about);
             for link in links(&evidence) {
-                writeln!(out, "    {:<32} {link}", "")?;
+                let _ = writeln!(out, "    {:<32} {link}", "");
             }
         }
     }
-    writeln!(out, "\nTraits:")?;
+    let _ = writeln!(out, "\nTraits:");
     for known in Traits::ALL {
-        writeln!(out, "  {:<34} {}", format!("{}{}", known.word, known.value), known.about)?;
+        let _ = writeln!(out, "  {:<34} {}", format!("{}{}", known.word, known.value), known.about);
     }
-    Ok(())
+    out
 }
 
 /// Each once: several topics may be documented in one place.
@@ -96,38 +96,40 @@ fn links(evidence: &[&'static Evidence]) -> Vec<&'static str> {
     links
 }
 
-fn one(out: &mut impl Write, base: Base) -> io::Result<()> {
-    writeln!(out, "{}: {}", base.as_str(), base.about())?;
+fn one(base: Base) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{}: {}", base.as_str(), base.about());
     if !base.is_emulation() {
-        return writeln!(out, "It has no traits.");
+        out.push_str("It has no traits.\n");
+        return out;
     }
-    writeln!(
+    let _ = writeln!(
         out,
         "Emulated from documentation: what it shows is no evidence about {}.\n\nTraits:",
         base.as_str()
-    )?;
+    );
     let name = base.as_str();
     for Emulation { word, known, evidence } in emulations(base) {
-        writeln!(out, "  {word}\n    {}", known.about)?;
+        let _ = writeln!(out, "  {word}\n    {}", known.about);
         for row in evidence {
-            writeln!(out, "    {}: {name} {}\n      {}", row.topic.title(), row.does, row.link)?;
+            let _ = writeln!(out, "    {}: {name} {}\n      {}", row.topic.title(), row.does, row.link);
         }
     }
     let (known, unknown): (Vec<_>, Vec<_>) =
         without_trait(base).into_iter().partition(|(_, row)| row.is_some());
     if !known.is_empty() {
-        writeln!(out, "\nDocumented, and no trait for it:")?;
+        let _ = writeln!(out, "\nDocumented, and no trait for it:");
         for row in known.iter().filter_map(|(_, row)| *row) {
-            writeln!(out, "  {}: {name} {}\n      {}", row.topic.title(), row.does, row.link)?;
+            let _ = writeln!(out, "  {}: {name} {}\n      {}", row.topic.title(), row.does, row.link);
         }
     }
     if !unknown.is_empty() {
-        writeln!(out, "\nAs the reference, because nothing is known to be documented:")?;
+        let _ = writeln!(out, "\nAs the reference, because nothing is known to be documented:");
         for (topic, _) in unknown {
-            writeln!(out, "  {}", topic.title())?;
+            let _ = writeln!(out, "  {}", topic.title());
         }
     }
-    Ok(())
+    out
 }
 
 fn in_json(base: Base) -> Value {

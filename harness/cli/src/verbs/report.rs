@@ -1,14 +1,14 @@
 //! `verdikt report`: a report from a record, with no cluster.
 
-use std::{io::Write, path::PathBuf};
-
 use verdikt_model::{ExitCode, Record};
 use verdikt_report::Claim;
 
 use crate::{
     args::{Implementation, Report, ReportFormat},
     failure::{Failure, Outcome},
-    records::read_record,
+    inputs::read_record,
+    terminal,
+    written::Output,
 };
 
 pub(super) fn report(args: &Report) -> Outcome {
@@ -27,7 +27,16 @@ pub(super) fn report(args: &Report) -> Outcome {
         };
         records.push((name, record));
     }
-    write(args.output.as_ref(), &draw(args, &records)?)
+    let mut output = args.output.as_ref().map(|path| Output::new("--output", path)).transpose()?;
+    if let Some(output) = &output {
+        output.is_none_of(&args.records)?;
+    }
+    let text = draw(args, &records)?;
+    match &mut output {
+        Some(output) => output.write(&text)?,
+        None => terminal::print_bytes(&text),
+    }
+    Ok(ExitCode::Ok)
 }
 
 /// The report as text. Each format takes what it can show: most one record.
@@ -41,7 +50,7 @@ fn draw(args: &Report, records: &[(String, Record)]) -> Result<Vec<u8>, Failure>
         ReportFormat::Junit => verdikt_report::junit(single(records)?).into(),
         ReportFormat::Json => {
             let mut text = Vec::new();
-            verdikt_report::write_record(single(records)?, &mut text)?;
+            verdikt_report::write_record(single(records)?, &mut text).map_err(Failure::internal)?;
             text
         }
     })
@@ -57,21 +66,7 @@ fn conformance(record: &Record, args: &Report) -> Result<String, Failure> {
 fn single(records: &[(String, Record)]) -> Result<&Record, Failure> {
     match records {
         [(_, record)] => Ok(record),
-        _ => Err(Failure::usage(
-            "this format shows one record\n  help: `verdikt merge` joins the records of one cluster",
-        )),
+        _ => Err(Failure::usage("this format shows one record")
+            .help("`verdikt merge` joins the records of one cluster")),
     }
-}
-
-fn write(path: Option<&PathBuf>, text: &[u8]) -> Outcome {
-    match path {
-        Some(path) => std::fs::write(path, text)
-            .map_err(|e| Failure::usage(format!("cannot write {}: {e}", path.display())))?,
-        None => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(text)?;
-            out.flush()?;
-        }
-    }
-    Ok(ExitCode::Ok)
 }

@@ -1,20 +1,20 @@
 //! `verdikt run`: chooses, connects, runs, and feeds the events to every reporter that was asked for.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio::sync::mpsc;
-use verdikt_model::{DeviationRecord, DeviationState, ExitCode, RunInfo, Scenario, Summary};
-use verdikt_runner::{Options, Resumed, RunError, Stop};
+use verdikt_model::{DeviationRecord, DeviationState, ExitCode, KnownDeviations, RunInfo, Scenario, Summary};
+use verdikt_runner::{Finished, Options, Resumed, RunError, Stop};
 
 use crate::{
     args::{Deadline, Keep, Run},
     external,
-    failure::{Failure, Outcome},
+    failure::{Failure, Outcome, with_unwritten},
     files,
+    inputs::{apart, read_record},
     pods::deploy_options,
-    records::read_record,
     reporters::Reporters,
-    signals, target,
+    signals, target, terminal,
     ui::Ui,
 };
 
@@ -41,61 +41,99 @@ pub(super) async fn run(args: Run, ui: Ui) -> Outcome {
             false => "stopped at once: the sandbox ends with this process, nothing is left".to_owned(),
         },
     )?;
-    // Who types or pipes scenarios into standard input may never come to an end, and an interrupt must not wait for it.
-    let choosing = tokio::task::spawn_blocking({
-        let choice = args.choice.clone();
-        move || files::choose(&choice, &ui)
-    });
-    let mut scenarios = tokio::select! {
-        chosen = choosing => chosen.map_err(|e| Failure::internal(format!("cannot choose scenarios: {e}")))??,
-        () = stop.stopped() => return Ok(ExitCode::Interrupted),
-    };
-    let mut args = args;
     if args.repeat > 1 && args.retries > 0 {
         return Err(Failure::usage(
             "--repeat asks whether scenarios are stable, and --retries hides that they are not; leave one of them out",
         ));
     }
-    let known = files::known_deviations(&args.known_deviations, &ui)?;
-    let resumed = resumed(&mut args, &mut scenarios)?;
-    let reporters = Reporters::new(&args.reports, &command_line(&args.choice.names), &ui)?;
+    // Who types or pipes something in may never come to an end.
+    let prepared = tokio::select! {
+        prepared = apart(move || prepare(args, ui)) => prepared?,
+        () = stop.stopped() => return Ok(ExitCode::Interrupted),
+    };
+    let Prepared { args, scenarios, known, resumed, reporters } = prepared;
 
     let connected = tokio::select! {
         connected = target::connect(&args.target) => connected?,
         () = stop.stopped() => return Ok(ExitCode::Interrupted),
     };
     let (events, inbox) = mpsc::unbounded_channel();
-    let reporting = tokio::task::spawn_blocking(move || reporters.consume(inbox));
-    let cells = !args.cells.is_empty();
+    let reporting = tokio::task::spawn_blocking({
+        let stop = stop.clone();
+        move || reporters.consume(inbox, || stop.stop())
+    });
     let external = external::hosts(&args.external, args.target.is_real()).await?;
     let options = Options { resumed, external, known, ..options(&args) };
-    let finished = verdikt_runner::run(&connected.cluster, scenarios, options, events, stop).await;
-    let reported = reporting.await.map_err(|e| Failure::internal(format!("a report failed: {e}")))?;
+    let finished = verdikt_runner::run(&connected.cluster, scenarios, options, events, stop.clone()).await;
+    let ended = stop.is_stopped();
+    let written = tokio::select! {
+        written = reporting => Some(written.map_err(|e| Failure::internal(format!("a report failed: {e}")))),
+        // A pipe that nobody reads.
+        () = stop.stopped(), if !ended => None,
+    };
     connected.close().await;
+    let Some(written) = written.transpose()? else { return Ok(ExitCode::Interrupted) };
+    let outcome = judge(finished, &args, written.refused);
+    terminal::told(with_unwritten(outcome, written.failures))
+}
+
+/// What a run begins with.
+struct Prepared {
+    args: Run,
+    scenarios: Vec<Scenario>,
+    known: Vec<KnownDeviations>,
+    resumed: Option<Resumed>,
+    reporters: Reporters,
+}
+
+/// Reads everything that a run reads, and tries everything that it writes to.
+fn prepare(mut args: Run, ui: Ui) -> Result<Prepared, Failure> {
+    let mut scenarios = files::choose(&args.choice, &ui)?;
+    let known = files::known_deviations(&args.known_deviations, &ui)?;
+    let (inputs, records) = (inputs(&args), args.resume.iter().cloned().collect::<Vec<_>>());
+    let resumed = resumed(&mut args, &mut scenarios)?;
+    let reporters = Reporters::new(&args.reports, &command_line(&args.choice.names), &inputs, &records, &ui)?;
+    Ok(Prepared { args, scenarios, known, resumed, reporters })
+}
+
+/// The files that a run reads, but for the record that is gone on with.
+fn inputs(args: &Run) -> Vec<PathBuf> {
+    let names = args.choice.names.iter().filter(|name| verdikt_report::is_path(name)).map(PathBuf::from);
+    let named = args.choice.files.iter().chain(&args.known_deviations).cloned();
+    names.chain(named).chain(args.target.kubeconfig.clone()).collect()
+}
+
+/// How a run ended. `refused`: it was stopped at its start, because its record could not be begun.
+fn judge(finished: Result<Finished, RunError>, args: &Run, refused: bool) -> Outcome {
     let finished = finished.map_err(|error| match error {
         RunError::Resume(_) => Failure::usage(error),
         error => Failure::setup(error),
     })?;
     for left in &finished.left_behind {
-        eprintln!(
+        terminal::say(&format!(
             "left behind: {left}; `verdikt clean --run {}` with the same target removes it",
             finished.run.id
-        );
+        ));
     }
+    let scenarios = &finished.summary.scenarios;
+    let code = exit_code(&finished.run, &finished.summary, &finished.deviations, args.strict_deviations);
     match finished.trouble {
         Some(bug @ RunError::Panicked(_)) => return Err(Failure::internal(bug)),
+        // What was proved before stays proved.
+        Some(other) if code == ExitCode::Differences => terminal::error_line(&Failure::setup(other)),
         Some(other) => return Err(Failure::setup(other)),
         None => {}
     }
-    reported?;
+    if finished.interrupted && refused {
+        return Ok(code);
+    }
     if finished.interrupted {
         return Ok(ExitCode::Interrupted);
     }
-    let scenarios = &finished.summary.scenarios;
     if scenarios.total() > scenarios.skipped {
-        return Ok(exit_code(&finished.run, &finished.summary, &finished.deviations, args.strict_deviations));
+        return Ok(code);
     }
-    Err(nothing_measured(scenarios.skipped, cells))
+    Err(nothing_measured(scenarios.skipped, !args.cells.is_empty()))
 }
 
 /// The results of an earlier run; the scenarios that they prove are not run again.
@@ -104,11 +142,11 @@ fn resumed(args: &mut Run, scenarios: &mut Vec<Scenario>) -> Result<Option<Resum
     let resumed = Resumed::new(read_record(path)?, scenarios, args.repeat);
     if let (None, Some(one)) = (&args.reports.record, resumed.unselected.first()) {
         return Err(Failure::usage(format!(
-            "{} proves {} scenarios that are not chosen now, such as {one}, and would lose them\n  help: choose as \
-             that run did, or write to another file with --record",
+            "{} proves {} scenarios that are not chosen now, such as {one}, and would lose them",
             path.display(),
             resumed.unselected.len()
-        )));
+        ))
+        .help("choose as that run did, or write to another file with --record"));
     }
     args.reports.record.get_or_insert_with(|| path.clone());
     Ok(Some(resumed))
@@ -117,17 +155,16 @@ fn resumed(args: &mut Run, scenarios: &mut Vec<Scenario>) -> Result<Option<Resum
 /// A run without a single measured cell proves nothing, and must not look like success.
 fn nothing_measured(skipped: u32, cells: bool) -> Failure {
     if cells {
-        return Failure {
-            code: ExitCode::NothingSelected,
-            message:
-                "nothing was measured: no scenario has a cell that matches --cell and can be probed here\n  \
-                      help: `verdikt expect` shows the cells of a scenario"
-                    .into(),
-        };
+        return Failure::new(
+            ExitCode::NothingSelected,
+            "nothing was measured: no scenario has a cell that matches --cell and can be probed here",
+        )
+        .help("`verdikt expect` shows the cells of a scenario");
     }
-    let message =
-        format!("nothing was measured: all {skipped} scenarios were skipped; the reasons are above");
-    Failure { code: ExitCode::Inconclusive, message }
+    Failure::new(
+        ExitCode::Inconclusive,
+        format!("nothing was measured: all {skipped} scenarios were skipped; the reasons are above"),
+    )
 }
 
 /// The exit code of a run that went to its end. `strict`: whether a known deviation must happen.

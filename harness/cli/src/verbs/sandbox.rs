@@ -6,7 +6,6 @@
 
 use std::{
     fs,
-    io::Write,
     os::unix::{
         fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
         process::CommandExt,
@@ -23,6 +22,7 @@ use nix::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use verdikt_model::ExitCode;
+use verdikt_report::escape;
 use verdikt_sandbox::Profile;
 
 use super::block_on;
@@ -30,7 +30,7 @@ use crate::{
     args::SandboxVerb,
     failure::{Failure, Outcome},
     signals::{self, interruptible},
-    target,
+    target, terminal,
     ui::Ui,
 };
 
@@ -58,7 +58,7 @@ pub(super) fn sandbox(verb: &SandboxVerb, ui: &Ui) -> Outcome {
         SandboxVerb::Status => status(),
         SandboxVerb::Kubeconfig => {
             let state = running()?.ok_or_else(none_is_up)?;
-            write!(std::io::stdout(), "{}", state.kubeconfig)?;
+            terminal::print(&state.kubeconfig);
             Ok(ExitCode::Ok)
         }
         SandboxVerb::Serve { profile } => block_on(serve(profile.clone())),
@@ -73,10 +73,8 @@ async fn up(profile: &Profile, ui: &Ui) -> Outcome {
             ui.remark(&format!("a sandbox with profile {} is already up", state.profile));
             return announce(&state);
         }
-        return Err(Failure::usage(format!(
-            "a sandbox with profile {} is up already\n  help: `verdikt sandbox down` first",
-            state.profile
-        )));
+        return Err(Failure::usage(format!("a sandbox with profile {} is up already", state.profile))
+            .help("`verdikt sandbox down` first"));
     }
     let log_path = folder.join("sandbox.log");
     let log = fs::OpenOptions::new()
@@ -103,18 +101,15 @@ async fn up(profile: &Profile, ui: &Ui) -> Outcome {
             starting.0 = None;
             return announce(&state);
         }
-        let said = || fs::read_to_string(&log_path).unwrap_or_default();
+        let said = || {
+            let text = fs::read_to_string(&log_path).unwrap_or_default();
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+        };
         if let Some(Ok(Some(status))) = starting.0.as_mut().map(Child::try_wait) {
-            return Err(Failure::setup(format!(
-                "the sandbox ended at its start ({status}): {}",
-                said().trim()
-            )));
+            return Err(Failure::setup(format!("the sandbox ended at its start ({status}): {}", said())));
         }
         if Instant::now() > limit {
-            return Err(Failure::setup(format!(
-                "the sandbox was not ready within {PATIENCE:?}: {}",
-                said().trim()
-            )));
+            return Err(Failure::setup(format!("the sandbox was not ready within {PATIENCE:?}: {}", said())));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -148,19 +143,18 @@ fn end(child: &mut Child, patience: Duration) {
 }
 
 fn none_is_up() -> Failure {
-    Failure::setup("no sandbox is up\n  help: `verdikt sandbox up` starts one")
+    Failure::setup("no sandbox is up").help("`verdikt sandbox up` starts one")
 }
 
 fn announce(state: &State) -> Outcome {
     let path = folder()?.join("kubeconfig");
-    writeln!(
-        std::io::stdout(),
-        "sandbox is up: profile {} (emulated), {}, pid {}\nexport KUBECONFIG={}",
+    terminal::print(&format!(
+        "sandbox is up: profile {} (emulated), {}, pid {}\nexport KUBECONFIG={}\n",
         state.profile,
         state.url,
         state.pid,
-        path.display()
-    )?;
+        escape(&path.to_string_lossy())
+    ));
     Ok(ExitCode::Ok)
 }
 
@@ -190,7 +184,7 @@ fn status() -> Outcome {
     match running()? {
         Some(state) => announce(&state),
         None => {
-            writeln!(std::io::stdout(), "no sandbox is up")?;
+            terminal::print("no sandbox is up\n");
             Ok(ExitCode::Setup)
         }
     }
@@ -266,9 +260,10 @@ fn folder() -> Result<PathBuf, Failure> {
     let meta = fs::symlink_metadata(&folder).map_err(cannot)?;
     if !meta.is_dir() || meta.uid() != uid.as_raw() || meta.mode() & 0o077 != 0 {
         return Err(Failure::setup(format!(
-            "{} is not a folder that only this user can read\n  help: remove it, or set XDG_RUNTIME_DIR",
+            "{} is not a folder that only this user can read",
             folder.display()
-        )));
+        ))
+        .help("remove it, or set XDG_RUNTIME_DIR"));
     }
     Ok(folder)
 }
@@ -278,7 +273,7 @@ fn write_private(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
     let folder = path.parent().ok_or_else(|| Failure::internal("a state file has no folder"))?;
     // Renamed into place, so that nobody reads half of it; temporary files are made with mode 600.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(cannot)?;
-    file.write_all(bytes).map_err(cannot)?;
+    std::io::Write::write_all(&mut file, bytes).map_err(cannot)?;
     file.persist(path).map_err(|e| cannot(e.error))?;
     Ok(())
 }

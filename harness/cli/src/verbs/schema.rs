@@ -1,10 +1,8 @@
 //! `verdikt schema`
 
-use std::io::Write;
-
 use verdikt_model::ExitCode;
 
-use crate::{args::SchemaOf, failure::Outcome};
+use crate::{args::SchemaOf, failure::Outcome, terminal};
 
 pub(super) fn schema(of: SchemaOf) -> Outcome {
     let schema = match of {
@@ -12,6 +10,6 @@ pub(super) fn schema(of: SchemaOf) -> Outcome {
         SchemaOf::KnownDeviations => verdikt_scenario::known_deviations_schema(),
         SchemaOf::Record => verdikt_report::record_schema(),
     };
-    writeln!(std::io::stdout().lock(), "{schema:#}")?;
+    terminal::print(&format!("{schema:#}\n"));
     Ok(ExitCode::Ok)
 }

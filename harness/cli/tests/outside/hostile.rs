@@ -32,8 +32,8 @@ fn inert(text: &str) {
 fn report(record: &str, format: &str) -> String {
     let Said { code, stdout, stderr } = run(&["report", record, "--format", format]);
     assert_eq!(code, 0, "{format}: {stderr}");
+    inert(&stdout);
     if format != "json" {
-        inert(&stdout);
         assert!(format == "csv" || !stdout.contains('\r'), "{format}");
     }
     // Deterministic, and what was written is what is read.
@@ -55,6 +55,27 @@ fn a_hostile_scenario_is_shown_and_not_obeyed() {
     inert(&said.stdout);
     inert(&said.stderr);
     assert!(said.stdout.contains(r"step <script>alert(1)</script>\u{1b}[2J"), "{}", said.stdout);
+
+    for args in [
+        &["lint", &scenario][..],
+        &["lint", &scenario, "-o", "json"],
+        &["list", "-f", &scenario],
+        &["list", "-f", &scenario, "-o", "json"],
+        &["expect", "-f", &scenario],
+        &["expect", "-f", &scenario, "-o", "json"],
+        &["explain", "-f", &scenario, "--cell", "x/b -> x/a:80/tcp"],
+        &["explain", "-f", &scenario, "--cell", "x/b -> x/a:80/tcp", "-o", "json"],
+        &["merge", &record, "-o", "json"],
+        &["merge", &record, "-o", "jsonl"],
+        &["merge", &record, "-o", "libtest"],
+        &["compare", &record, &record],
+        &["compare", &record, &record, "-o", "json"],
+    ] {
+        let said = run(args);
+        inert(&said.stdout);
+        inert(&said.stderr);
+        assert!(!said.stdout.lines().any(|line| line.starts_with("::error")), "{args:?}: {}", said.stdout);
+    }
 
     // What the run exported is what the record gives.
     let xml = report(&record, "junit");

@@ -14,3 +14,4 @@ mod mistakes;
 mod records;
 mod reports;
 mod sctp;
+mod terminal;

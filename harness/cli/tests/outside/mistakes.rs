@@ -136,6 +136,9 @@ fn a_filter_that_selects_nothing() {
     let unprobed = run(&["run", "basics/default-deny-ingress", "--cell", "nope/a -> nope/b"]);
     assert_eq!(unprobed.code, 4, "{}", unprobed.stderr);
     assert!(unprobed.stderr.contains("--cell"), "{}", unprobed.stderr);
+    let missing = run(&["run", "nofolder/"]);
+    assert_eq!(missing.code, 4, "{}", missing.stderr);
+    assert!(missing.stderr.contains("there is no folder `nofolder/`"), "{}", missing.stderr);
     // A folder without its slash is a name, but a likely mistake.
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("my-policies")).unwrap();

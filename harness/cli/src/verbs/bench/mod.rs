@@ -10,10 +10,11 @@ mod nine;
 mod peer;
 mod scenario;
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use serde_json::json;
 use verdikt_cluster::Cluster;
+use verdikt_report::json_text;
 use verdikt_runner::{Keep, Options};
 use verdikt_sandbox::{Profile, Sandbox};
 
@@ -26,7 +27,7 @@ use crate::{
     args::{Bench, ShortFormat},
     failure::{Failure, Outcome},
     pods::deploy_options,
-    target,
+    target, terminal,
     ui::Ui,
 };
 
@@ -42,11 +43,10 @@ async fn embedded(args: &Bench, ui: &Ui) -> Outcome {
     let measured = measure(args, ui, &sandbox).await;
     sandbox.stop().await;
     let (nine, large) = measured?;
-    let mut out = anstream::stdout().lock();
-    match args.output {
-        ShortFormat::Human => write!(out, "{}{}", nine.human(), large.human())?,
-        ShortFormat::Json => writeln!(out, "{:#}", json!({"nine": nine.json(), "large": large.json()}))?,
-    }
+    terminal::print(&match args.output {
+        ShortFormat::Human => format!("{}{}", nine.human(), large.human()),
+        ShortFormat::Json => json_text(&json!({"nine": nine.json(), "large": large.json()})) + "\n",
+    });
     Ok(verdikt_model::ExitCode::Ok)
 }
 
@@ -65,7 +65,7 @@ struct Unclean(bool);
 impl Drop for Unclean {
     fn drop(&mut self) {
         if self.0 {
-            eprintln!("namespaces may be left; `verdikt clean` with the same target removes them");
+            terminal::say("namespaces may be left; `verdikt clean` with the same target removes them");
         }
     }
 }
@@ -87,13 +87,10 @@ async fn real(args: &Bench, ui: &Ui, named: &verdikt_cluster::Target) -> Outcome
     let cleaned = cluster.delete_run(&run, &[], Duration::from_secs(60), Duration::ZERO).await;
     unclean.0 = !cleaned.map_err(Failure::setup)?.left.is_empty();
     let peer = peer?;
-    let mut out = anstream::stdout().lock();
-    match args.output {
-        ShortFormat::Human => write!(out, "{}{}", nine.human(), peer.human(&nine))?,
-        ShortFormat::Json => {
-            writeln!(out, "{:#}", json!({"nine": nine.json(), "execPerProbe": peer.json()}))?;
-        }
-    }
+    terminal::print(&match args.output {
+        ShortFormat::Human => format!("{}{}", nine.human(), peer.human(&nine)),
+        ShortFormat::Json => json_text(&json!({"nine": nine.json(), "execPerProbe": peer.json()})) + "\n",
+    });
     Ok(verdikt_model::ExitCode::Ok)
 }
 

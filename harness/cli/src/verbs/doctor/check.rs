@@ -1,6 +1,6 @@
 //! One thing that the doctor looked at, and how it is told.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 
 use serde::Serialize;
 use verdikt_cluster::ClusterError;
@@ -70,7 +70,8 @@ impl Check {
 }
 
 /// For people.
-pub(super) fn print(checks: &[Check], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn human(checks: &[Check]) -> String {
+    let mut out = String::new();
     for check in checks {
         let word = match check.status {
             Status::Ok => "ok",
@@ -78,13 +79,13 @@ pub(super) fn print(checks: &[Check], out: &mut impl Write) -> io::Result<()> {
             Status::Failed => "FAILED",
             Status::Unknown => "unknown",
         };
-        writeln!(out, "{word:>8}  {:<16} {}", check.name, escape(&check.found))?;
+        let _ = writeln!(out, "{word:>8}  {:<16} {}", check.name, escape(&check.found));
         for evidence in &check.evidence {
-            writeln!(out, "{:>26} - {}", "", escape(evidence))?;
+            let _ = writeln!(out, "{:>26} - {}", "", escape(evidence));
         }
         if !check.mend.is_empty() {
-            writeln!(out, "{:>26} help: {}", "", escape(&check.mend))?;
+            let _ = writeln!(out, "{:>26} help: {}", "", escape(&check.mend));
         }
     }
-    Ok(())
+    out
 }

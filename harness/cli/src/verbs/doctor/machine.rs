@@ -29,9 +29,11 @@ pub(super) async fn machine() -> Vec<Check> {
             Check::ok("sandbox", format!("starts and stops ({} ms)", started.elapsed().as_millis()))
         }
         Err(failure) => {
-            let (found, mend) =
-                failure.message.split_once("\n  help: ").unwrap_or((&failure.message, "see above"));
-            Check::failed("sandbox", found.to_owned())
+            let mend = match failure.help.as_slice() {
+                [] => "see above".to_owned(),
+                help => help.join(" "),
+            };
+            Check::failed("sandbox", failure.message)
                 .mend(format!("{mend}; or use a real cluster with --context"))
         }
     });

@@ -6,15 +6,14 @@ mod machine;
 mod rights;
 mod trial;
 
-use std::io::Write;
-
 use verdikt_model::ExitCode;
+use verdikt_report::json_text;
 use verdikt_runner::Stop;
 
 use crate::{
     args::{Doctor, ShortFormat},
     failure::Outcome,
-    signals, target,
+    signals, target, terminal,
     ui::Ui,
 };
 use check::Status;
@@ -35,17 +34,16 @@ pub(super) async fn doctor(args: Doctor, ui: Ui) -> Outcome {
     if stop.is_stopped() {
         return Ok(ExitCode::Interrupted);
     }
-    let mut out = anstream::stdout().lock();
-    match args.output {
-        ShortFormat::Json => writeln!(out, "{:#}", serde_json::json!({ "checks": checks }))?,
-        ShortFormat::Human => check::print(&checks, &mut out)?,
-    }
+    terminal::print(&match args.output {
+        ShortFormat::Json => json_text(&serde_json::json!({ "checks": checks })) + "\n",
+        ShortFormat::Human => check::human(&checks),
+    });
     let failed = checks.iter().any(|check| check.status == Status::Failed);
     Ok(if failed { ExitCode::Setup } else { ExitCode::Ok })
 }
 
 /// `--print-rbac`
 pub(super) fn print_rbac(with_crds: bool) -> Outcome {
-    anstream::stdout().lock().write_all(verdikt_cluster::rbac(with_crds).as_bytes())?;
+    terminal::print(&verdikt_cluster::rbac(with_crds));
     Ok(ExitCode::Ok)
 }
