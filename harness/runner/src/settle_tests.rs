@@ -276,6 +276,21 @@ async fn an_error_that_takes_longer_than_the_limit_is_tried_again() {
     assert_eq!((done.outcomes(), done.rows[0].attempts), (vec![Outcome::Fail], 2));
 }
 
+/// On a starved machine the first answers may be heard after the limit, from before the step was in force.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_answer_that_is_told_after_the_limit_is_asked_for_again() {
+    let starved = |then| -> Behaviour {
+        Box::new(move |_, times| match times {
+            1 => Observation { detail: Some(SLOW.into()), ..saw(Verdict::Allowed) },
+            _ => saw(then),
+        })
+    };
+    let done = run(vec![(Expectation::Deny, starved(Verdict::Dropped))]).await;
+    assert_eq!((done.outcomes(), done.settle_ms()), (vec![Outcome::Pass], None));
+    let done = run(vec![(Expectation::Deny, starved(Verdict::Allowed))]).await;
+    assert_eq!((done.outcomes(), done.rows[0].attempts), (vec![Outcome::Fail], 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn open_cells_do_not_hold_up_the_others_and_never_fail() {
     let done = run(vec![
