@@ -3,13 +3,19 @@
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::{Test, lab::Lab, plan, wire::Place};
+use crate::{
+    Test,
+    lab::Lab,
+    plan,
+    wire::{Place, ServicePortState},
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("services::a_cluster_ip_leads_to_every_backend", cluster_ip),
     ("services::policies_judge_the_pod_behind_a_service", policy),
     ("services::without_endpoints_is_refused", closed),
     ("services::node_ports_cluster_and_local", node_ports),
+    ("services::a_local_node_port_with_a_backend_on_each_node_always_answers", local_on_both),
     ("services::an_endpoint_may_be_outside_of_the_cluster", foreign),
 ];
 
@@ -129,7 +135,7 @@ fn node_ports(runtime: &Runtime) {
             (&other, [Node, Node], [Client, Node]),
             (&external, [Node, Node], [Client, Silence]),
             // A pod that reaches itself could not answer itself, whichever node sends it back.
-            (&backend, [Node, Node], [Node, Node]),
+            (&backend, [Node, Node], [Node, Silence]),
         ];
         for local in [false, true] {
             lab.state.services[0].local = local;
@@ -152,6 +158,37 @@ fn node_ports(runtime: &Runtime) {
                             "{what}: {client} in {who}"
                         );
                     }
+                }
+            }
+        }
+        lab.stop().await;
+    });
+}
+
+/// Nobody may be sent to a backend whose answers go around the node that was asked: not once in many connections.
+fn local_on_both(runtime: &Runtime) {
+    runtime.block_on(async {
+        let mut lab = Lab::new().await;
+        let backends = [lab.add("x", "a", 0).await, lab.add("x", "b", 1).await];
+        let pods = [lab.add("x", "near", 0).await, lab.add("x", "far", 1).await];
+        let hosts = [lab.add_host("one", Place::Node(0)).await, lab.add_host("two", Place::Node(1)).await];
+        let external = lab.add_host("external", Place::External).await;
+        lab.service("s", 20, (80, Some(30080)), &[&backends[0], &backends[1]]);
+        let service = &mut lab.state.services[0];
+        service.local = true;
+        let udp = ServicePortState { protocol: "UDP".into(), name: "udp".into(), ..service.ports[0].clone() };
+        service.ports.push(udp);
+        lab.sync().await;
+        let clients = backends.iter().chain(&pods).chain(&hosts).chain([&external]);
+        for (from, node) in clients.flat_map(|from| [(from, 0), (from, 1)]) {
+            let inside = from.place == Place::Pod(node) || from.place == Place::Node(node);
+            for ip in plan::node_ips(node) {
+                let what = format!("{} -> {ip}", from.uid);
+                for _ in 0..8 {
+                    let who = lab.who(from, ip, 30080).await;
+                    let own = format!("x/{}", backends[usize::from(node)].name);
+                    assert!(who.contains(&own) || inside && who.contains("x/"), "{what}: {who}");
+                    assert_eq!(lab.probe(from, ip, 30080, "udp").await, "allowed", "{what} over UDP");
                 }
             }
         }

@@ -158,11 +158,14 @@ impl Family<'_> {
         }
     }
 
-    /// externalTrafficPolicy Local: clients from outside get only this node's backends, and keep their address.
+    /// externalTrafficPolicy Local: the node's own pods and the node itself get all backends, whose answers come back here
+    /// in any case. Everybody else gets only this node's and keeps the address, pods of other nodes too: what a backend
+    /// elsewhere answered them would go around this node, which alone can turn the translation back.
     fn local_entry(&mut self, entry: &str, all: &str, backends: &[Backend]) {
         let to_all = Verdict::Goto(all.to_owned());
         let inside = || Expr::new().load_source(0, self.v6);
-        let pods = plan::POD_CIDRS.iter().filter_map(|cidr| cidr.parse::<ipnet::IpNet>().ok());
+        let own = plan::pod_cidrs(self.node);
+        let pods = own.iter().filter_map(|cidr| cidr.parse::<ipnet::IpNet>().ok());
         for net in pods.filter(|net| net.addr().is_ipv6() == self.v6) {
             let pods = inside().between(0, &bytes(net.network()), &bytes(net.broadcast()));
             self.batch.rule(entry, pods.verdict(&to_all));
