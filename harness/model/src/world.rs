@@ -87,6 +87,8 @@ pub struct PodFacts {
     pub name: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Labels with which it is made, and made again; steps may have changed [`Self::labels`] since.
+    pub made_with: BTreeMap<String, String>,
     /// Declared container ports that have a name.
     pub named_ports: Vec<NamedPort>,
     /// What it listens on.
@@ -185,6 +187,7 @@ impl PodFacts {
             namespace: namespace.into(),
             name: name.into(),
             labels: spec.labels.clone(),
+            made_with: spec.labels.clone(),
             named_ports: [&spec.serve, &spec.sidecar].into_iter().flat_map(named_ports).collect(),
             serve: Serve {
                 ports: spec.serve.ports.union(&spec.sidecar.ports).copied().collect(),
@@ -348,6 +351,10 @@ impl World {
                 let name = EndpointName::pod(namespace, pod);
                 let found = self.endpoints.iter_mut().find(|endpoint| endpoint.name == name);
                 if let Some(Endpoint { kind: EndpointKind::Pod(facts), .. }) = found {
+                    if *change == PodChange::Start {
+                        // Labels of a pod go with it.
+                        facts.labels.clone_from(&facts.made_with);
+                    }
                     facts.phase = match change {
                         PodChange::Start => PodPhase::Running,
                         PodChange::Terminate => PodPhase::Terminating,
@@ -451,6 +458,7 @@ impl World {
             namespace: "kube-system".into(),
             name: "kube-dns".into(),
             labels: labels.clone(),
+            made_with: labels.clone(),
             named_ports: vec![named("dns", Protocol::Udp), named("dns-tcp", Protocol::Tcp)],
             serve: dns_serve(),
             node: Some(0),

@@ -113,6 +113,7 @@ fn dns_service(world: &mut World, facts: &Facts, dns: Option<&DnsFacts>) -> Serv
             namespace: DNS_NAMESPACE.to_owned(),
             name: pod.name.clone(),
             labels: pod.labels.clone(),
+            made_with: pod.labels.clone(),
             named_ports: pod.named_ports.clone(),
             serve: Serve { ports: pod.ports.iter().copied().collect(), ..Serve::default() },
             node: facts.node_index(&pod.node),

@@ -121,6 +121,12 @@ impl Finding {
         self
     }
 
+    /// Adds a line of advice.
+    pub(crate) fn more_help(mut self, help: &str) -> Self {
+        self.help = Some(self.help.map_or_else(|| help.to_owned(), |have| format!("{have}\n{help}")));
+        self
+    }
+
     /// Adds another place and what is there.
     pub(crate) fn also(mut self, span: Span, message: impl Into<String>) -> Self {
         self.related.push((span, message.into()));

@@ -13,6 +13,7 @@ mod names;
 mod object;
 mod placement;
 mod policy;
+mod presence;
 mod scenario;
 mod selector;
 mod service;

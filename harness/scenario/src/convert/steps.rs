@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use verdikt_model::{
-    Action, CellPattern, EndpointName, Expect, ExpectRule, Expectation, METADATA_NAME, ObjectRef,
-    ParsePatternError, PodChange, PolicyObject, Step, Topology,
+    Action, CellPattern, Expect, ExpectRule, Expectation, METADATA_NAME, ObjectRef, ParsePatternError,
+    PodChange, PolicyObject, Step,
     policy_kind::{self, Standing},
 };
 
 use super::{
     checks::checks,
-    late::pod_of,
     names::{check_deployed_label_key, check_label_value},
     object::{NETWORKING, Surroundings, check_namespace, object},
+    presence::Pods,
 };
 use crate::{
     clean,
@@ -115,7 +115,7 @@ pub(crate) fn steps(
             }
         }
         if let Some(raw) = &raw.label {
-            label(raw, around, &mut actions, findings);
+            label(raw, around, &pods, &mut actions, findings);
         }
         pods.change(&raw.start, PodChange::Start, around.topology, &mut actions, findings);
         let (expect, spans) = expect(raw.expect.as_ref(), findings);
@@ -159,91 +159,6 @@ fn replace(
         actions.extend(objects.iter().cloned().map(Action::Apply));
     }
     objects.len() == raw.objects.len()
-}
-
-/// Which pods are there, step by step.
-struct Pods(BTreeMap<String, Presence>);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Presence {
-    NotYet,
-    There,
-    Terminating,
-    Gone,
-}
-
-impl Pods {
-    /// The pods that the steps leave otherwise than they found them, and so cannot be repeated.
-    fn left_otherwise(&self, topology: &Topology) -> Vec<String> {
-        let back = |now: Presence, late: bool| match now {
-            Presence::There => !late,
-            Presence::NotYet | Presence::Gone => late,
-            Presence::Terminating => false,
-        };
-        let named = topology.pods().map(|(ns, pod, spec)| (format!("{ns}/{pod}"), spec.late));
-        named.filter(|(name, late)| !back(self.0[name], *late)).map(|(name, _)| name).collect()
-    }
-
-    fn new(topology: &Topology) -> Self {
-        let of = |late| if late { Presence::NotYet } else { Presence::There };
-        Self(topology.pods().map(|(ns, pod, spec)| (format!("{ns}/{pod}"), of(spec.late))).collect())
-    }
-
-    fn change(
-        &mut self,
-        list: &[At<String>],
-        change: PodChange,
-        topology: &Topology,
-        actions: &mut Vec<Action>,
-        findings: &mut Findings,
-    ) {
-        for name in list {
-            let Some(EndpointName::Pod { namespace, name: pod }) = pod_of(name, topology, findings) else {
-                continue;
-            };
-            let spec = &topology.namespaces[&namespace].pods[&pod];
-            let have = self.0[&name.value];
-            let of = spec.address_of.as_ref().map(|of| self.0.get(&of.to_string()).copied());
-            let (fits, then, must) = match change {
-                PodChange::Start if of.is_some_and(|of| of != Some(Presence::Gone)) => (
-                    false,
-                    Presence::There,
-                    "the pod whose address it is to have (`addressOf`) has not ended yet: complete or remove it before",
-                ),
-                PodChange::Start => (
-                    spec.late && matches!(have, Presence::NotYet | Presence::Gone),
-                    Presence::There,
-                    "only a pod that is `late: true` and not there can be started",
-                ),
-                PodChange::Complete => {
-                    (have == Presence::There, Presence::Gone, "only a pod that is there can complete")
-                }
-                PodChange::Terminate => (
-                    have == Presence::There && spec.linger_s > 0,
-                    Presence::Terminating,
-                    "only a pod that is there, and lingers (`linger: SECONDS`), can be seen terminating",
-                ),
-                PodChange::Remove => (
-                    matches!(have, Presence::There | Presence::Terminating),
-                    Presence::Gone,
-                    "only a pod that runs can be removed",
-                ),
-            };
-            if fits {
-                self.0.insert(name.value.clone(), then);
-                actions.push(Action::Pod { namespace, pod, change });
-            } else {
-                findings.push(
-                    Finding::error(
-                        "scenario/pod-not-there",
-                        name.span,
-                        format!("`{}` cannot be changed like this here", clean::word(&name.value)),
-                    )
-                    .help(must),
-                );
-            }
-        }
-    }
 }
 
 /// A kind without namespace touches the whole cluster; its author should know.
@@ -319,7 +234,13 @@ fn never_applied(raw: &RawDelete, reference: &ObjectRef, standing: &BTreeMap<Obj
     })
 }
 
-fn label(raw: &RawLabel, around: &Surroundings<'_>, actions: &mut Vec<Action>, findings: &mut Findings) {
+fn label(
+    raw: &RawLabel,
+    around: &Surroundings<'_>,
+    there: &Pods,
+    actions: &mut Vec<Action>,
+    findings: &mut Findings,
+) {
     let topology = around.topology;
     for (name, changes) in raw.pods.iter() {
         let labels = changes_of(changes, findings);
@@ -327,7 +248,9 @@ fn label(raw: &RawLabel, around: &Surroundings<'_>, actions: &mut Vec<Action>, f
             topology.namespaces.get(*namespace).is_some_and(|spec| spec.pods.contains_key(*pod))
         });
         if let Some((namespace, pod)) = found {
-            actions.push(Action::LabelPod { namespace: namespace.into(), pod: pod.into(), labels });
+            if there.can_be_labelled(name, findings) {
+                actions.push(Action::LabelPod { namespace: namespace.into(), pod: pod.into(), labels });
+            }
         } else {
             findings.push_error(|| {
                 let pods: Vec<String> =

@@ -2,6 +2,7 @@
 
 mod checks;
 mod foreign;
+mod late;
 mod steps;
 mod vacuous;
 
@@ -399,6 +400,11 @@ fn pods_that_come_and_go() {
     in_step("end-of-an-unknown-pod", "      remove: [x/c]", &["scenario/unknown-pod"]);
     in_step("terminating-without-linger", "      terminate: [x/b]", &["scenario/pod-not-there"]);
     in_step("ended-twice", "      complete: [x/b]\n      terminate: [x/b]", &["scenario/pod-not-there"]);
+    in_step(
+        "label-before-start",
+        "      label: {pods: {payments/a: {app: db}}}\n      remove: [payments/a]",
+        &["scenario/pod-not-there"],
+    );
     in_step("replaced-never", "      replace: {times: 0, objects: []}", &["scenario/wrong-type"]);
     case(
         "address-of-early",
@@ -420,6 +426,8 @@ fn pods_that_come_and_go() {
     );
     case("linger-too-long", "          b: {}", "          b: {linger: 301}", &["scenario/wrong-type"]);
     case("repeat-never", "  clauses: [N10]", "  repeat: 0", &["scenario/wrong-type"]);
+    // The label that the last step sets is there when the first one comes again.
+    case("second-time", "  clauses: [N10]", "  clauses: [N10]\n  repeat: 2", &["scenario/against-oracle"]);
     case("required-server", "  clauses: [N10]", "  requires: {dns: dns.example}", &["scenario/wrong-type"]);
 }
 
