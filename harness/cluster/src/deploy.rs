@@ -11,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, api::PostParams};
-use verdikt_model::{EndpointName, Placement, PortProtocol, Topology};
+use verdikt_model::{EndpointName, Placement, PodPhase, PortProtocol, Topology};
 
 use crate::{
     client::Cluster,
@@ -37,13 +37,15 @@ pub struct Deployment {
     pub pods: BTreeMap<(String, String), DeployedPod>,
     /// Its Services by (logical namespace, name).
     pub services: BTreeMap<(String, String), DeployedService>,
+    /// EndpointSlices that have been made for it, by (real namespace, name).
+    pub(crate) slices: BTreeSet<(String, String)>,
     /// Which node (index) pods must run on whose place matters.
     pub(crate) placed: BTreeMap<EndpointName, usize>,
     /// Whether its pods send ICMP echo requests.
     pub(crate) pings: bool,
 }
 
-/// A pod that stands.
+/// A pod that stands, or stood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployedPod {
     /// Name of its node.
@@ -52,6 +54,8 @@ pub struct DeployedPod {
     pub ips: Vec<IpAddr>,
     /// Its uid.
     pub uid: String,
+    /// What has become of it since.
+    pub phase: PodPhase,
 }
 
 /// A Service that stands.
@@ -130,7 +134,7 @@ impl Cluster {
             Some(((ns.to_owned(), name.to_owned()), deployed(pod)))
         });
         deployment.pods = pods.collect();
-        self.create_slices(scope, topology, &deployment).await?;
+        self.write_slices(scope, topology, &mut deployment, None).await?;
         Ok(deployment)
     }
 

@@ -40,6 +40,7 @@ mod scope;
 mod services;
 mod session;
 mod settings;
+mod slices;
 mod strict;
 mod watch;
 

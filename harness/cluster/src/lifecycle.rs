@@ -9,7 +9,7 @@ use std::{
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::DeleteParams};
 use tokio::time::{Instant, sleep};
-use verdikt_model::{EndpointName, PodSpec, PortProtocol};
+use verdikt_model::{EndpointName, PodPhase, PodSpec, PortProtocol};
 
 use crate::{
     client::Cluster,
@@ -122,7 +122,7 @@ impl Cluster {
         grace: Option<u32>,
     ) -> Result<(), ClusterError> {
         self.delete_pod(deployment, name, grace).await?;
-        self.wait_for(deployment, name, "be gone", |pod| pod.is_none()).await
+        self.wait_removed(deployment, name).await
     }
 
     /// Deletes a pod that lingers; returns once the API server has said that it is terminating.
@@ -154,7 +154,23 @@ impl Cluster {
         self.wait_for(deployment, name, "complete", succeeded).await
     }
 
-    async fn delete_pod(
+    /// Waits until a pod that has been deleted is gone.
+    ///
+    /// # Errors
+    /// If it does not go.
+    pub async fn wait_removed(
+        &self,
+        deployment: &Deployment,
+        name: (&str, &str),
+    ) -> Result<(), ClusterError> {
+        self.wait_for(deployment, name, "be gone", |pod| pod.is_none()).await
+    }
+
+    /// Has a pod deleted, with a grace period in seconds other than its own; returns once the API server has said so.
+    ///
+    /// # Errors
+    /// If the API server refuses.
+    pub async fn delete_pod(
         &self,
         deployment: &Deployment,
         (namespace, pod): (&str, &str),
@@ -240,5 +256,6 @@ pub(crate) fn probe_pod<'a>(
 /// A pod that is ready.
 pub(crate) fn deployed(pod: &Pod) -> DeployedPod {
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
-    DeployedPod { node, ips: ips(pod), uid: pod.metadata.uid.clone().unwrap_or_default() }
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    DeployedPod { node, ips: ips(pod), uid, phase: PodPhase::Running }
 }

@@ -75,9 +75,9 @@ pub const RIGHTS: [Right; 15] = [
     need(
         "discovery.k8s.io",
         "endpointslices",
-        &["create"],
+        &["create", "patch"],
         Place::Own,
-        "pods behind Services that have no selector",
+        "pods behind Services that have no selector, as they come and go",
     ),
     need(
         "networking.k8s.io",

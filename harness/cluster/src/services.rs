@@ -1,21 +1,15 @@
-//! Services of a topology: their manifests, and EndpointSlices for those that name their pods.
+//! Services of a topology: their manifests.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::{
-    api::{
-        core::v1::{Service, ServicePort, ServiceSpec as ApiServiceSpec},
-        discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice},
-    },
+    api::core::v1::{Service, ServicePort, ServiceSpec as ApiServiceSpec},
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
-use kube::{Api, api::PostParams};
-use verdikt_model::{EndpointName, Family, ServiceKind, ServiceSpec, TargetPort, Topology};
+use verdikt_model::{EndpointName, Family, ServiceKind, ServiceSpec, TargetPort};
 
 use crate::{
-    client::Cluster,
-    deploy::{DeployedService, Deployment},
-    error::ClusterError,
+    deploy::DeployedService,
     scope::{LANE_LABEL, Names, Scope},
 };
 
@@ -71,13 +65,15 @@ pub(crate) fn service(
     }
 }
 
-fn labels(scope: &Scope, lane: &str) -> BTreeMap<String, String> {
+/// The labels of everything that a lane has.
+pub(crate) fn labels(scope: &Scope, lane: &str) -> BTreeMap<String, String> {
     let mut labels = scope.labels();
     labels.insert(LANE_LABEL.into(), lane.to_owned());
     labels
 }
 
-fn port_name(index: usize) -> String {
+/// The name of a Service's port by its place.
+pub(crate) fn port_name(index: usize) -> String {
     format!("p{index}")
 }
 
@@ -95,91 +91,4 @@ pub(crate) fn deployed_service(service: &Service) -> DeployedService {
     }
     let port = |port: &ServicePort| port.node_port.and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
     DeployedService { cluster_ips, node_ports: spec.ports.iter().flatten().map(port).collect() }
-}
-
-impl Cluster {
-    /// Makes the EndpointSlices of Services that name their pods.
-    ///
-    /// # Errors
-    /// What could not be created.
-    pub(crate) async fn create_slices(
-        &self,
-        scope: &Scope,
-        topology: &Topology,
-        deployment: &Deployment,
-    ) -> Result<(), ClusterError> {
-        for (namespace, name, spec) in topology.services().filter(|(.., spec)| !spec.pods.is_empty()) {
-            let real = deployment.real(namespace)?;
-            let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &real);
-            for family in Family::ALL {
-                let slice = slice(scope, topology, deployment, (&real, name), spec, *family);
-                if slice.endpoints.is_empty() {
-                    continue;
-                }
-                let (what, params) = (format!("create endpointslice {real}/{name}"), PostParams::default());
-                match self.call(&what, || async { api.create(&params, &slice).await }).await {
-                    // The namespace is new and ours, so what is there already is from an attempt whose answer was lost.
-                    Ok(_) | Err(ClusterError::AlreadyExists { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn slice(
-    scope: &Scope,
-    topology: &Topology,
-    deployment: &Deployment,
-    (real, service): (&str, &str),
-    spec: &ServiceSpec,
-    family: Family,
-) -> EndpointSlice {
-    let pods: Vec<(&str, &str)> = spec
-        .pods
-        .iter()
-        .filter_map(|pod| match pod {
-            EndpointName::Pod { namespace, name } => Some((namespace.as_str(), name.as_str())),
-            _ => None,
-        })
-        .collect();
-    let endpoint = |(namespace, name): &(&str, &str)| {
-        let pod = deployment.pods.get(&((*namespace).to_owned(), (*name).to_owned()))?;
-        let ip = pod.ips.iter().find(|ip| Family::of(**ip) == family)?;
-        Some(Endpoint {
-            addresses: vec![ip.to_string()],
-            node_name: Some(pod.node.clone()),
-            conditions: Some(EndpointConditions { ready: Some(true), ..EndpointConditions::default() }),
-            ..Endpoint::default()
-        })
-    };
-    // A slice has one number for all its pods; a name is that of the first pod that has it.
-    let number = |target: &TargetPort| match target {
-        TargetPort::Number(number) => Some(*number),
-        TargetPort::Name(port) => pods.iter().find_map(|(namespace, name)| {
-            let pod = topology.namespaces.get(*namespace)?.pods.get(*name)?;
-            pod.serve.names.get(port).map(|port| port.port)
-        }),
-    };
-    let ports = spec.ports.iter().enumerate().map(|(index, port)| EndpointPort {
-        name: Some(port_name(index)),
-        port: number(&port.target).map(i32::from),
-        protocol: Some(port.port.protocol.kubernetes().to_owned()),
-        ..EndpointPort::default()
-    });
-    let mut labels = labels(scope, &deployment.lane);
-    labels.insert("kubernetes.io/service-name".into(), service.to_owned());
-    labels.insert("endpointslice.kubernetes.io/managed-by".into(), "verdikt.dev".into());
-    EndpointSlice {
-        metadata: ObjectMeta {
-            name: Some(format!("{service}-{family}")),
-            namespace: Some(real.to_owned()),
-            labels: Some(labels),
-            ..ObjectMeta::default()
-        },
-        address_type: if family == Family::Ipv4 { "IPv4" } else { "IPv6" }.into(),
-        endpoints: pods.iter().filter_map(endpoint).collect(),
-        ports: Some(ports.collect()),
-    }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Lane {
     touched: Touched,
     /// Pods that have been told to end and linger.
     pub(crate) terminating: BTreeSet<EndpointId>,
+    /// Pods that have completed, and whose objects are still there.
+    pub(crate) completed: BTreeSet<EndpointId>,
     /// Attempts to reach pods that the step under way has started.
     pub(crate) arrivals: Vec<Arrival>,
     /// Whether it was found broken.
@@ -103,6 +105,7 @@ impl Lane {
             hosts,
             touched: Touched::default(),
             terminating: BTreeSet::new(),
+            completed: BTreeSet::new(),
             arrivals: Vec::new(),
             broken: false,
         })
@@ -241,6 +244,9 @@ impl Lane {
             }
             Action::LabelPod { namespace, pod, labels } => {
                 self.touched.beyond_objects = true;
+                if self.was_not_made(world.find(&EndpointName::pod(namespace, pod))) {
+                    return Ok(());
+                }
                 self.objects.label_pod(namespace, pod, labels).await
             }
             Action::LabelNamespace { namespace, labels } => {

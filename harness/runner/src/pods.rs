@@ -16,6 +16,9 @@ use crate::{
     target::Targets,
 };
 
+/// Grace period, in seconds, of a pod that lingers and is to go now.
+const GRACE_S: u32 = 1;
+
 /// What happens as a pod comes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Beginning {
@@ -38,19 +41,34 @@ impl Lane {
         let Some(id) = world.find(&name) else {
             return Err(ClusterError::Object(format!("there is no pod {name} in the scenario's topology")));
         };
+        if change != PodChange::Start && self.was_not_made(Some(id)) {
+            return Ok(());
+        }
         let facts = Arc::clone(&self.facts);
         match change {
-            PodChange::Start => self.start(id, (namespace, pod), world, first).await,
+            PodChange::Start => {
+                // Only one pod can have the name.
+                if self.completed.remove(&id) {
+                    facts.cluster.remove_pod(&self.deployment, (namespace, pod), None).await?;
+                }
+                self.start(id, (namespace, pod), world, first).await
+            }
             PodChange::Remove => {
                 self.leave(id).await;
-                facts.cluster.remove_pod(&self.deployment, (namespace, pod), None).await?;
+                // One that lingers would do so to its end: the API server shortens only what it is told to.
+                let grace = self.terminating.contains(&id).then_some(GRACE_S);
+                facts.cluster.delete_pod(&self.deployment, (namespace, pod), grace).await?;
+                self.followed((namespace, pod), PodPhase::Terminating).await?;
+                facts.cluster.wait_removed(&self.deployment, (namespace, pod)).await?;
                 self.terminating.remove(&id);
-                Ok(())
+                self.completed.remove(&id);
+                self.followed((namespace, pod), PodPhase::Absent).await
             }
             PodChange::Terminate => {
                 let linger = self.topology.namespaces[namespace].pods[pod].linger_s;
                 self.terminating.insert(id);
-                facts.cluster.terminate_pod(&self.deployment, (namespace, pod), linger).await
+                facts.cluster.terminate_pod(&self.deployment, (namespace, pod), linger).await?;
+                self.followed((namespace, pod), PodPhase::Terminating).await
             }
             PodChange::Complete => {
                 let agent = self.agents[usize::from(id.0)].clone();
@@ -58,13 +76,41 @@ impl Lane {
                 // The servers take their container along, and so the session, perhaps before its answer.
                 let asked = agent.finish().await;
                 self.leave(id).await;
+                self.completed.insert(id);
                 let completed = facts.cluster.wait_completed(&self.deployment, (namespace, pod)).await;
                 completed.map_err(|error| match asked {
                     Ok(()) => error,
                     Err(cause) => ClusterError::Session { pod: name.to_string(), cause },
-                })
+                })?;
+                self.followed((namespace, pod), PodPhase::Absent).await
             }
         }
+    }
+
+    /// Whether there is nothing to change, because the pod could not be had as the topology wants it.
+    pub(crate) fn was_not_made(&self, id: Option<EndpointId>) -> bool {
+        id.is_some_and(|id| self.gaps.missing.contains_key(&id))
+    }
+
+    /// Notes what has become of a pod, and has the EndpointSlices that name it follow.
+    async fn followed(
+        &mut self,
+        (namespace, pod): (&str, &str),
+        phase: PodPhase,
+    ) -> Result<(), ClusterError> {
+        let key = (namespace.to_owned(), pod.to_owned());
+        match self.deployment.pods.get_mut(&key) {
+            // One that has completed is not behind a Service any more.
+            Some(have) if have.phase != PodPhase::Absent => have.phase = phase,
+            _ => return Ok(()),
+        }
+        self.write_slices((namespace, pod)).await
+    }
+
+    async fn write_slices(&mut self, (namespace, pod): (&str, &str)) -> Result<(), ClusterError> {
+        let (facts, name) = (Arc::clone(&self.facts), EndpointName::pod(namespace, pod));
+        let deployment = &mut self.deployment;
+        facts.cluster.write_slices(&facts.scope, &self.topology, deployment, Some(&name)).await
     }
 
     /// Ends the session with a pod that goes.
@@ -109,7 +155,9 @@ impl Lane {
             ips.clone_from(&made.ips);
             *node = facts.node_index(&made.node);
         }
+        self.gaps.missing.remove(&id);
         self.deployment.pods.insert((namespace.to_owned(), pod.to_owned()), made);
+        self.write_slices((namespace, pod)).await?;
         let real = self.deployment.names.real(namespace).unwrap_or(namespace);
         let agent = Arc::new(facts.cluster.agent(real, pod));
         let hello = agent.hello().await;

@@ -151,7 +151,9 @@ impl Setting<'_> {
                 accepted = Instant::now();
                 world.apply(action).map_err(|e| format!("step {}: {e}", step.name))?;
             }
-            if step.actions.iter().any(|action| matches!(action, Action::Pod { .. })) {
+            // Where somebody is, and who is behind a Service, decides which cells there are.
+            let matters = |action: &Action| matches!(action, Action::Pod { .. } | Action::LabelPod { .. });
+            if step.actions.iter().any(matters) {
                 let there = verdikt_model::cells(&world, &lane.facts.families);
                 cells = self.relevant(scenario, &world, &there.into());
             }
