@@ -290,6 +290,14 @@ impl World {
             .collect()
     }
 
+    /// The node that a Service's cells over [`Via::OtherNodePort`] dial: the first one that has none of its pods; `None`
+    /// where every node has one.
+    pub fn other_node(&self, service: &ServiceFacts) -> Option<u16> {
+        let taken: Vec<Option<u16>> = self.backends(service).iter().map(|pod| pod.node).collect();
+        let nodes = u16::try_from(self.nodes.len()).unwrap_or(u16::MAX);
+        (0..nodes).find(|node| !taken.contains(&Some(*node)))
+    }
+
     /// A Service of the matrix by name.
     fn service(&self, name: &EndpointName) -> Option<&ServiceFacts> {
         match &self.endpoint(self.find(name)?).kind {

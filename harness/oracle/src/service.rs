@@ -1,6 +1,8 @@
 //! Through a Service: its backends, and what rewriting its address leaves open (N21).
 
-use verdikt_model::{Cell, Family, PortProtocol, ServiceFacts, ServiceKind, TargetPort, Topic, Via};
+use verdikt_model::{
+    Cell, EndpointKind, Family, PortProtocol, ServiceFacts, ServiceKind, TargetPort, Topic, Via,
+};
 
 use crate::{
     compile::{Direction, PodIndex},
@@ -154,13 +156,12 @@ impl Oracle<'_> {
 
     /// The node that a cell dials, for [`Via::OtherNodePort`].
     pub(crate) fn entry(&self, cell: &Cell) -> Option<u16> {
-        if cell.via != Via::OtherNodePort {
-            return None;
+        match &self.world.endpoint(cell.to).kind {
+            EndpointKind::Service(service) if cell.via == Via::OtherNodePort => {
+                self.world.other_node(service)
+            }
+            _ => None,
         }
-        let taken: Vec<Option<u16>> =
-            self.backends(cell.to).iter().map(|pod| self.pods.get(*pod).node).collect();
-        let nodes = u16::try_from(self.world.nodes.len()).unwrap_or(u16::MAX);
-        (0..nodes).find(|node| !taken.contains(&Some(*node)))
     }
 
     /// A node port: the source may be rewritten to a node's address, and the source's policy sees a node's

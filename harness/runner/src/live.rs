@@ -158,11 +158,25 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
-    /// Why a cell is skipped; `None` when it can be measured.
-    pub(crate) fn reason(&self, cell: &Cell) -> Option<String> {
+    /// Why a cell of a world is skipped; `None` when it can be measured.
+    pub(crate) fn reason(&self, world: &World, cell: &Cell) -> Option<String> {
         let ends = [cell.from, cell.to];
         if let Some(why) = ends.iter().find_map(|end| self.missing.get(end)) {
             return Some(why.clone());
+        }
+        if let EndpointKind::Service(service) = &world.endpoint(cell.to).kind {
+            if cell.via == Via::OtherNodePort && world.other_node(service).is_none() {
+                let name = world.name(cell.to);
+                return Some(format!("every node has a pod behind {name}: there is none without one to ask"));
+            }
+            if !self.missing.is_empty() {
+                let missing = |pod: &&PodFacts| {
+                    self.missing.get(&world.find(&EndpointName::pod(&pod.namespace, &pod.name))?)
+                };
+                if let Some(why) = world.backends(service).iter().find_map(missing) {
+                    return Some(why.clone());
+                }
+            }
         }
         if self.given.contains_key(&cell.from) {
             return Some(
@@ -197,10 +211,5 @@ impl Gaps {
         if let Some(why) = &hello.no_icmp {
             self.no_icmp.insert(id, why.clone());
         }
-    }
-
-    /// Whether nothing is missing.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.given.is_empty() && self.no_sctp.is_empty() && self.no_icmp.is_empty()
     }
 }

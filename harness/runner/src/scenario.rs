@@ -104,10 +104,11 @@ impl Setting<'_> {
             Arc::new(world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>());
         let mut cells = self.relevant(scenario, &lane.world, &lane.cells);
         let mut control = {
-            let measurable: Cow<'_, [Cell]> = if lane.gaps.is_empty() {
+            let can_be_measured = |cell: &Cell| lane.gaps.reason(&world, cell).is_none();
+            let measurable: Cow<'_, [Cell]> = if cells.iter().all(can_be_measured) {
                 Cow::Borrowed(&cells)
             } else {
-                cells.iter().copied().filter(|cell| lane.gaps.reason(cell).is_none()).collect()
+                cells.iter().copied().filter(can_be_measured).collect()
             };
             self.tell.progress(&scenario.name, format!("positive control: {} cells", measurable.len()));
             let prober = self.prober(lane, &scenario.name, &world);
@@ -233,7 +234,7 @@ impl Setting<'_> {
         matrix.rows.reserve_exact(planned.rows.len());
         for (cell, expected) in planned.rows {
             step_cells.push(cell);
-            let gap = lane.gaps.reason(&cell);
+            let gap = lane.gaps.reason(world, &cell);
             let outcome = if gap.is_some() { Outcome::Skipped } else { Outcome::Error };
             if let Some(why) = gap {
                 matrix.reasons.insert(matrix.rows.len() as u32, why);

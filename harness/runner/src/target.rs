@@ -107,12 +107,11 @@ impl<'w> Targets<'w> {
     fn node_port(&self, service: &ServiceFacts, cell: &Cell) -> Result<(Target, u16), String> {
         let port = service.ports.iter().find(|port| port.port == cell.port_protocol());
         let port = port.and_then(|port| port.node_port).ok_or("the Service has no node port")?;
-        let pods = self.world.backends(service);
         let node = match cell.via {
-            Via::OtherNodePort => (0..u16::try_from(self.world.nodes.len()).unwrap_or(u16::MAX))
-                .find(|node| pods.iter().all(|pod| pod.node != Some(*node)))
-                .ok_or("every node has a pod of the Service")?,
-            _ => pods.iter().find_map(|pod| pod.node).unwrap_or_default(),
+            Via::OtherNodePort => {
+                self.world.other_node(service).ok_or("every node has a pod of the Service")?
+            }
+            _ => self.world.backends(service).iter().find_map(|pod| pod.node).unwrap_or_default(),
         };
         let ips = self.world.nodes.get(usize::from(node)).map(Vec::as_slice).unwrap_or_default();
         let ip = ips.iter().find(|ip| verdikt_model::Family::of(**ip) == cell.family);

@@ -18,7 +18,7 @@ use tokio::time::{Duration, Instant, sleep};
 use verdikt_cluster::{Agent, Watch};
 use verdikt_model::{
     Action, Cell, CellMatcher, CellPattern, Check, CheckExpect, CheckKind, CheckRecord, CheckWord,
-    EndpointId, EndpointName, Family, Level, Outcome, PodChange, Step, World, check_cells,
+    EndpointId, EndpointKind, EndpointName, Family, Level, Outcome, PodChange, Seen, Step, World, check_cells,
 };
 
 use self::{
@@ -155,7 +155,9 @@ impl<'a> Checking<'a> {
     fn record(&self, check: &Check, cell: &Cell, expected: CheckExpect, reading: Reading) -> CheckRecord {
         let mut outcome = judge(expected, &reading);
         let mut reason = reading.detail.clone();
-        if let Some(gap) = self.gaps.reason(cell) {
+        // What was measured counts, even if it could not be any more.
+        let unmeasured = matches!(reading.seen, None | Some(Seen::Error));
+        if let Some(gap) = self.gaps.reason(self.world, cell).filter(|_| unmeasured) {
             (outcome, reason) = (Outcome::Skipped, Some(gap));
         }
         let written = check.expect;
@@ -233,7 +235,7 @@ impl<'a> Checking<'a> {
     fn by_source(&self, all: Vec<Cell>) -> (BySource, Vec<(Cell, Reading)>) {
         let (mut sources, mut gaps): (BySource, _) = (Vec::new(), Vec::new());
         for cell in all {
-            if self.gaps.reason(&cell).is_some() {
+            if self.gaps.reason(self.world, &cell).is_some() {
                 gaps.push((cell, Reading::default()));
                 continue;
             }
