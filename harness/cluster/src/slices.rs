@@ -196,8 +196,11 @@ mod tests {
         (Topology { namespaces: [("x".to_owned(), namespace)].into(), ..Topology::default() }, spec)
     }
 
-    /// Per slice: name, port, and each endpoint's address and whether it is ready.
-    fn shown(pods: &[(&str, &str, PodPhase)]) -> Vec<(String, i32, Vec<(String, bool)>)> {
+    /// A slice's name, its port, and each endpoint's address and whether it is ready.
+    type Shown = (String, i32, Vec<(String, bool)>);
+
+    /// The IPv4 slices of [`service`] with these pods.
+    fn shown(pods: &[(&str, &str, PodPhase)]) -> Vec<Shown> {
         let (topology, spec) = service();
         let pods = pods.iter().map(|(name, ip, phase)| {
             let pod = DeployedPod {

@@ -222,6 +222,10 @@ pub struct CheckRecord {
     pub within_us: Option<u64>,
     /// HTTP status; otherwise null.
     pub status: Option<u16>,
+    /// Whose servers answered, in the order in which they first did, on a held connection or a transfer through a Service,
+    /// and on any held connection that went over to another one; missing otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered_by: Vec<String>,
     /// Why, for every check that is not a plain pass; otherwise null.
     pub reason: Option<String>,
 }

@@ -61,9 +61,13 @@ pub(crate) fn is_finding(check: &CheckRecord) -> bool {
     matches!(check.outcome, Outcome::Fail | Outcome::Flaky | Outcome::Error)
 }
 
+/// Checks of a step that showed the same, with what was measured of time: the step's name, the kind, what was seen and
+/// whether another server answered in the end.
+type Group<'a> = (&'a str, CheckWord, (Seen, bool), Vec<u64>);
+
 /// What was measured of time, step by step; empty for a scenario without such checks.
 pub(crate) fn figures(scenario: &ScenarioRecord) -> Vec<String> {
-    let mut groups: Vec<(&str, CheckWord, Seen, Vec<u64>)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for step in &scenario.steps {
         for check in step.checks.iter().filter(|check| check.outcome != Outcome::Error) {
             let Some(seen) = check.seen else { continue };
@@ -71,6 +75,7 @@ pub(crate) fn figures(scenario: &ScenarioRecord) -> Vec<String> {
                 continue;
             }
             let us = check.time_us.unwrap_or_default();
+            let seen = (seen, check.answered_by.len() > 1);
             match groups
                 .iter_mut()
                 .find(|(name, kind, have, _)| (*name, *kind, *have) == (step.name.as_str(), check.kind, seen))
@@ -83,7 +88,8 @@ pub(crate) fn figures(scenario: &ScenarioRecord) -> Vec<String> {
     groups.into_iter().map(|(step, kind, seen, times)| figure(step, kind, seen, times)).collect()
 }
 
-fn figure(step: &str, kind: CheckWord, seen: Seen, mut times: Vec<u64>) -> String {
+/// `moved`: whether another server answered in the end.
+fn figure(step: &str, kind: CheckWord, (seen, moved): (Seen, bool), mut times: Vec<u64>) -> String {
     times.sort_unstable();
     let part = |share: f64| {
         // The nearest rank.
@@ -98,6 +104,7 @@ fn figure(step: &str, kind: CheckWord, seen: Seen, mut times: Vec<u64>) -> Strin
     let held = text::count(n, if kind == CheckWord::Hold { "held connection" } else { "cell" });
     let step = cut(step, NAME);
     match seen {
+        Seen::Survived if moved => format!("{step}: {held} moved to another server and went on"),
         Seen::Survived => format!("{step}: {held} survived"),
         Seen::Cut => format!("{step}: {held} cut after {spread}"),
         Seen::Closed => format!("{step}: {held} closed from the first moment on"),
@@ -137,6 +144,7 @@ mod tests {
             time_us,
             within_us: None,
             status: None,
+            answered_by: Vec::new(),
             reason: None,
         }
     }

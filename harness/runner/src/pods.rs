@@ -217,6 +217,16 @@ pub(crate) fn foreseen(world: &World, actions: &[Action], families: &[Family]) -
     foreseen
 }
 
+/// The world as it will be once a step's changes are made: addresses that are not known yet are the old ones.
+pub(crate) fn later(world: &World, actions: &[Action]) -> World {
+    let mut later = world.clone();
+    for action in actions {
+        // What cannot be made ends the scenario, and is told then.
+        let _ = later.apply(action);
+    }
+    later
+}
+
 /// Gives a pod addresses that stand for unknown ones.
 fn placeholder(world: &mut World, id: EndpointId, families: &[Family]) {
     let unknown = |family: &Family| -> IpAddr {

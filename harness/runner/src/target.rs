@@ -38,34 +38,52 @@ impl<'w> Targets<'w> {
         Some(identity(&host.namespace, &host.pod))
     }
 
+    /// The same of another world.
+    pub(crate) const fn of<'o>(&self, world: &'o World) -> Targets<'o>
+    where
+        'w: 'o,
+    {
+        Targets { world, names: self.names, hosts: self.hosts, domain: self.domain }
+    }
+
+    /// Whose server gives an identity, by the scenario's name for it.
+    pub(crate) fn who(&self, identity: &str) -> String {
+        let is = |name: &&EndpointName| self.identity(name).as_deref() == Some(identity);
+        let found = self.world.endpoints.iter().map(|endpoint| &endpoint.name).find(is);
+        found.map_or_else(|| identity.to_owned(), ToString::to_string)
+    }
+
+    /// Whose servers may answer a cell, by their identities; any where there are none.
+    pub(crate) fn servers(&self, cell: &Cell) -> Result<Vec<String>, String> {
+        let to = self.world.endpoint(cell.to);
+        match (&to.kind, self.identity(&to.name)) {
+            (EndpointKind::Service(service), _) => Ok(self.behind(service)),
+            // A host that the user has named: who runs there has its own name.
+            (EndpointKind::Dns(_) | EndpointKind::External { .. }, None) => Ok(Vec::new()),
+            (_, Some(identity)) => Ok(vec![identity]),
+            (_, None) => Err(format!("{} has no server", to.name)),
+        }
+    }
+
     /// The probe of a cell, as the n-th of its batch; `Err` when the world has no address for it.
     pub(crate) fn probe(&self, n: u32, cell: &Cell) -> Result<Probe, String> {
         let to = self.world.endpoint(cell.to);
         let missing = || format!("{} has no {} address", to.name, cell.family);
         let own = || self.world.ip(cell.to, cell.family).map(Target::Ip).ok_or_else(missing);
-        let (target, port, expect, query) = match &to.kind {
-            EndpointKind::Service(service) => {
-                let (target, port) = match cell.via {
-                    Via::Dns | Via::Headless => {
-                        let family = if cell.family == verdikt_model::Family::Ipv4 { 4 } else { 6 };
-                        (Target::Name { name: self.service_name(service), family }, cell.port)
-                    }
-                    Via::NodePort | Via::OtherNodePort => self.node_port(service, cell)?,
-                    Via::ClusterIp | Via::PodIp => (own()?, cell.port),
-                };
-                (target, port, self.behind(service), None)
-            }
-            EndpointKind::Dns(_) => (own()?, cell.port, Vec::new(), Some(QUERY.to_owned())),
-            _ => {
-                let target = own()?;
-                let expect = match (self.identity(&to.name), &to.kind) {
-                    (Some(identity), _) => vec![identity],
-                    // A host that the user has named: who runs there has its own name.
-                    (None, EndpointKind::External { .. }) => Vec::new(),
-                    (None, _) => return Err(format!("{} has no server", to.name)),
-                };
-                (target, cell.port, expect, None)
-            }
+        let (target, port, query) = match &to.kind {
+            EndpointKind::Service(service) => match cell.via {
+                Via::Dns | Via::Headless => {
+                    let family = if cell.family == verdikt_model::Family::Ipv4 { 4 } else { 6 };
+                    (Target::Name { name: self.service_name(service), family }, cell.port, None)
+                }
+                Via::NodePort | Via::OtherNodePort => {
+                    let (target, port) = self.node_port(service, cell)?;
+                    (target, port, None)
+                }
+                Via::ClusterIp | Via::PodIp => (own()?, cell.port, None),
+            },
+            EndpointKind::Dns(_) => (own()?, cell.port, Some(QUERY.to_owned())),
+            _ => (own()?, cell.port, None),
         };
         Ok(Probe {
             n,
@@ -73,7 +91,7 @@ impl<'w> Targets<'w> {
             port,
             transport: transport(cell.protocol),
             from: self.source(cell),
-            expect,
+            expect: self.servers(cell)?,
             query,
             http: None,
         })

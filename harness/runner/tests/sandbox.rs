@@ -17,7 +17,7 @@ use tokio::{runtime::Runtime, sync::mpsc};
 use verdikt_cluster::{Cluster, Target};
 use verdikt_model::{
     Action, CheckWord, Event, Family, Outcome, PolicyObject, Protocol, Scenario, ScenarioOutcome,
-    ScenarioRecord, StepRecord, Verdict,
+    ScenarioRecord, Seen, StepRecord, Verdict, Via,
 };
 use verdikt_runner::{Finished, Keep, Options, RunError, Stop, run};
 use verdikt_sandbox::{Config, Profile, Sandbox, reexec};
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             a_field_that_the_server_does_not_know_is_an_error,
         ),
         trial("external_hosts_and_nodes_take_part", external_hosts_and_nodes_take_part),
+        trial("pods_that_come_and_go_are_what_the_oracle_takes_them_for", pods_that_come_and_go),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -441,6 +442,163 @@ fn external_hosts_and_nodes_take_part(runtime: &Runtime) -> Result<()> {
             .collect();
         for from in ["external", "external/2", "node/1"] {
             ensure!(froms.contains(&from), "no cell from {from}");
+        }
+        nothing_is_left(&target).await?;
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+/// Pods that are labelled, ended and made again, and the Services that follow them; no policy but one.
+const COME_AND_GO: &str = r#"
+apiVersion: verdikt.dev/v1alpha1
+kind: Scenario
+metadata: {name: late/labels-go-with-the-pod}
+spec:
+  summary: A pod that is made again has the labels of its template
+  repeat: 2
+  topology:
+    namespaces:
+      x: {pods: {s: {labels: {app: s}}, c: {labels: {app: c}, late: true, linger: 60}}}
+  steps:
+    - name: made
+      apply:
+        - apiVersion: networking.k8s.io/v1
+          kind: NetworkPolicy
+          metadata: {name: p, namespace: x}
+          spec: {podSelector: {matchLabels: {app: s}}, ingress: [{from: [{podSelector: {matchLabels: {app: c}}}]}]}
+      start: [x/c]
+      expect: {allow: ["x/c -> x/s"]}
+    - {name: relabelled, label: {pods: {x/c: {app: d}}}, expect: {deny: ["x/c -> x/s"]}}
+    - {name: made-again, complete: [x/c], start: [x/c], expect: {allow: ["x/c -> x/s"]}}
+    - {name: ends, terminate: [x/c], label: {pods: {x/c: {app: d}}}, expect: {deny: ["x/c -> x/s"]}}
+    - {name: gone, remove: [x/c]}
+---
+apiVersion: verdikt.dev/v1alpha1
+kind: Scenario
+metadata: {name: late/slices-follow-their-pods}
+spec:
+  summary: A Service by EndpointSlice leads to its pods under the addresses that they have
+  topology:
+    namespaces:
+      x:
+        pods:
+          s: {labels: {app: s}, serve: {tcp: [8080], names: {http: 8080/tcp}}, late: true, linger: 60}
+          t: {serve: {tcp: [9090], names: {http: 9090/tcp}}, late: true}
+          filler: {late: true}
+          c: {}
+        services:
+          m: {pods: [x/s, x/t], ports: [{port: 80, targetPort: http}], via: [cluster-ip, dns]}
+          hl: {selector: {app: s}, headless: true, ports: [{port: 8080}]}
+    serve: {tcp: [80]}
+  steps:
+    - {name: made, start: [x/s]}
+    - {name: over, complete: [x/s]}
+    - {name: made-elsewhere, start: [x/filler, x/s], expect: {allow: ["x/c -> x/m via cluster-ip", "x/c -> x/m via dns", "x/c -> x/hl via headless"]}}
+    - {name: other-number, start: [x/t], terminate: [x/s], expect: {allow: ["x/c -> x/m via cluster-ip", "x/c -> x/m via dns"]}}
+    - {name: only-one, remove: [x/s], expect: {allow: ["x/c -> x/m via cluster-ip", "x/c -> x/m via dns"]}}
+---
+apiVersion: verdikt.dev/v1alpha1
+kind: Scenario
+metadata: {name: late/nobody-behind-a-name}
+spec:
+  summary: A headless Service whose only pod loses its label has no cells, and has them again with it
+  topology:
+    namespaces:
+      x: {pods: {s: {labels: {app: s}}, c: {}}, services: {s: {selector: {app: s}, headless: true, ports: [{port: 80}]}}}
+  steps:
+    - {name: relabelled, label: {pods: {x/s: {app: t}}}}
+    - {name: labelled, label: {pods: {x/s: {app: s}}}, expect: {allow: ["x/c -> x/s via headless"]}}
+---
+apiVersion: verdikt.dev/v1alpha1
+kind: Scenario
+metadata: {name: late/every-node-has-one}
+spec:
+  summary: Where every node has a pod of a Service, none is another one, and a Local node port always answers
+  topology:
+    namespaces:
+      x:
+        pods: {a: {labels: {app: s}, node: 1}, b: {labels: {app: s}, node: 2}, c: {node: 2}}
+        services:
+          s: {selector: {app: s}, ports: [{port: 80}], nodePort: true, via: [other-node-port]}
+          lo: {selector: {app: s}, ports: [{port: 80}], nodePort: true, externalTrafficPolicy: Local, via: [node-port]}
+    endpoints: {external: {}, node/1: {}, node/2: {}}
+  steps: [{name: one}, {name: two}, {name: three}]
+---
+apiVersion: verdikt.dev/v1alpha1
+kind: Scenario
+metadata: {name: late/a-flow-moves}
+spec:
+  summary: A UDP flow through a Service goes on with the pod that comes after the one before
+  topology:
+    namespaces:
+      m:
+        pods: {s1: {labels: {app: s}}, s2: {labels: {app: s}, late: true}, s3: {labels: {app: s}, late: true}, client: {}}
+        services: {s: {selector: {app: s}, ports: [{port: 8125, protocol: UDP}]}}
+    serve: {udp: [8125], tcp: [80]}
+  steps:
+    - name: held
+      remove: [m/s1]
+      start: [m/s2]
+      checks: [{hold: "m/client -> m/s:8125/udp via cluster-ip", expect: survives, forMs: 500}]
+    - name: closed
+      apply:
+        - apiVersion: networking.k8s.io/v1
+          kind: NetworkPolicy
+          metadata: {name: p, namespace: m}
+          spec: {podSelector: {matchLabels: {app: s}}, policyTypes: [Ingress]}
+    - name: opened-with-another-server
+      delete: [{kind: NetworkPolicy, namespace: m, name: p}]
+      remove: [m/s2]
+      start: [m/s3]
+      checks: [{sample: "m/client -> m/s:8125/udp via cluster-ip"}]
+"#;
+
+fn pods_that_come_and_go(runtime: &Runtime) -> Result<()> {
+    let source = verdikt_scenario::Source { name: "late.yaml".into(), text: COME_AND_GO.into() };
+    let (written, findings) = verdikt_scenario::parse(&source, &verdikt_scenario::Topologies::builtin());
+    ensure!(written.len() == 5, "{}", verdikt_scenario::render(&findings, false, 100));
+    runtime.block_on(async {
+        let target = start("reference").await?;
+        let options = Options { lanes: 5, settle: Duration::from_secs(6), ..Options::default() };
+        let ran = run_all(&target, written, options).await?;
+        for record in &ran.records {
+            ensure!(
+                record.outcome == ScenarioOutcome::Passed,
+                "{}: {:?}: {record:#?}",
+                record.name,
+                record.reason
+            );
+        }
+        let steps = |name: &str| {
+            let record = ran.records.iter().find(|record| record.name == name).context("no record");
+            record.map(|record| record.steps.iter().map(|step| &step.cells).collect::<Vec<_>>())
+        };
+        ensure!(steps("late/labels-go-with-the-pod")?.len() == 10, "two times through five steps");
+        let headless = steps("late/nobody-behind-a-name")?;
+        let of = |step: usize| headless[step].rows.iter().filter(|row| row.cell.via == Via::Headless).count();
+        ensure!((of(0), of(1)) == (0, 4), "{} and {} cells", of(0), of(1));
+        for matrix in steps("late/every-node-has-one")? {
+            for (row, reason) in matrix.iter() {
+                let other = row.cell.via == Via::OtherNodePort;
+                ensure!(other == (row.outcome == Outcome::Skipped), "{row:?}");
+                ensure!(
+                    !other || reason.is_some_and(|why| why.contains("every node has a pod")),
+                    "{reason:?}"
+                );
+            }
+        }
+        let moved =
+            ran.records.iter().find(|record| record.name == "late/a-flow-moves").context("no record")?;
+        ensure!(moved.steps.iter().map(|step| step.checks.len()).sum::<usize>() == 4);
+        for check in moved.steps.iter().flat_map(|step| &step.checks) {
+            let (seen, servers): (_, &[&str]) = match check.kind {
+                CheckWord::Hold => (Seen::Survived, &["m/s1", "m/s2"]),
+                _ => (Seen::Changed, &[]),
+            };
+            ensure!(check.seen == Some(seen) && check.answered_by == servers, "{check:?}");
+            let tells = check.reason.as_deref().unwrap_or_default().contains("moved from m/s1 to m/s2");
+            ensure!(tells == (seen == Seen::Survived), "{check:?}");
         }
         nothing_is_left(&target).await?;
         target.sandbox.stop().await;

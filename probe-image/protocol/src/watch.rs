@@ -91,6 +91,10 @@ pub struct Run {
     /// Cause of a refusal or an error, of the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Whose server answered: on a held connection, where those of one run are all of one server, and a transfer. A sample
+    /// does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -372,6 +372,7 @@ mod tests {
             time_us: Some(1),
             within_us: None,
             status: None,
+            answered_by: Vec::new(),
             reason: None,
         });
         one.outcome = ScenarioOutcome::Failed;

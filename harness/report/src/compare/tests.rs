@@ -310,6 +310,7 @@ fn check(kind: CheckWord, seen: Seen) -> CheckRecord {
         time_us: Some(1_500),
         within_us: None,
         status: None,
+        answered_by: Vec::new(),
         reason: None,
     }
 }

@@ -136,6 +136,7 @@ fn check(text: &str, outcome: Outcome) -> CheckRecord {
         time_us: Some(35_240),
         within_us: None,
         status: None,
+        answered_by: Vec::new(),
         reason: Some(text.into()),
     }
 }

@@ -122,5 +122,5 @@ fn answered(result: ProbeResult) -> Reading {
         ProbeVerdict::Error => Seen::Error,
     };
     let us = (seen == Seen::Answered).then(|| rtt_us.into());
-    Reading { seen: Some(seen), us, status, detail }
+    Reading { seen: Some(seen), us, status, detail, ..Reading::default() }
 }

@@ -18,7 +18,8 @@ use tokio::time::{Duration, Instant, sleep};
 use verdikt_cluster::{Agent, Watch};
 use verdikt_model::{
     Action, Cell, CellMatcher, CellPattern, Check, CheckExpect, CheckKind, CheckRecord, CheckWord,
-    EndpointId, EndpointKind, EndpointName, Family, Level, Outcome, PodChange, Seen, Step, World, check_cells,
+    EndpointId, EndpointKind, EndpointName, Family, Level, Outcome, PodChange, Seen, Step, World,
+    check_cells,
 };
 
 use self::{
@@ -31,6 +32,7 @@ pub(crate) use self::{
 };
 use crate::{
     live::Gaps,
+    pods::later,
     target::Targets,
     vouch::{Servers, Signs},
 };
@@ -83,11 +85,15 @@ impl<'a> Checking<'a> {
             })
             .collect();
         let mut begun = Vec::new();
+        if step.checks.is_empty() {
+            return begun;
+        }
+        let later = later(self.world, &step.actions);
         for (index, check) in step.checks.iter().enumerate() {
             if matches!(check.kind, CheckKind::Hold { .. } | CheckKind::Sample) {
                 let mut cells = self.cells(check);
                 cells.retain(|cell| !ends.contains(&cell.from) && !ends.contains(&cell.to));
-                begun.extend(self.watch(index, check, cells).await);
+                begun.extend(self.watch(index, check, cells, &later).await);
             }
         }
         begun
@@ -173,6 +179,10 @@ impl<'a> Checking<'a> {
             CheckKind::Transfer { bytes } => Some(format!("{bytes} bytes")),
             CheckKind::Hold { .. } | CheckKind::First | CheckKind::Sample => None,
         };
+        let is_service = matches!(self.world.endpoint(cell.to).kind, EndpointKind::Service(_));
+        // Where nobody else could have answered, it goes without saying.
+        let tell = outcome != Outcome::Skipped && (is_service || reading.answered_by.len() > 1);
+        let answered_by = reading.answered_by.iter().filter(|_| tell).map(|id| self.targets.who(id));
         CheckRecord {
             kind: check.kind.word(),
             from: self.world.name(cell.from).to_string(),
@@ -188,6 +198,7 @@ impl<'a> Checking<'a> {
             time_us: reading.us,
             within_us: None,
             status: reading.status,
+            answered_by: answered_by.collect(),
             reason,
         }
     }

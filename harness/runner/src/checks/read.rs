@@ -14,6 +14,10 @@ pub(super) struct Reading {
     pub(super) us: Option<u64>,
     pub(super) status: Option<u16>,
     pub(super) detail: Option<String>,
+    /// Who answered, by identities, in the order in which they first did.
+    pub(super) answered_by: Vec<String>,
+    /// Whether those who answered last are not whom the cell means, before the step or after it.
+    pub(super) astray: bool,
 }
 
 impl Reading {
@@ -81,6 +85,60 @@ pub(super) fn hold(report: &TaskReport, now_us: u64, at: impl Fn(u64) -> i64) ->
     }
 }
 
+/// Who may answer on a held connection, by identities; anybody where nobody is named.
+pub(super) struct Meant<'a> {
+    /// When it was opened.
+    pub(super) before: &'a [String],
+    /// Once the step is in force.
+    pub(super) after: &'a [String],
+    /// Their names for people.
+    pub(super) name: &'a dyn Fn(&str) -> String,
+}
+
+/// Adds to the reading of a held connection who answered on it: a flow through a Service may move to another pod.
+pub(super) fn moved(
+    reading: Reading,
+    report: &TaskReport,
+    meant: &Meant<'_>,
+    at: impl Fn(u64) -> i64,
+) -> Reading {
+    let Meant { before, after, name } = meant;
+    let answers = report.runs.iter().filter(|run| allowed(run));
+    let mut turns: Vec<(&str, u64)> = Vec::new();
+    for (by, since) in answers.filter_map(|run| Some((run.by.as_deref()?, run.first_us))) {
+        if turns.last().is_none_or(|(last, _)| *last != by) {
+            turns.push((by, since));
+        }
+    }
+    let (Some((first, _)), Some((last, since))) = (turns.first().copied(), turns.last().copied()) else {
+        return reading;
+    };
+    let named = |who: &[String]| who.iter().map(|id| name(id)).collect::<Vec<_>>().join(" or ");
+    if !before.is_empty() && before.iter().all(|id| id != first) {
+        return Reading::error(format!("answered by {}, not {}", name(first), named(before)));
+    }
+    let mut answered_by: Vec<String> = Vec::new();
+    for (by, _) in &turns {
+        if answered_by.iter().all(|have| have != by) {
+            answered_by.push((*by).to_owned());
+        }
+    }
+    let astray = !(before.is_empty() && after.is_empty()) && before.iter().chain(*after).all(|id| id != last);
+    let mut detail = reading.detail.clone();
+    if let [.., (from, _), _] = turns.as_slice() {
+        let when = match at(since) {
+            us if us < 0 => "before the API's answer to the last change".to_owned(),
+            us => format!("{} ms after the API's answer", us / 1000),
+        };
+        let often =
+            if turns.len() > 2 { format!("moved {} times, last", turns.len() - 1) } else { "moved".into() };
+        let whose = if astray { ", which is none of its servers," } else { "" };
+        let text = format!("{often} from {} to {}{whose} {when}", name(from), name(last));
+        detail = Some(detail.map_or(text.clone(), |before| format!("{text}; {before}")));
+    }
+    Reading { answered_by, astray, detail, ..reading }
+}
+
 /// From when on a cell was as wanted for good.
 pub(super) fn sample(report: &TaskReport, want_allowed: bool, at: impl Fn(u64) -> i64) -> Reading {
     let right = |run: &&Run| match run.verdict {
@@ -129,7 +187,9 @@ pub(super) fn transfer(report: &TaskReport) -> Option<Reading> {
     let took = run.last_us.checked_sub(report.began_us).and_then(|us| i64::try_from(us).ok());
     let so_far = || Some(format!("{} bytes came back", report.bytes));
     Some(match run.verdict {
-        ProbeVerdict::Allowed => Reading::new(Seen::Complete, took),
+        ProbeVerdict::Allowed => {
+            Reading { answered_by: run.by.iter().cloned().collect(), ..Reading::new(Seen::Complete, took) }
+        }
         ProbeVerdict::Dropped => Reading::new(Seen::Dropped, None).because(so_far()),
         ProbeVerdict::Rejected => {
             Reading::new(Seen::Rejected, None).because(run.detail.clone().or_else(so_far))
@@ -145,7 +205,7 @@ pub(super) fn judge(expect: CheckExpect, reading: &Reading) -> Outcome {
         (_, Some(Seen::Error)) => return Outcome::Error,
         (_, None) => return Outcome::Skipped,
         (CheckExpect::Either | CheckExpect::Derived, _) | (_, Some(Seen::Changed)) => true,
-        (CheckExpect::Survives, Some(seen)) => seen == Seen::Survived,
+        (CheckExpect::Survives, Some(seen)) => seen == Seen::Survived && !reading.astray,
         (CheckExpect::Cut, Some(seen)) => seen == Seen::Cut,
         (CheckExpect::Closed, Some(seen)) => seen == Seen::Closed,
         (CheckExpect::Allow, Some(Seen::Answered)) => status < 400,
@@ -170,6 +230,7 @@ mod tests {
             count: 100,
             verdict: *verdict,
             detail: None,
+            by: None,
         });
         TaskReport { n: 0, began_us: 1_000_000, runs: runs.collect(), bytes: 0, source_port: None }
     }
@@ -191,6 +252,39 @@ mod tests {
         let again = of(&[Allowed, Dropped, Allowed], 1_400_000);
         assert_eq!(again.seen, Some(Seen::Survived));
         assert!(again.detail.unwrap().contains("101 ms"));
+    }
+
+    #[test]
+    fn a_flow_that_moves_to_another_pod_survives_and_one_that_goes_to_a_stranger_does_not() {
+        let of = |by: &[&str], after: &[&str]| {
+            let mut report = report(&vec![Allowed; by.len()]);
+            for (run, by) in report.runs.iter_mut().zip(by) {
+                run.by = Some((*by).to_owned());
+            }
+            let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+            let (before, after) = (ids(&["r-m/s1"]), ids(after));
+            let name = |id: &str| id.trim_start_matches("r-").to_owned();
+            let meant = Meant { before: &before, after: &after, name: &name };
+            moved(hold(&report, 9_000_000, at), &report, &meant, at)
+        };
+        let judged = |reading: &Reading| {
+            [CheckExpect::Survives, CheckExpect::Cut, CheckExpect::Either]
+                .map(|expect| judge(expect, reading))
+        };
+        use Outcome::{Error, Fail, Pass};
+        let stayed = of(&["r-m/s1"], &["r-m/s1"]);
+        assert_eq!((judged(&stayed), stayed.detail), ([Pass, Fail, Pass], None));
+        let moved = of(&["r-m/s1", "r-m/s2"], &["r-m/s2"]);
+        assert_eq!(judged(&moved), [Pass, Fail, Pass]);
+        assert_eq!(moved.answered_by, ["r-m/s1", "r-m/s2"]);
+        assert_eq!(moved.detail.as_deref(), Some("moved from m/s1 to m/s2 50 ms after the API's answer"));
+        let astray = of(&["r-m/s1", "r-m/other"], &["r-m/s2"]);
+        assert_eq!(judged(&astray), [Fail, Fail, Pass]);
+        assert!(astray.detail.unwrap().contains("m/other, which is none of its servers"));
+        let back = of(&["r-m/s1", "r-m/s2", "r-m/s1"], &["r-m/s2"]);
+        assert!(back.detail.unwrap().starts_with("moved 2 times, last from m/s2 to m/s1"));
+        // From the beginning nobody whom the cell means: nothing was measured.
+        assert_eq!(judged(&of(&["r-m/s2"], &["r-m/s2"])), [Error; 3]);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 use verdikt_cluster::{Clock, GroupReport, Watch};
-use verdikt_model::{Cell, Check, CheckKind, Expectation, Protocol, Seen};
+use verdikt_model::{Cell, Check, CheckKind, Expectation, Protocol, Seen, World};
 use verdikt_protocol::{MAX_TASKS, ProbeVerdict, Task, TaskReport, Work};
 
 use super::{
     Checking,
     expectations::Expectations,
-    read::{self, Reading},
+    read::{self, Meant, Reading},
 };
 
 /// From one question on a held connection to the next.
@@ -30,6 +30,8 @@ const OPENING: Duration = Duration::from_secs(5);
 pub(crate) struct Watched {
     pub(super) check: usize,
     cells: Vec<Cell>,
+    /// Who may answer each cell as it was begun.
+    meant: Vec<Vec<String>>,
     begun: Result<Going, String>,
 }
 
@@ -40,29 +42,41 @@ struct Going {
 }
 
 impl Checking<'_> {
-    /// Begins a check, pod by pod.
-    pub(super) async fn watch(&self, index: usize, check: &Check, cells: Vec<Cell>) -> Vec<Watched> {
+    /// Begins a check, pod by pod. `later` is the world as the step will leave it, but for new addresses.
+    pub(super) async fn watch(
+        &self,
+        index: usize,
+        check: &Check,
+        cells: Vec<Cell>,
+        later: &World,
+    ) -> Vec<Watched> {
         let (sources, gaps) = self.by_source(cells);
         let mut all = Vec::new();
+        let meant = |cell: &Cell| self.targets.servers(cell).unwrap_or_default();
         for (from, cells) in sources {
             for cells in cells.chunks(MAX_TASKS) {
                 let begun = async {
-                    let tasks = self.tasks(check, cells)?;
+                    let tasks = self.tasks(check, cells, later)?;
                     let watch = self.agent(from)?.begin(tasks).await?;
                     let early = opened(&watch, &check.kind).await?;
                     Ok(Going { watch, early })
                 };
-                all.push(Watched { check: index, cells: cells.to_vec(), begun: begun.await });
+                all.push(Watched {
+                    check: index,
+                    cells: cells.to_vec(),
+                    meant: cells.iter().map(meant).collect(),
+                    begun: begun.await,
+                });
             }
         }
         if !gaps.is_empty() {
             let cells = gaps.into_iter().map(|(cell, _)| cell).collect();
-            all.push(Watched { check: index, cells, begun: Err(String::new()) });
+            all.push(Watched { check: index, cells, meant: Vec::new(), begun: Err(String::new()) });
         }
         all
     }
 
-    fn tasks(&self, check: &Check, cells: &[Cell]) -> Result<Vec<Task>, String> {
+    fn tasks(&self, check: &Check, cells: &[Cell], later: &World) -> Result<Vec<Task>, String> {
         let patience = match check.kind {
             CheckKind::Hold { .. } => self.deadline,
             _ => PATIENCE,
@@ -78,8 +92,15 @@ impl Checking<'_> {
                 Work::Sample { interval_us: micros(attempt.max(many)), patience_ms }
             }
         };
-        let task =
-            |(n, cell): (u32, &Cell)| Ok(Task { probe: self.targets.probe(n, cell)?, work: work(cell) });
+        let task = |(n, cell): (u32, &Cell)| {
+            let mut probe = self.targets.probe(n, cell)?;
+            match check.kind {
+                // Whoever answers is told, and judged when it is read.
+                CheckKind::Hold { .. } => probe.expect.clear(),
+                _ => probe.expect.extend(self.targets.of(later).servers(cell).unwrap_or_default()),
+            }
+            Ok(Task { probe, work: work(cell) })
+        };
         (0..).zip(cells).map(task).collect()
     }
 
@@ -92,7 +113,7 @@ impl Checking<'_> {
         accepted: Instant,
         settled: Instant,
     ) -> Vec<(usize, Cell, Reading, Option<u64>)> {
-        let Watched { check: index, cells, begun } = watched;
+        let Watched { check: index, cells, meant, begun } = watched;
         let going = match begun {
             Ok(going) => going,
             Err(why) => {
@@ -127,7 +148,8 @@ impl Checking<'_> {
         early.push(last.clone());
         let clock = Clock::of(&early);
         let mut all = Vec::new();
-        for (n, cell) in (0..).zip(cells) {
+        let name = |identity: &str| self.targets.who(identity);
+        for ((n, cell), before) in (0..).zip(cells).zip(meant) {
             let report = last.tasks.iter().find(|task| task.n == n);
             let (Some(report), Some(clock)) = (report, clock) else {
                 all.push((index, cell, Reading::error("the agent does not report on it"), None));
@@ -135,7 +157,11 @@ impl Checking<'_> {
             };
             let at = |us: u64| clock.since(accepted, us);
             let reading = match check.kind {
-                CheckKind::Hold { .. } => read::hold(report, last.now_us(), at),
+                CheckKind::Hold { .. } => {
+                    let after = self.targets.servers(&cell).unwrap_or_default();
+                    let meant = Meant { before: &before, after: &after, name: &name };
+                    read::moved(read::hold(report, last.now_us(), at), report, &meant, at)
+                }
                 _ => match expectations.of(&cell) {
                     Expectation::Either => Reading {
                         detail: Some("the specification leaves open what becomes of it".into()),

@@ -4,7 +4,7 @@ use verdikt_protocol::ProbeVerdict;
 
 use crate::talk::{Cause, Heard, identified};
 
-/// How an attempt ended: the verdict, and its cause.
+/// How an attempt ended: the verdict, and its cause; of an answer, who gave it.
 pub(super) type End = (ProbeVerdict, Option<String>);
 
 /// What follows from what was heard.
@@ -40,7 +40,7 @@ impl Follows {
 /// Allowed, or an error because somebody else has answered.
 pub(super) fn of_identity(id: &str, expect: &[String]) -> End {
     match identified(id, expect) {
-        Ok(()) => (ProbeVerdict::Allowed, None),
+        Ok(()) => (ProbeVerdict::Allowed, Some(id.to_owned())),
         Err(why) => (ProbeVerdict::Error, Some(why)),
     }
 }

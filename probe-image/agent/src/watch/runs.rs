@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use verdikt_protocol::{MAX_RUNS, ProbeVerdict, Run};
 
+use super::hearing::End;
+
 /// The attempts of a task.
 #[derive(Default)]
 pub(super) struct Runs {
@@ -15,7 +17,7 @@ pub(super) struct Runs {
 
 struct Attempt {
     began: u64,
-    end: Option<(ProbeVerdict, Option<String>)>,
+    end: Option<End>,
 }
 
 impl Runs {
@@ -35,16 +37,16 @@ impl Runs {
         Some(self.first + self.open.iter().rposition(|attempt| attempt.end.is_none())? as u64)
     }
 
-    /// An attempt has ended. One that has done so before is left as it is.
-    pub(super) fn end(&mut self, attempt: u64, verdict: ProbeVerdict, detail: Option<String>) {
+    /// An attempt has ended; `said` is the cause, or who answered. One that has ended before is left as it is.
+    pub(super) fn end(&mut self, attempt: u64, verdict: ProbeVerdict, said: Option<String>) {
         if let Some(at) = self.find(attempt) {
-            self.open[at].end.get_or_insert((verdict, detail));
+            self.open[at].end.get_or_insert((verdict, said));
         }
         while let Some(Attempt { end: Some(_), .. }) = self.open.front()
-            && let Some(Attempt { began, end: Some((verdict, detail)) }) = self.open.pop_front()
+            && let Some(Attempt { began, end: Some(end) }) = self.open.pop_front()
         {
             self.first += 1;
-            self.append(began, verdict, detail);
+            self.append(began, end);
         }
     }
 
@@ -72,14 +74,15 @@ impl Runs {
         (at < self.open.len()).then_some(at)
     }
 
-    fn append(&mut self, began: u64, verdict: ProbeVerdict, detail: Option<String>) {
+    fn append(&mut self, began: u64, (verdict, said): End) {
+        let (by, detail) = if verdict == ProbeVerdict::Allowed { (said, None) } else { (None, said) };
         let full = self.runs.len() >= MAX_RUNS;
         match self.runs.last_mut() {
-            Some(last) if last.verdict == verdict || full => {
+            Some(last) if last.verdict == verdict && last.by == by || full => {
                 last.last_us = began;
                 last.count = last.count.saturating_add(1);
             }
-            _ => self.runs.push(Run { first_us: began, last_us: began, count: 1, verdict, detail }),
+            _ => self.runs.push(Run { first_us: began, last_us: began, count: 1, verdict, detail, by }),
         }
     }
 }
@@ -111,6 +114,18 @@ mod tests {
         assert_eq!(brief(&runs), [(10, 12, 3, Allowed), (13, 14, 2, Dropped), (15, 15, 1, Allowed)]);
         assert_eq!(runs.known()[1].detail.as_deref(), Some("first"));
         assert!(!runs.waits(attempts[0]) && runs.newest().is_none());
+    }
+
+    #[test]
+    fn another_server_begins_another_run() {
+        let mut runs = Runs::default();
+        for (began, by) in [(1, "s1"), (2, "s1"), (3, "s2")] {
+            let attempt = runs.begin(began);
+            runs.end(attempt, Allowed, Some(by.into()));
+        }
+        assert_eq!(brief(&runs), [(1, 2, 2, Allowed), (3, 3, 1, Allowed)]);
+        let by: Vec<_> = runs.known().iter().map(|run| (run.by.as_deref(), run.detail.as_deref())).collect();
+        assert_eq!(by, [(Some("s1"), None), (Some("s2"), None)]);
     }
 
     #[test]

@@ -109,9 +109,10 @@ impl Sample {
         }
     }
 
-    fn end(&mut self, number: u64, (verdict, detail): End) {
+    fn end(&mut self, number: u64, (verdict, said): End) {
         self.waiting.remove(&number);
-        self.runs.end(number, verdict, detail);
+        // Attempts to a Service meet its backends in turn: that would fill the runs.
+        self.runs.end(number, verdict, said.filter(|_| verdict != ProbeVerdict::Allowed));
     }
 
     /// An attempt has heard nothing that counts until its end, and it is `late` after that.

@@ -45,6 +45,8 @@ pub(super) struct Stream {
     questions: Questions,
     line: Option<Line>,
     source_port: Option<u16>,
+    /// Who greeted.
+    by: Option<String>,
 }
 
 /// The connection, as long as it is there.
@@ -76,7 +78,7 @@ impl Stream {
         let now = now_us();
         let mut questions = Questions::new(now, interval_us, patience_ms);
         questions.ask(now);
-        let mut this = Self { key, questions, line: None, source_port: None, expect: probe.expect };
+        let mut this = Self { key, questions, line: None, source_port: None, by: None, expect: probe.expect };
         match open(key, (probe.transport, to), probe.from, tools) {
             Ok(line) => this.line = Some(line),
             Err(end) => this.finish(end),
@@ -145,7 +147,7 @@ impl Stream {
                     return self.finish((ProbeVerdict::Error, Some(NOT_OURS.into())));
                 };
                 line.echoed = line.asked.min(line.echoed + 1);
-                self.questions.end(number, ProbeVerdict::Allowed, None);
+                self.questions.end(number, ProbeVerdict::Allowed, self.by.clone());
                 continue;
             }
             let Ok(greeting) = serde_json::from_slice::<Greeting>(whole) else {
@@ -154,7 +156,10 @@ impl Stream {
             line.greeted = true;
             self.source_port = line.socket.local_addr().ok().and_then(|a| Some(a.as_socket()?.port()));
             match of_identity(&greeting.id, &self.expect) {
-                (ProbeVerdict::Allowed, detail) => self.questions.end(0, ProbeVerdict::Allowed, detail),
+                (ProbeVerdict::Allowed, by) => {
+                    self.by.clone_from(&by);
+                    self.questions.end(0, ProbeVerdict::Allowed, by);
+                }
                 end => return self.finish(end),
             }
         }

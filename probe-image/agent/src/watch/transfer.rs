@@ -57,6 +57,8 @@ pub(super) struct Transfer {
     progress: u64,
     /// Whether its end was put off since then.
     again: bool,
+    /// Who greeted.
+    by: Option<String>,
     runs: Runs,
 }
 
@@ -87,6 +89,7 @@ impl Transfer {
             blocked: false,
             progress: now,
             again: false,
+            by: None,
             runs,
         };
         match opened {
@@ -189,7 +192,7 @@ impl Transfer {
             };
             let greeting: Greeting = serde_json::from_slice(greeting).map_err(|_| not_ours())?;
             match of_identity(&greeting.id, &self.expect) {
-                (ProbeVerdict::Allowed, _) => self.greeting = None,
+                (ProbeVerdict::Allowed, by) => (self.greeting, self.by) = (None, by),
                 end => return Err(end),
             }
             bytes = &bytes[end + 1..];
@@ -210,7 +213,7 @@ impl Transfer {
             }
             (self.back, bytes) = (after, rest);
         }
-        if self.back == self.total { Err((ProbeVerdict::Allowed, None)) } else { Ok(()) }
+        if self.back == self.total { Err((ProbeVerdict::Allowed, self.by.clone())) } else { Ok(()) }
     }
 }
 
