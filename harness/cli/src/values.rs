@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use verdikt_model::policy_kind::{Standing, standing};
 use verdikt_report::Format;
+use verdikt_runner::StatedDataplane;
 use verdikt_sandbox::Profile;
 
 use crate::args::Deadline;
@@ -45,14 +46,32 @@ pub(crate) fn namespaced(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A dataplane's name.
-pub(crate) fn dataplane(text: &str) -> Result<String, String> {
+/// `NAME[:VERSION[:MODE]]` of a dataplane; an empty part says nothing.
+pub(crate) fn dataplane(text: &str) -> Result<StatedDataplane, String> {
+    let mut parts = text.split(':');
+    let name = parts.next().unwrap_or_default();
+    let (version, mode) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !text.is_empty() && text.len() <= 40 && text.chars().all(word) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected a name in lower-case letters, digits and `-`, such as cilium or kube-router".into())
+    if name.is_empty() || name.len() > 40 || !name.chars().all(word) {
+        return Err("expected NAME[:VERSION[:MODE]], the name in lower-case letters, digits and `-`, such as cilium or \
+                    kube-router:v2.11.0"
+            .into());
     }
+    let is_version = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    if version.len() > 60 || !version.chars().all(is_version) {
+        return Err(format!(
+            "`{version}` is not a version; expected letters, digits and `._+-`, such as v1.18.3"
+        ));
+    }
+    let is_mode = |c: char| is_version(c) || ", /".contains(c);
+    if mode.len() > 60 || !mode.chars().all(is_mode) || mode.trim() != mode {
+        return Err(format!("`{mode}` is not a mode; expected words such as ebpf or `nftables, vxlan`"));
+    }
+    if let Some(more) = parts.next() {
+        return Err(format!("`:{more}` is too much; expected NAME[:VERSION[:MODE]]"));
+    }
+    let said = |part: &str| (!part.is_empty()).then(|| part.to_owned());
+    Ok(StatedDataplane { name: name.to_owned(), version: said(version), mode: said(mode) })
 }
 
 /// `HOST:PORT`, with an IPv6 address in brackets.
@@ -123,4 +142,34 @@ pub(crate) fn profile(text: &str) -> Result<Profile, String> {
 
 pub(crate) fn format(text: &str) -> Result<Format, String> {
     text.parse().map_err(|e| format!("{e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dataplane_has_a_name_and_perhaps_a_version_and_a_mode() {
+        let of = |text: &str| {
+            let StatedDataplane { name, version, mode } = dataplane(text).unwrap();
+            (name, version.unwrap_or_default(), mode.unwrap_or_default())
+        };
+        let parts = |name: &str, version: &str, mode: &str| (name.into(), version.into(), mode.into());
+        assert_eq!(of("kube-router"), parts("kube-router", "", ""));
+        assert_eq!(of("kube-router:v2.11.0"), parts("kube-router", "v2.11.0", ""));
+        assert_eq!(of("calico:v3.31.7:nftables, vxlan"), parts("calico", "v3.31.7", "nftables, vxlan"));
+        assert_eq!(of("calico::ebpf"), parts("calico", "", "ebpf"));
+        for (bad, why) in [
+            ("", "expected NAME"),
+            (":v1", "expected NAME"),
+            ("Calico", "expected NAME"),
+            ("calico:v 1", "`v 1` is not a version"),
+            ("calico:v1:\u{1b}[2J", "is not a mode"),
+            ("calico:v1: ebpf", "is not a mode"),
+            ("calico:v1:ebpf:x", "`:x` is too much"),
+        ] {
+            let told = dataplane(bad).unwrap_err();
+            assert!(told.contains(why), "{bad}: {told}");
+        }
+    }
 }

@@ -36,7 +36,7 @@ mod timed;
 mod tries;
 mod vouch;
 
-pub use options::{Deadline, ExternalHost, Keep, Options};
+pub use options::{Deadline, ExternalHost, Keep, Options, StatedDataplane};
 pub use resume::Resumed;
 pub use run::{Finished, RunError, run};
 pub use stop::Stop;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use jiff::civil::Date;
 use verdikt_cluster::DeployOptions;
-use verdikt_model::{CellPattern, Family, KnownDeviations};
+use verdikt_model::{CellPattern, Dataplane, Family, KnownDeviations};
 
 use crate::resume::Resumed;
 
@@ -58,11 +58,46 @@ pub struct Options {
     /// The day on which known deviations must not have expired.
     pub today: Date,
     /// What enforces policies, where the user says it.
-    pub dataplane: Option<String>,
+    pub dataplane: Option<StatedDataplane>,
     /// Hosts outside a real cluster on which `verdikt-probe serve` runs: `external`, `external/2`.
     pub external: Vec<ExternalHost>,
     /// The cluster's DNS domain, with which Service names are made.
     pub cluster_domain: String,
+}
+
+/// What enforces policies, as far as the user says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatedDataplane {
+    /// Its name.
+    pub name: String,
+    /// Its version; `None` leaves what was found of a dataplane of that name.
+    pub version: Option<String>,
+    /// Its mode; `None` leaves what was found of a dataplane of that name.
+    pub mode: Option<String>,
+}
+
+impl StatedDataplane {
+    /// Corrects what was found.
+    pub(crate) fn correct(&self, found: &mut Dataplane) {
+        let words = |parts: [&str; 3]| {
+            let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            parts.join(" ")
+        };
+        let before = words([&found.name, &found.version, &found.mode]);
+        if found.name != self.name {
+            // What was found of another one is none of its own.
+            (found.version, found.mode) = (String::new(), String::new());
+        }
+        found.name.clone_from(&self.name);
+        let stated = [&self.version, &self.mode].map(|part| part.as_deref().unwrap_or_default());
+        for (part, stated) in [(&mut found.version, &self.version), (&mut found.mode, &self.mode)] {
+            if let Some(stated) = stated {
+                part.clone_from(stated);
+            }
+        }
+        let stated = words([&self.name, stated[0], stated[1]]);
+        found.evidence.push(format!("--dataplane says {stated}; found was {before}"));
+    }
 }
 
 /// A host outside the cluster that answers.
@@ -124,5 +159,33 @@ impl Default for Options {
             external: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_dataplane_corrects_what_was_found() {
+        let told = |name: &str, version: Option<&str>, mode: Option<&str>| {
+            let mut plane = Dataplane {
+                name: "calico".into(),
+                version: "v3.31.7".into(),
+                mode: "ebpf".into(),
+                ..Dataplane::default()
+            };
+            let [version, mode] = [version, mode].map(|part| part.map(str::to_owned));
+            StatedDataplane { name: name.into(), version, mode }.correct(&mut plane);
+            (format!("{} {} {}", plane.name, plane.version, plane.mode), plane.evidence.concat())
+        };
+        assert_eq!(told("calico", None, None).0, "calico v3.31.7 ebpf");
+        assert_eq!(told("calico", Some("v3.32.0"), None).0, "calico v3.32.0 ebpf");
+        assert_eq!(told("calico", None, Some("nftables")).0, "calico v3.31.7 nftables");
+        // What was found of another one is none of its own.
+        assert_eq!(told("kube-router", None, None).0, "kube-router  ");
+        let (plane, evidence) = told("kube-router", Some("v2.11.0"), Some("ipset"));
+        assert_eq!(plane, "kube-router v2.11.0 ipset");
+        assert_eq!(evidence, "--dataplane says kube-router v2.11.0 ipset; found was calico v3.31.7 ebpf");
     }
 }

@@ -216,14 +216,8 @@ async fn facts(
     let (environment, nodes): (Environment, Vec<Node>) =
         tokio::try_join!(cluster.environment(), cluster.nodes_for(&deploy))?;
     let mut environment = environment;
-    if let Some(name) = &options.dataplane {
-        let plane = &mut environment.dataplane;
-        let found = std::mem::replace(&mut plane.name, name.clone());
-        if found != *name {
-            // What was found of another one is none of its own.
-            (plane.version, plane.mode) = (String::new(), String::new());
-        }
-        plane.evidence.push(format!("--dataplane says {name}; found was {found}"));
+    if let Some(stated) = &options.dataplane {
+        stated.correct(&mut environment.dataplane);
     }
     let have = environment.ip_families.clone();
     let mut facts = Facts::new(cluster, scope, environment, nodes, deploy, external_serve, service_cidrs);

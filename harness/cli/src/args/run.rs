@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueHint};
 use verdikt_model::{CellPattern, Family};
 use verdikt_report::Format;
+use verdikt_runner::StatedDataplane;
 
 use super::{Choice, ProbePods, Target};
 use crate::values::{dataplane, deadline, duration, format, host_port};
@@ -40,10 +41,10 @@ pub(crate) struct Run {
     /// the sandbox, which enforces within milliseconds.
     #[arg(long, value_name = "DUR", help_heading = "Probing", env = "VERDIKT_SETTLE", value_parser = duration)]
     pub(crate) settle: Option<Duration>,
-    /// What enforces policies in a real cluster, as `verdikt doctor` names it (cilium, calico, …), where it cannot be told
-    /// from the API; scenarios that need another one are skipped.
-    #[arg(long, value_name = "NAME", help_heading = "Probing", env = "VERDIKT_DATAPLANE", value_parser = dataplane)]
-    pub(crate) dataplane: Option<String>,
+    /// What enforces policies in a real cluster, where the API does not tell it or tells it wrong: its name as `verdikt
+    /// doctor` has it (cilium, calico, …), version and mode; scenarios that need another one are skipped.
+    #[arg(long, value_name = "NAME[:VERSION[:MODE]]", help_heading = "Probing", env = "VERDIKT_DATAPLANE", value_parser = dataplane)]
+    pub(crate) dataplane: Option<StatedDataplane>,
     /// A host outside a real cluster on which `verdikt-probe serve --tcp PORT` runs: the first stands for `external`, a second
     /// one for `external/2`; naming one again adds a port. Without it, cells with external hosts are skipped. The sandbox has
     /// its own.

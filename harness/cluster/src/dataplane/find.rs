@@ -15,6 +15,8 @@ pub(super) struct Candidate<'a> {
     pub(super) main: Option<&'a Workload>,
     /// All its containers.
     pub(super) containers: Vec<&'a Workload>,
+    /// Whether it was seen itself, and not only in pods that it has connected, which outlive it.
+    pub(super) is_seen: bool,
     pub(super) evidence: Vec<String>,
 }
 
@@ -32,23 +34,24 @@ pub(super) fn find(seen: &Seen) -> Found<'_> {
     let mut found = Found { running: Vec::new(), traced: Vec::new(), traces: Vec::new() };
     for known in &KNOWN {
         let (containers, idle): (Vec<_>, Vec<_>) =
-            containers(known, seen.containers()).into_iter().partition(|workload| !workload.idle);
+            containers(known, seen.containers()).into_iter().partition(|workload| workload.idle.is_none());
         let main = main(known, &containers);
         let mut evidence = Vec::new();
         if let Some(main) = main {
             evidence.push(format!("DaemonSet {} with image {}", main.place(), main.image));
         }
         evidence.extend(built_in(known, &seen.nodes));
+        let is_seen = !evidence.is_empty();
         evidence.extend(connected(known, seen));
         let runs = !evidence.is_empty();
         evidence.extend(marks(known, seen));
-        if let Some(idle) = idle.first() {
-            found.traces.push(format!("DaemonSet {} runs on no node", idle.place()));
+        if let Some((idle, why)) = idle.first().and_then(|idle| Some((idle, idle.idle?))) {
+            found.traces.push(format!("DaemonSet {} {why}", idle.place()));
         }
         for group in known.groups.iter().filter(|group| !runs && seen.groups.contains(**group)) {
             found.traces.push(format!("API group {group}, of {}, is served", known.name));
         }
-        let candidate = Candidate { known, main, containers, evidence };
+        let candidate = Candidate { known, main, containers, is_seen, evidence };
         if runs {
             found.running.push(candidate);
         } else if !candidate.evidence.is_empty() {

@@ -84,12 +84,20 @@ fn sandbox(nodes: &[ApiNode]) -> Option<Networking> {
     })
 }
 
-/// The first of those that run and enforce policies is the dataplane; if none does, the first that runs. Traces name
-/// one only where DaemonSets could not be read, and then only when they are of one.
+/// The first of those that run and enforce policies is the dataplane; if none does, the first that runs. One that shows only
+/// in pods that it has connected is a trace beside one that was seen itself: such pods outlive it. Traces name one only
+/// where DaemonSets could not be read, and then only when they are of one.
 fn judge(seen: &Seen) -> Networking {
     let Found { mut running, mut traced, mut traces } = find(seen);
     if seen.containers.is_none() && running.is_empty() && traced.len() == 1 {
         running.append(&mut traced);
+    }
+    let enforces = |candidate: &Candidate<'_>| mode(candidate, seen).lax.is_none();
+    if running.iter().any(|candidate| candidate.is_seen && enforces(candidate)) {
+        let (seen, connected): (Vec<_>, Vec<_>) =
+            running.into_iter().partition(|candidate| candidate.is_seen);
+        running = seen;
+        traced.extend(connected);
     }
     for candidate in &traced {
         let (name, evidence) = (candidate.known.name, candidate.evidence.join("; "));

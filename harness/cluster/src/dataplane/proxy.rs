@@ -13,8 +13,10 @@ pub struct Proxy {
 
 pub(super) fn proxy(seen: &Seen, in_place: Option<&str>) -> Proxy {
     let sets = ["kube-proxy", "kube-proxy-ds"];
-    let set =
-        seen.containers().iter().find(|workload| sets.contains(&workload.set.as_str()) && !workload.idle);
+    let set = seen
+        .containers()
+        .iter()
+        .find(|workload| sets.contains(&workload.set.as_str()) && workload.idle.is_none());
     if let Some(name) = in_place {
         return Proxy {
             name: name.to_owned(),

@@ -70,8 +70,9 @@ impl Cluster {
             let params = ListParams::default();
             match self.call("list ciliumendpoints", || async { api.list_metadata(&params).await }).await {
                 Ok(list) => {
-                    settings.cilium_endpoints =
-                        list.items.into_iter().filter_map(|endpoint| endpoint.metadata.name).collect();
+                    let stay = list.items.into_iter().map(|endpoint| endpoint.metadata);
+                    let stay = stay.filter(|metadata| metadata.deletion_timestamp.is_none());
+                    settings.cilium_endpoints = stay.filter_map(|metadata| metadata.name).collect();
                 }
                 Err(ClusterError::NotFound { .. }) => {}
                 Err(error) => note(error),

@@ -13,7 +13,7 @@ use serde_json::Value;
 pub(super) struct Seen {
     /// Containers of all DaemonSets; `None` when they could not be read.
     pub(super) containers: Option<Vec<Workload>>,
-    /// Pods of kube-system that run on the pod network.
+    /// Pods of kube-system that live on the pod network.
     pub(super) pods: Vec<PodMarks>,
     /// All nodes.
     pub(super) nodes: Vec<Marks>,
@@ -34,8 +34,8 @@ pub(super) struct Workload {
     /// Command and arguments.
     pub(super) words: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
-    /// Whether it runs on no node: a DaemonSet that was switched off.
-    pub(super) idle: bool,
+    /// Why it is not at work, if so: a DaemonSet that was switched off, or that has no pod that is ready.
+    pub(super) idle: Option<&'static str>,
 }
 
 /// What a node shows.
@@ -76,20 +76,24 @@ impl Seen {
 }
 
 impl PodMarks {
-    /// `None` for a pod that says nothing of the pod network: it has ended, or uses its node's.
+    /// `None` for a pod that says nothing of the pod network as it is: it has ended, is about to, is not ready, or uses its
+    /// node's network.
     pub(super) fn of(pod: Pod) -> Option<Self> {
-        let running = pod.status.is_some_and(|status| status.phase.as_deref() == Some("Running"));
+        let ends = pod.metadata.deletion_timestamp.is_some();
+        let status = pod.status.unwrap_or_default();
+        let running = status.phase.as_deref() == Some("Running");
+        let mut ready = status.conditions.iter().flatten().filter(|condition| condition.type_ == "Ready");
+        let ready = ready.next().is_none_or(|condition| condition.status == "True");
         let own = pod.spec.is_some_and(|spec| spec.host_network != Some(true));
         let (name, annotations) = (pod.metadata.name?, pod.metadata.annotations.unwrap_or_default());
-        (running && own).then_some(Self { name, annotations })
+        (running && ready && !ends && own).then_some(Self { name, annotations })
     }
 }
 
 impl Workload {
     /// Containers of a DaemonSet; init containers do not stay, and are left out.
     pub(super) fn of(set: &DaemonSet) -> Vec<Self> {
-        let status = set.status.as_ref();
-        let idle = status.is_some_and(|status| status.desired_number_scheduled == 0);
+        let idle = idle(set);
         let spec = set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
         let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
         let workload = |container: &Container| Self {
@@ -140,6 +144,19 @@ impl Workload {
 
     fn image_name_and_tag(&self) -> &str {
         self.image.split('@').next().unwrap_or(&self.image)
+    }
+}
+
+/// Why a DaemonSet is not at work.
+fn idle(set: &DaemonSet) -> Option<&'static str> {
+    if set.metadata.deletion_timestamp.is_some() {
+        return Some("is being deleted");
+    }
+    let status = set.status.as_ref()?;
+    match (status.desired_number_scheduled, status.number_ready) {
+        (0, _) => Some("runs on no node"),
+        (_, 0) => Some("has no pod that is ready"),
+        _ => None,
     }
 }
 

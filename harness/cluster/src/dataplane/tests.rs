@@ -245,9 +245,54 @@ fn without_a_daemon_set_kubelets_and_pods_speak() {
 }
 
 fn pod(name: &str, annotations: Value) -> PodMarks {
-    let pod = json!({"metadata": {"name": name, "annotations": annotations}, "spec": {"containers": []},
-        "status": {"phase": "Running"}});
-    PodMarks::of(serde_json::from_value(pod).unwrap()).unwrap()
+    marks(json!({"name": name, "annotations": annotations}), "Running", "True").unwrap()
+}
+
+fn marks(metadata: Value, phase: &str, ready: &str) -> Option<PodMarks> {
+    let pod = json!({"metadata": metadata, "spec": {"containers": []},
+        "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}});
+    PodMarks::of(serde_json::from_value(pod).unwrap())
+}
+
+#[test]
+fn only_pods_that_live_tell_who_connects_pods() {
+    let metadata =
+        || json!({"name": "coredns-1", "annotations": {"cni.projectcalico.org/podIP": "10.0.0.1/32"}});
+    let of = |pod: Option<PodMarks>| {
+        named(&Seen { containers: Some(Vec::new()), pods: pod.into_iter().collect(), ..Seen::default() }).0
+    };
+    assert_eq!(of(marks(metadata(), "Running", "True")), "calico  ()");
+    let mut ending = metadata();
+    ending["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    assert_eq!(of(marks(ending, "Running", "True")), "unknown  ()");
+    assert_eq!(of(marks(metadata(), "Running", "False")), "unknown  ()");
+    assert_eq!(of(marks(metadata(), "Failed", "False")), "unknown  ()");
+}
+
+#[test]
+fn a_pod_outlives_the_dataplane_that_has_connected_it() {
+    let router = set(
+        "kube-system/kube-router",
+        &[("kube-router", "docker.io/cloudnativelabs/kube-router:v2.6.0", &[], &[])],
+    );
+    let flannel = set(
+        "kube-flannel/kube-flannel-ds",
+        &[("kube-flannel", "ghcr.io/flannel-io/flannel:v0.27.0", &[], &[])],
+    );
+    let of = |sets: &[DaemonSet]| {
+        let mut seen = seen(sets);
+        seen.pods = vec![pod("coredns-1", json!({"cni.projectcalico.org/podIP": "10.0.0.1/32"}))];
+        seen
+    };
+    let switched = of(&[router]);
+    assert_eq!(named(&switched), ("kube-router v2.6.0 (iptables)".into(), vec![]));
+    let evidence = judge(&switched).dataplane.evidence;
+    assert!(
+        evidence.iter().any(|e| e.contains("traces of calico") && e.contains("coredns-1")),
+        "{evidence:?}"
+    );
+    // A network without policies does not speak against an engine that shows nothing else.
+    assert_eq!(named(&of(&[flannel])).0, "calico  ()");
 }
 
 #[test]
@@ -284,6 +329,27 @@ fn an_idle_daemon_set_is_a_trace_only() {
     let judged = judge(&seen(&[aws]));
     assert_eq!(judged.dataplane.name, "unknown");
     assert!(judged.dataplane.evidence.iter().any(|e| e.contains("runs on no node")), "{judged:?}");
+}
+
+#[test]
+fn a_daemon_set_that_is_not_ready_anywhere_or_goes_is_a_trace_only() {
+    let cilium = || set("kube-system/cilium", &[("cilium-agent", "quay.io/cilium/cilium:v1.18.2", &[], &[])]);
+    let router = || {
+        set(
+            "kube-system/kube-router",
+            &[("kube-router", "docker.io/cloudnativelabs/kube-router:v2.6.0", &[], &[])],
+        )
+    };
+    let mut broken = cilium();
+    broken.status.as_mut().unwrap().number_ready = 0;
+    let mut going: DaemonSet = cilium();
+    going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    for (off, why) in [(broken, "has no pod that is ready"), (going, "is being deleted")] {
+        assert_eq!(named(&seen(&[off.clone(), router()])).0, "kube-router v2.6.0 (iptables)");
+        let judged = judge(&seen(&[off]));
+        assert_eq!(judged.dataplane.name, "unknown");
+        assert!(judged.dataplane.evidence.iter().any(|e| e.contains(why)), "{judged:?}");
+    }
 }
 
 #[test]
