@@ -191,7 +191,7 @@ words! {
 }
 
 /// A check with what was expected and seen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckRecord {
     /// What was measured.

@@ -36,7 +36,7 @@ pub struct Row {
 }
 
 /// The cells of one step. Serialises as a list of [`CellRecord`].
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matrix {
     /// Endpoint names; an [`EndpointId`] is an index into it.
     pub names: Arc<Vec<String>>,
@@ -50,6 +50,19 @@ impl Matrix {
     /// An endpoint's name.
     pub fn name(&self, id: EndpointId) -> &str {
         &self.names[usize::from(id.0)]
+    }
+
+    /// The same with these cells only.
+    #[must_use]
+    pub fn only(&self, of: impl Fn(&Row) -> bool) -> Self {
+        let mut some = Self { names: Arc::clone(&self.names), ..Self::default() };
+        for (row, reason) in self.iter().filter(|(row, _)| of(row)) {
+            if let (Some(reason), Ok(index)) = (reason, u32::try_from(some.rows.len())) {
+                some.reasons.insert(index, reason.to_owned());
+            }
+            some.rows.push(*row);
+        }
+        some
     }
 
     /// The cells with their reasons.

@@ -252,6 +252,11 @@ pub struct ScenarioRecord {
     #[serde(default)]
     #[schemars(required)]
     pub tries: Vec<Try>,
+    /// On which node each pod ran, and which one `node/1` is: names of nodes by names of endpoints. Older records of v1 do
+    /// not have it.
+    #[serde(default)]
+    #[schemars(required)]
+    pub nodes: std::collections::BTreeMap<String, String>,
     /// Its steps, as far as they were run; of a flaky one those of the first attempt that failed.
     pub steps: Vec<StepRecord>,
 }

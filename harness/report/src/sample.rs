@@ -75,6 +75,7 @@ fn scenario(
         duration_ms,
         interrupted: false,
         tries: Vec::new(),
+        nodes: std::collections::BTreeMap::new(),
         steps,
     }
 }
@@ -193,7 +194,7 @@ pub(crate) fn mixed() -> ScenarioRecord {
 
 /// Failed at the first two of three attempts.
 pub(crate) fn flaky() -> ScenarioRecord {
-    let of = |outcome| Try { outcome, duration_ms: 15_631, reason: None };
+    let of = |outcome| Try { outcome, duration_ms: 15_631, reason: None, wrong: Vec::new() };
     let tries = vec![of(ScenarioOutcome::Failed), of(ScenarioOutcome::Failed), of(ScenarioOutcome::Passed)];
     let reason = Some("as expected at 1 of 3 attempts, different at 2".into());
     ScenarioRecord { outcome: ScenarioOutcome::Flaky, tries, reason, ..failed() }

@@ -1,6 +1,8 @@
 //! The lines that say how a run goes: header, one for each scenario, summary.
 
-use verdikt_model::{CellCounts, Enforced, Environment, RunInfo, ScenarioOutcome, ScenarioRecord, Summary};
+use verdikt_model::{
+    CellCounts, Enforced, Environment, RunInfo, ScenarioOutcome, ScenarioRecord, Summary, Try, WrongStep,
+};
 
 use crate::{
     escape::{NAME, SENTENCE, cut},
@@ -229,6 +231,21 @@ mod tests {
         counts.add(&sample::flaky());
         let text = summary(&sample::run_info(1), 1, &counts, Paint { color: false });
         assert!(text.contains("0 passed, 1 flaky;"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_says_at_how_many_attempts_and_whether_in_the_same_cells() {
+        let line = |wrong: [Vec<WrongStep>; 3]| {
+            let of = |wrong| Try { outcome: ScenarioOutcome::Failed, duration_ms: 1, reason: None, wrong };
+            let record = ScenarioRecord { tries: wrong.map(of).into(), ..sample::failed() };
+            outcome_text(&record)
+        };
+        let all = sample::failed().wrong();
+        let alike = line([all.clone(), all.clone(), all.clone()]);
+        assert!(alike.ends_with("differ, at 3 of 3 attempts"), "{alike}");
+        let other = line([all.clone(), Vec::new(), all]);
+        assert!(other.ends_with("at 3 of 3 attempts, not in the same cells each time"), "{other}");
+        assert!(!outcome_text(&sample::failed()).contains("attempt"));
     }
 
     #[test]

@@ -273,7 +273,10 @@ mod tests {
             .map(|(name, outcome, tries)| ScenarioRecord {
                 name: (*name).into(),
                 outcome: *outcome,
-                tries: tries.iter().map(|of| Try { outcome: *of, duration_ms: 1, reason: None }).collect(),
+                tries: tries
+                    .iter()
+                    .map(|of| Try { outcome: *of, duration_ms: 1, reason: None, wrong: Vec::new() })
+                    .collect(),
                 ..sample::passed()
             })
             .collect();

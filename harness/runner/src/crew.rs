@@ -241,7 +241,6 @@ impl Crew {
             self.tell.finished(unmeasured(scenario, ScenarioOutcome::Errored, why));
             resume_unwind(panic)
         });
-        let good = self.is_good(&record);
         if self.stop.is_stopped() {
             // What was begun and has measured nothing counts as not begun. All that was made is removed at once, as a whole.
             let measured = record.tries.len() > 1 || !record.steps.is_empty();
@@ -250,14 +249,16 @@ impl Crew {
             }
             return None;
         }
+        let keeps = match self.options.keep {
+            Keep::Never => false,
+            Keep::OnFailure => !self.is_good(&record),
+            // With its policies: the next scenario gets a lane of its own.
+            Keep::Always => !record.steps.is_empty(),
+        };
         self.finish(record);
-        let mut lane = lane?;
-        if !good && self.options.keep == Keep::OnFailure {
-            if let Err(error) = lane.withdraw().await {
-                self.tell
-                    .warn(format!("cluster-scoped objects of {} are still in force: {error}", scenario.name));
-            }
-            self.keep(&scenario.name, &lane);
+        let lane = lane?;
+        if keeps {
+            self.leave_for_a_look(&scenario.name, lane).await;
             return None;
         }
         self.reset(lane).await
@@ -380,7 +381,6 @@ impl Crew {
 
     /// Makes a lane as its topology says again; `None` when that cannot be, and the lane is gone.
     async fn reset(&self, mut lane: Lane) -> Option<Lane> {
-        // With `--keep always` the last state of a lane is worth keeping, but scenarios still need a clean one.
         let why = match lane.reset().await {
             Ok(()) if lane.is_sound() => return Some(lane),
             Ok(()) => None,
@@ -395,19 +395,22 @@ impl Crew {
 
     async fn retire(&self, lane: Option<Lane>) {
         let Some(lane) = lane else { return };
-        if self.options.keep == Keep::Always {
-            self.keep("a lane", &lane);
-            return;
-        }
         let name = lane.deployment.lane.clone();
         if let Err(error) = lane.remove().await {
             self.tell.warn(format!("lane {name} could not be removed yet: {error}"));
         }
     }
 
-    fn keep(&self, what_for: &str, lane: &Lane) {
+    /// Keeps the namespaces of a scenario's lane as it has left them, but for what would be in the way of others.
+    async fn leave_for_a_look(&self, scenario: &str, mut lane: Lane) {
+        if let Err(error) = lane.withdraw().await {
+            self.tell.warn(format!("cluster-scoped objects of {scenario} are still in force: {error}"));
+        }
+        if let Err(error) = lane.free_node_ports().await {
+            self.tell.warn(format!("pods of {scenario} still hold ports of nodes: {error}"));
+        }
         let mut kept = self.kept.lock().expect("no holder of the lock panics");
-        kept.push((what_for.to_owned(), lane.namespaces()));
+        kept.push((scenario.to_owned(), lane.namespaces()));
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {

@@ -116,6 +116,18 @@ impl Lane {
         self.deployment.names.iter().map(|(_, real)| real.to_owned()).collect()
     }
 
+    /// On which node each pod runs or ran, and which one `node/1` is, by names of endpoints.
+    pub(crate) fn pod_nodes(&self) -> BTreeMap<String, String> {
+        let pods = self.deployment.pods.iter();
+        let pods =
+            pods.map(|((namespace, pod), made)| (EndpointName::pod(namespace, pod), made.node.clone()));
+        let hosts = self.hosts.nodes.keys().filter_map(|n| {
+            let node = self.facts.nodes.get(usize::from(*n).checked_sub(1)?)?;
+            Some((EndpointName::Node(*n), node.name.clone()))
+        });
+        pods.chain(hosts).map(|(endpoint, node)| (endpoint.to_string(), node)).collect()
+    }
+
     /// Whether scenarios may still use it.
     pub(crate) const fn is_sound(&self) -> bool {
         !self.broken
@@ -285,6 +297,27 @@ impl Lane {
         let deleted: Vec<Result<(), ClusterError>> =
             stream::iter(deletions).buffer_unordered(8).collect().await;
         deleted.into_iter().collect()
+    }
+
+    /// Lets go of the nodes' own ports, which the next lane may need, where the lane itself stays for a look.
+    pub(crate) async fn free_node_ports(&mut self) -> Result<(), ClusterError> {
+        let facts = Arc::clone(&self.facts);
+        for host in std::mem::take(&mut self.hosts.nodes).values() {
+            facts.cluster.delete_host_pod(host).await?;
+        }
+        let on_host: Vec<(String, String)> = self
+            .topology
+            .pods()
+            .filter(|(namespace, name, spec)| {
+                let key = ((*namespace).to_owned(), (*name).to_owned());
+                spec.host_network && self.deployment.pods.contains_key(&key)
+            })
+            .map(|(namespace, name, _)| (namespace.to_owned(), name.to_owned()))
+            .collect();
+        for (namespace, name) in on_host {
+            facts.cluster.remove_pod(&self.deployment, (&namespace, &name), None).await?;
+        }
+        Ok(())
     }
 
     /// Ends the lane: sessions are closed and the removal of its namespaces begins. When it used nodes' own ports,

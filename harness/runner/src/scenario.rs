@@ -8,9 +8,8 @@ use tokio::{
 };
 use verdikt_cluster::{ClusterError, First};
 use verdikt_model::{
-    Action, Cell, CellMatcher, EndpointId, EndpointName, Expectation, Known, Level, Matrix, Outcome,
-    PodChange, Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, Topics, World,
-    ending,
+    Action, Cell, CellMatcher, EndpointId, EndpointName, Known, Level, Matrix, Outcome, PodChange,
+    Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, Topics, World, ending,
 };
 use verdikt_oracle::{Oracle, plan};
 
@@ -89,6 +88,7 @@ impl Setting<'_> {
                 }
             }
         }
+        record.nodes = lane.pod_nodes();
         record.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         record
     }
@@ -163,6 +163,7 @@ impl Setting<'_> {
                     lane,
                     scenario,
                     step,
+                    records.last(),
                     (&before, &world),
                     &names,
                     &cells,
@@ -211,6 +212,7 @@ impl Setting<'_> {
         lane: &Lane,
         scenario: &Scenario,
         step: &Step,
+        last: Option<&StepRecord>,
         (before, world): (&World, &World),
         names: &Arc<Vec<String>>,
         cells: &[Cell],
@@ -394,19 +396,6 @@ fn of_pod(firsts: &BTreeMap<EndpointId, Beginning>, action: &Action, world: &Wor
         }
         _ => Beginning::default(),
     }
-}
-
-/// Whether being as expected proves that a step is in force: some cell had to be otherwise before.
-fn is_telling(before: &World, rows: &[Row]) -> bool {
-    let definite = |expected: Expectation| match expected {
-        Expectation::Allow => Some(true),
-        Expectation::Deny | Expectation::Drop | Expectation::Reject => Some(false),
-        Expectation::Either => None,
-    };
-    let oracle = Oracle::new(before);
-    rows.iter()
-        .filter(|row| row.outcome != Outcome::Skipped)
-        .any(|row| definite(row.expected).is_some_and(|now| definite(oracle.expect(&row.cell)) == Some(!now)))
 }
 
 /// Why a scenario did not go to its end.

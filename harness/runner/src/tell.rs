@@ -1,8 +1,11 @@
 //! Telling the reporters: events out, counts kept.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use tokio::sync::mpsc::UnboundedSender;

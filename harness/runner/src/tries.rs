@@ -21,6 +21,7 @@ impl Tries {
             outcome: record.outcome,
             duration_ms: record.duration_ms,
             reason: record.reason.clone(),
+            wrong: record.wrong(),
         });
         self.interrupted |= record.interrupted;
         if record.outcome == ScenarioOutcome::Failed && self.failed_first.is_none() {
@@ -71,6 +72,10 @@ impl Tries {
             }
             _ => {}
         }
+        // Of a single attempt the steps have all.
+        if let [only] = self.tries.as_mut_slice() {
+            only.wrong.clear();
+        }
         record.tries = self.tries;
         record.interrupted = self.interrupted;
         Some(record)
@@ -79,10 +84,13 @@ impl Tries {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use ScenarioOutcome::{Errored, Failed, Flaky, Passed, Skipped};
-    use verdikt_model::Level;
+    use verdikt_model::{
+        Cell, EndpointId, Expectation, Family, Level, Matrix, Outcome, Protocol, Row, StepRecord, Topics,
+        Verdict, Via,
+    };
 
     use super::*;
 
@@ -104,6 +112,7 @@ mod tests {
                 duration_ms,
                 interrupted: false,
                 tries: Vec::new(),
+                nodes: BTreeMap::new(),
                 steps: vec![],
             });
         }

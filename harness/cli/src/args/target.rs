@@ -34,7 +34,7 @@ pub(crate) struct Target {
         value_parser = namespace_prefix
     )]
     pub(crate) namespace_prefix: String,
-    /// When to leave namespaces behind for inspection.
+    /// When to leave namespaces behind for inspection, each as its scenario has left it, policies included.
     #[arg(long, value_enum, default_value = "never", env = "VERDIKT_KEEP", value_name = "WHEN")]
     pub(crate) keep: Keep,
     /// Run scenarios with cluster-scoped objects, too, one at a time; they reach beyond verdikt's namespaces.

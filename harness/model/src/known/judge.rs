@@ -250,6 +250,7 @@ mod tests {
             duration_ms: 1,
             interrupted: false,
             tries: Vec::new(),
+            nodes: BTreeMap::new(),
             steps: vec![step],
         }
     }

@@ -104,7 +104,7 @@ fn scenario(mut scenario: ScenarioRecord, text: &str) -> ScenarioRecord {
     scenario.digest = own();
     scenario.reason = Some(own());
     scenario.tries = [ScenarioOutcome::Failed, ScenarioOutcome::Passed]
-        .map(|outcome| Try { outcome, duration_ms: 1, reason: Some(own()) })
+        .map(|outcome| Try { outcome, duration_ms: 1, reason: Some(own()), wrong: Vec::new() })
         .into();
     for step in &mut scenario.steps {
         step.name = own();
