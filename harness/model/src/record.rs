@@ -271,6 +271,26 @@ pub struct Try {
     pub duration_ms: u64,
     /// Why, where the outcome does not say it; otherwise null.
     pub reason: Option<String>,
+    /// What was not as expected, where there were several attempts: of a single one `steps` has all. Older records of v1
+    /// do not have it.
+    #[serde(default)]
+    #[schemars(required)]
+    pub wrong: Vec<WrongStep>,
+}
+
+/// What was not as expected at a step of one attempt: proved different, changed while it had to hold, or not measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WrongStep {
+    /// Name of the step.
+    pub step: String,
+    /// Which time through the steps, for a scenario that repeats them; otherwise 1.
+    pub pass: u16,
+    /// Such cells.
+    #[schemars(with = "Vec<CellRecord<'_>>")]
+    pub cells: Matrix,
+    /// Such checks.
+    pub checks: Vec<CheckRecord>,
 }
 
 impl Try {
@@ -293,6 +313,10 @@ pub struct StepRecord {
     /// From the API's acceptance of the step until every cell was as expected, in milliseconds; null when
     /// that did not happen.
     pub settle_ms: Option<u64>,
+    /// What shows that the step was in force when its matrix was taken; null where it has changed nothing or did not come so
+    /// far, and in older records.
+    #[serde(default)]
+    pub anchor: Option<Anchor>,
     /// Its cells.
     #[schemars(with = "Vec<CellRecord<'_>>")]
     pub cells: Matrix,
@@ -302,6 +326,21 @@ pub struct StepRecord {
     /// What was measured besides cells.
     #[serde(default)]
     pub checks: Vec<CheckRecord>,
+}
+
+/// What shows that a step was in force when its matrix was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Anchor {
+    /// By what.
+    pub by: AnchoredBy,
+    /// The longest time that a step of its kind took until its cells had turned, on this cluster in this run, in
+    /// milliseconds; null unless the step is anchored by it.
+    pub measured_ms: Option<u64>,
+    /// For how long its cells held at least, in milliseconds.
+    pub held_ms: u64,
+    /// Why there is no anchor; otherwise null.
+    pub why: Option<String>,
 }
 
 /// One change of a step.
@@ -414,6 +453,19 @@ impl Summary {
 }
 
 impl ScenarioRecord {
+    /// What was not as expected, step by step: proved different, changed while it had to hold, or not measured.
+    pub fn wrong(&self) -> Vec<WrongStep> {
+        let is_wrong = |outcome: Outcome| matches!(outcome, Outcome::Fail | Outcome::Flaky | Outcome::Error);
+        let of_step = |step: &StepRecord| WrongStep {
+            step: step.name.clone(),
+            pass: step.pass,
+            cells: step.cells.only(|row| is_wrong(row.outcome)),
+            checks: step.checks.iter().filter(|check| is_wrong(check.outcome)).cloned().collect(),
+        };
+        let steps = self.steps.iter().map(of_step);
+        steps.filter(|wrong| !(wrong.cells.rows.is_empty() && wrong.checks.is_empty())).collect()
+    }
+
     /// Checks of this scenario by outcome.
     pub fn check_counts(&self) -> CellCounts {
         let mut counts = CellCounts::default();

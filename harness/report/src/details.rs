@@ -9,7 +9,7 @@ use crate::{
     escape::{NAME, SENTENCE, cut},
     grid::{Glyph, grids},
     matrix::{self, Canvas},
-    places,
+    places, remarks,
     repeat::repeat_command,
     sentence::{self, sentences},
     style::{self, Paint},
@@ -112,6 +112,9 @@ fn step_details(out: &mut String, scenario: &ScenarioRecord, step: &StepRecord, 
         _ => {}
     }
     if show.wide {
+        if let Some(anchor) = remarks::anchor(step) {
+            let _ = write!(out, ", {anchor}");
+        }
         let _ = write!(out, "{}", measurements(&step.cells.rows));
     }
     out.push('\n');

@@ -1,6 +1,6 @@
 //! What is neither plainly right nor plainly wrong, such as known deviations: scenario by scenario, step by step.
 
-use verdikt_model::{Outcome, Record, ScenarioOutcome};
+use verdikt_model::{AnchoredBy, Outcome, Record, ScenarioOutcome, StepRecord};
 
 use crate::{
     checks,
@@ -54,20 +54,46 @@ pub(crate) fn remarks(record: &Record, outcome: Outcome) -> Vec<Remark> {
     found
 }
 
-/// Scenarios that passed, but about which there is something to say, such as that it took a second attempt: name and
-/// reason, escaped.
+/// Scenarios that passed, but about which there is something to say, such as that it took a second attempt, or that nothing
+/// shows whether a step was in force: name and reason, escaped.
 pub(crate) fn reservations(record: &Record) -> Vec<(String, String)> {
     let passed = record.scenarios.iter().filter(|scenario| scenario.outcome == ScenarioOutcome::Passed);
     passed
-        .filter_map(|scenario| {
-            let reason = scenario.reason.as_deref()?;
-            Some((cut(&scenario.name, NAME).into_owned(), cut(reason, SENTENCE).into_owned()))
+        .flat_map(|scenario| {
+            let reason = scenario.reason.as_deref().map(|reason| cut(reason, SENTENCE).into_owned());
+            let unanchored = scenario.steps.iter().filter(|step| is_unanchored(step));
+            let steps = unanchored.map(|step| {
+                let why = step.anchor.as_ref().and_then(|anchor| anchor.why.as_deref()).unwrap_or_default();
+                format!("step {} is not anchored: {}", step_name(step), cut(why, SENTENCE))
+            });
+            reason.into_iter().chain(steps).map(|reason| (cut(&scenario.name, NAME).into_owned(), reason))
         })
         .collect()
 }
 
+/// Whether nothing shows that a step was in force when its matrix was taken.
+pub(crate) fn is_unanchored(step: &StepRecord) -> bool {
+    step.anchor.as_ref().is_some_and(|anchor| anchor.by == AnchoredBy::None)
+}
+
+/// What shows that a step was in force: `anchored by its cells`.
+pub(crate) fn anchor(step: &StepRecord) -> Option<String> {
+    let anchor = step.anchor.as_ref()?;
+    Some(match (anchor.by, anchor.measured_ms) {
+        (AnchoredBy::Cells, _) => "anchored by its cells".to_owned(),
+        (AnchoredBy::SettleTime, Some(longest)) => {
+            format!("held for {} ms, others of its kind took {longest} ms at most", anchor.held_ms)
+        }
+        (AnchoredBy::SettleTime | AnchoredBy::None, _) => {
+            format!("held for {} ms, not anchored", anchor.held_ms)
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use verdikt_model::Anchor;
+
     use super::*;
     use crate::sample;
 
@@ -91,5 +117,24 @@ mod tests {
         record.scenarios[0].reason = Some("as expected only at attempt 2\u{1b}".into());
         let name = "isolation/no-policy-allows-all".to_owned();
         assert_eq!(reservations(&record), [(name, r"as expected only at attempt 2\u{1b}".to_owned())]);
+    }
+
+    #[test]
+    fn a_step_that_nothing_anchors_is_told() {
+        let mut record = sample::record();
+        let of = |by, measured_ms, why: Option<&str>| {
+            Some(Anchor { by, measured_ms, held_ms: 2500, why: why.map(str::to_owned) })
+        };
+        let step = |record: &mut Record, of| record.scenarios[0].steps[0].anchor = of;
+        step(&mut record, of(AnchoredBy::SettleTime, Some(40), None));
+        assert_eq!(reservations(&record), []);
+        let told = anchor(&record.scenarios[0].steps[0]).unwrap();
+        assert_eq!(told, "held for 2500 ms, others of its kind took 40 ms at most");
+        step(&mut record, of(AnchoredBy::None, None, Some("nothing has shown it\u{1b}")));
+        let name = "isolation/no-policy-allows-all".to_owned();
+        let why = r"step no-policy is not anchored: nothing has shown it\u{1b}".to_owned();
+        assert_eq!(reservations(&record), [(name, why)]);
+        let line = crate::status::outcome_text(&record.scenarios[0]);
+        assert_eq!(line, "162 cells, 1 step not anchored");
     }
 }

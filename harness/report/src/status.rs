@@ -6,6 +6,7 @@ use verdikt_model::{
 
 use crate::{
     escape::{NAME, SENTENCE, cut},
+    remarks::is_unanchored,
     style::{self, Paint},
     text::{count, seconds, thousands},
 };
@@ -127,7 +128,37 @@ pub(crate) fn outcome_text(record: &ScenarioRecord) -> String {
         }
         ScenarioOutcome::Skipped => return reason().unwrap_or_else(|| "no reason given".into()),
     };
-    std::iter::once(head).chain(remarks(&cells)).collect::<Vec<_>>().join(", ")
+    let unanchored = record.steps.iter().filter(|step| is_unanchored(step)).count() as u64;
+    let unanchored = (unanchored > 0).then(|| format!("{} not anchored", count(unanchored, "step")));
+    let remarks = remarks(&cells).into_iter().chain(unanchored).chain(attempts(record));
+    std::iter::once(head).chain(remarks).collect::<Vec<_>>().join(", ")
+}
+
+/// In how many of several attempts a scenario failed, and whether always in the same way: `at 3 of 3 attempts`.
+fn attempts(record: &ScenarioRecord) -> Option<String> {
+    if record.outcome != ScenarioOutcome::Failed || record.tries.len() < 2 {
+        return None;
+    }
+    let failed: Vec<&Try> = record.tries.iter().filter(|of| of.outcome == ScenarioOutcome::Failed).collect();
+    let told = format!("at {} of {} attempts", failed.len(), record.tries.len());
+    let alike = failed.windows(2).all(|two| seen(two[0]) == seen(two[1]));
+    Some(if alike { told } else { format!("{told}, not in the same cells each time") })
+}
+
+/// What an attempt saw where it was not as expected, in words that do not tell how long it took or why.
+fn seen(of: &Try) -> Vec<String> {
+    let step = |wrong: &WrongStep| {
+        let cells = wrong.cells.rows.iter().map(|row| {
+            let (from, to) = (wrong.cells.name(row.cell.from), wrong.cells.name(row.cell.to));
+            format!("{from} {to} {:?} {:?}", row.cell, row.observed)
+        });
+        let checks = wrong.checks.iter().map(|of| {
+            format!("{} {} {:?} {:?} {:?} {:?}", of.from, of.to, of.kind, of.what, of.family, of.seen)
+        });
+        let all = cells.chain(checks);
+        all.map(|one| format!("{} {} {one}", wrong.step, wrong.pass)).collect::<Vec<String>>()
+    };
+    of.wrong.iter().flat_map(step).collect()
 }
 
 /// `     Summary [  19.80s] 42 scenarios: 40 passed, 1 failed, 1 skipped; 3,400 of 3,402 cells as expected`

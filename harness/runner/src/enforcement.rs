@@ -152,6 +152,7 @@ mod tests {
             name: "s".into(),
             changes: Vec::new(),
             settle_ms: right.then_some(7),
+            anchor: None,
             pass: 1,
             checks: Vec::new(),
             cells,

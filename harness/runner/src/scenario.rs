@@ -8,7 +8,7 @@ use tokio::{
 };
 use verdikt_cluster::{ClusterError, First};
 use verdikt_model::{
-    Action, Cell, CellMatcher, EndpointId, EndpointName, Known, Level, Matrix, Outcome, PodChange,
+    Action, Anchor, Cell, CellMatcher, EndpointId, EndpointName, Known, Level, Matrix, Outcome, PodChange,
     Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, Topics, World, ending,
 };
 use verdikt_oracle::{Oracle, plan};
@@ -257,7 +257,8 @@ impl Setting<'_> {
         }
         let count = matrix.rows.len();
         self.tell.progress(&scenario.name, format!("step {}: {count} cells", step.name));
-        let telling = step.actions.is_empty() || is_telling(before, &matrix.rows);
+        let telling = step.actions.is_empty() || is_telling(before, last, &matrix.rows);
+        let patience = self.measured.patience(step, self.options.settle);
         let known = self.known.wrong_verdicts(&scenario.name, &step.name, &matrix);
         let settled = {
             let prober = self.prober(lane, &scenario.name, world);
@@ -275,7 +276,8 @@ impl Setting<'_> {
                 limits: Limits {
                     deadline,
                     settle: self.options.settle,
-                    quiet: self.options.settle / QUIET,
+                    quiet: patience.quiet,
+                    unanchored: patience.unanchored,
                     telling,
                 },
             };
@@ -287,15 +289,19 @@ impl Setting<'_> {
         };
         let Some(settled) = settled else {
             unsettled(&mut matrix);
-            return (record(step, None, matrix), false);
+            return (record(step, None, None, matrix), false);
         };
+        if let Some(took) = settled.turned.filter(|_| telling && !step.actions.is_empty()) {
+            self.measured.note(step, took);
+        }
+        let anchor = settled.held.and_then(|held| patience.anchor(step, settled.anchored, held));
         let mut notes = settled.notes;
         doubt(&mut matrix, &mut notes, world);
         reasons(&mut matrix, &notes, world, &planned.written);
         let servers = Servers { world, agents: &lane.agents };
         unasked(&mut matrix, |cell| servers.unasked(cell));
         let settle_ms = settled.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
-        (record(step, settle_ms, matrix), true)
+        (record(step, settle_ms, anchor, matrix), true)
     }
 
     fn checking<'a>(
@@ -376,11 +382,12 @@ impl Setting<'_> {
 }
 
 /// The record of a step without its checks.
-fn record(step: &Step, settle_ms: Option<u64>, cells: Matrix) -> StepRecord {
+fn record(step: &Step, settle_ms: Option<u64>, anchor: Option<Anchor>, cells: Matrix) -> StepRecord {
     StepRecord {
         name: step.name.clone(),
         changes: step.actions.iter().map(change).collect(),
         settle_ms,
+        anchor,
         cells,
         pass: 1,
         checks: Vec::new(),

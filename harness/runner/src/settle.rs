@@ -15,7 +15,7 @@
 //! fails: what is proved last counts. Errors are retried within the same limit and never count as a change.
 //!
 //! A cell that shows a wrong verdict which it is known to show is not waited for; but since being wrong proves nothing
-//! of the step, the hold sweep then begins a whole quiet time after the others are right. One that has become right by
+//! of the step, the hold sweep then begins as long after the others are right. One that has become right by
 //! then was late, not known: everything has to hold once more.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,8 +40,10 @@ pub(crate) struct Limits {
     pub(crate) deadline: Duration,
     /// After the API's acceptance, until when the matrix may be not yet as expected.
     pub(crate) settle: Duration,
-    /// How long a matrix must not change whose being right does not prove that the step is in force.
+    /// How long a matrix must not change at most once its being right has proved that the step is in force.
     pub(crate) quiet: Duration,
+    /// How long a matrix must not change whose being right does not prove it.
+    pub(crate) unanchored: Duration,
     /// Whether the step changes what is expected of any cell.
     pub(crate) telling: bool,
 }
@@ -61,6 +63,13 @@ pub(crate) struct Settled {
     /// From the API's acceptance to the start of the probe with which the last wrong cell became right; `None` when
     /// the limit passed.
     pub(crate) after: Option<Duration>,
+    /// The same for the last cell that became right, though others never did or may not have had to; `None` where nothing
+    /// shows that any has turned.
+    pub(crate) turned: Option<Duration>,
+    /// Whether being right has proved that the step is in force.
+    pub(crate) anchored: bool,
+    /// For how long all cells held at least before the last sweep of them; `None` when there was no such sweep.
+    pub(crate) held: Option<Duration>,
     /// Notes by index.
     pub(crate) notes: BTreeMap<u32, Note>,
 }
@@ -94,14 +103,21 @@ impl<P: Prober + Sync> Settling<'_, P> {
         let mut pending = all.clone();
         loop {
             let right_since = self.until_right(&pending, limit, &mut settled.notes, &mut progress).await;
-            let Some(right_since) = right_since else {
-                self.last_look(&all, &mut settled.notes).await;
-                break;
+            let right_since = match right_since {
+                Ok(since) => since,
+                Err(turned) => {
+                    let took = turned.map(|turned| turned.saturating_duration_since(accepted));
+                    settled.turned = took.or(settled.turned);
+                    self.last_look(&all, &mut settled.notes).await;
+                    break;
+                }
             };
             let after = right_since.saturating_duration_since(accepted);
             let deviating: Vec<u32> = all.iter().copied().filter(|i| self.is_known(*i)).collect();
             let telling = self.limits.telling && deviating.is_empty();
-            let again = if telling { after.min(self.limits.quiet) } else { self.limits.quiet };
+            let again = if telling { after.min(self.limits.quiet) } else { self.limits.unanchored };
+            (settled.anchored, settled.held) = (telling, Some(again));
+            settled.turned = telling.then_some(after).or(settled.turned);
             self.hold(&all, right_since.max(accepted) + again, limit, &mut settled.notes).await;
             pending = all.iter().copied().filter(|i| !self.is_settled(*i)).collect();
             let late = deviating.iter().any(|i| is_right(&self.rows[*i as usize]));
@@ -122,14 +138,15 @@ impl<P: Prober + Sync> Settling<'_, P> {
     }
 
     /// Probes these cells, and those that are wrong again and again while the others still wait for an answer, until
-    /// all are right. Gives the start of the probe that made the last one right; `None` when the limit passed.
+    /// all are right. Gives the start of the probe that made the last one right; when the limit passed, as an error that
+    /// of the last one that became right after the first probe, if any did.
     async fn until_right(
         &mut self,
         which: &[u32],
         limit: Instant,
         notes: &mut BTreeMap<u32, Note>,
         progress: &mut (impl FnMut(usize) + Send),
-    ) -> Option<Instant> {
+    ) -> Result<Instant, Option<Instant>> {
         let (prober, cells, deadline) = (self.prober, self.cells, self.limits.deadline);
         let (tell, mut told) = mpsc::unbounded_channel();
         let launch = |which: Vec<u32>| {
@@ -156,7 +173,8 @@ impl<P: Prober + Sync> Settling<'_, P> {
         let mut pause = PAUSE;
         loop {
             if sweeps.is_empty() && told.is_empty() && again.is_none() {
-                return (!late).then_some(right_since);
+                let turned = (right_since > first).then_some(right_since);
+                return if late { Err(turned) } else { Ok(right_since) };
             }
             tokio::select! {
                 biased;
@@ -210,7 +228,7 @@ impl<P: Prober + Sync> Settling<'_, P> {
             if !same {
                 since = start;
             }
-            if since.elapsed() >= self.limits.quiet || start >= limit {
+            if since.elapsed() >= self.limits.quiet && start >= begin || start >= limit {
                 return;
             }
         }

@@ -105,6 +105,21 @@ async fn run_known(
     known: &[(u32, Verdict)],
     cells: Vec<(Expectation, Behaviour)>,
 ) -> Done {
+    run_with(via, telling, Duration::from_millis(500), known, cells).await
+}
+
+/// A step that changes no definite expectation, and has to hold for so long.
+async fn run_within(unanchored: Duration, cells: Vec<(Expectation, Behaviour)>) -> Done {
+    run_with(Via::PodIp, false, unanchored, &[], cells).await
+}
+
+async fn run_with(
+    via: Via,
+    telling: bool,
+    unanchored: Duration,
+    known: &[(u32, Verdict)],
+    cells: Vec<(Expectation, Behaviour)>,
+) -> Done {
     let known = known.iter().copied().collect();
     let accepted = Instant::now();
     let (expected, behaviours): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
@@ -134,6 +149,7 @@ async fn run_known(
             deadline: DEADLINE,
             settle: Duration::from_secs(5),
             quiet: Duration::from_millis(500),
+            unanchored,
             telling,
         },
     };
@@ -322,6 +338,38 @@ async fn a_step_that_changes_nothing_is_given_time_to_be_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_turned_is_told_even_where_something_never_does() {
+    let done = run(vec![
+        (Expectation::Deny, turning(Verdict::Allowed, 700, Verdict::Dropped)),
+        (Expectation::Deny, steady(Verdict::Allowed)),
+    ])
+    .await;
+    assert_eq!((done.outcomes(), done.settle_ms()), (vec![Outcome::Pass, Outcome::Fail], None));
+    let turned = done.settled.turned.unwrap().as_millis();
+    assert!((700..=960).contains(&turned) && !done.settled.anchored, "{turned}");
+    let never = run(vec![(Expectation::Deny, steady(Verdict::Allowed))]).await;
+    assert_eq!(never.settled.turned, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_matrix_is_taken_when_the_step_has_had_its_time() {
+    // Nothing changes for longer than a quiet time, and then it does.
+    let cells = || vec![(Expectation::Either, turning(Verdict::Allowed, 1_800, Verdict::Dropped))];
+    let done = run_within(Duration::from_secs(2), cells()).await;
+    assert_eq!(done.rows[0].observed, Some(Verdict::Dropped));
+    assert!((2_000..3_500).contains(&done.took.as_millis()), "{:?}", done.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_cannot_tell_is_given_the_time_that_others_took() {
+    let late = || vec![(Expectation::Allow, turning(Verdict::Allowed, 1_500, Verdict::Dropped))];
+    let soon = run_within(Duration::from_millis(500), late()).await;
+    assert_eq!((soon.outcomes(), soon.settled.anchored), (vec![Outcome::Pass], false), "too soon");
+    let done = run_within(Duration::from_secs(2), late()).await;
+    assert_eq!(done.outcomes(), [Outcome::Fail]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_slow_to_become_right_must_hold_as_long_again() {
     // All is right after some 300 ms, and known at once: only the wait reaches the second cell's change.
     let done = run(vec![
@@ -359,7 +407,8 @@ async fn skipped_cells_are_left_alone() {
         topics: Topics::default(),
     }];
     let fake = Fake { accepted, probed: Mutex::new(vec![0]), behaviours: vec![steady(Verdict::Dropped)] };
-    let limits = Limits { deadline: DEADLINE, settle: DEADLINE, quiet: DEADLINE, telling: true };
+    let limits =
+        Limits { deadline: DEADLINE, settle: DEADLINE, quiet: DEADLINE, unanchored: DEADLINE, telling: true };
     let settling = Settling {
         prober: &fake,
         cells: &cells,

@@ -84,6 +84,7 @@ pub(crate) fn unmeasured(scenario: &Scenario, outcome: ScenarioOutcome, reason: 
         duration_ms: 0,
         interrupted: false,
         tries: Vec::new(),
+        nodes: BTreeMap::new(),
         steps: Vec::new(),
     }
 }

@@ -133,6 +133,61 @@ mod tests {
     }
 
     #[test]
+    fn each_of_several_attempts_keeps_what_was_wrong() {
+        let failed = |observed| {
+            let cell = Cell {
+                from: EndpointId(0),
+                to: EndpointId(1),
+                via: Via::PodIp,
+                family: Family::Ipv4,
+                protocol: Protocol::Tcp,
+                port: 80,
+            };
+            let row = |to, outcome| Row {
+                cell: Cell { to: EndpointId(to), ..cell },
+                expected: Expectation::Deny,
+                observed: Some(observed),
+                outcome,
+                attempts: 1,
+                rtt_us: 0,
+                seen_as: None,
+                topics: Topics::default(),
+            };
+            let names = ["x/a", "x/b", "x/c"].map(str::to_owned).to_vec();
+            let rows = vec![row(1, Outcome::Pass), row(2, Outcome::Fail)];
+            let reasons = BTreeMap::from([(1, "why".to_owned())]);
+            let mut record = of(&[Failed], false);
+            record.steps = vec![StepRecord {
+                name: "s".into(),
+                changes: Vec::new(),
+                settle_ms: None,
+                anchor: None,
+                pass: 1,
+                checks: Vec::new(),
+                cells: Matrix { names: Arc::new(names), rows, reasons },
+            }];
+            record
+        };
+        let mut tries = Tries::default();
+        tries.push(failed(Verdict::Allowed));
+        tries.push(failed(Verdict::Rejected));
+        let record = tries.record(false).unwrap();
+        let wrong = |of: &Try| {
+            let [step] = of.wrong.as_slice() else { panic!("{of:?}") };
+            let cells: Vec<_> = step.cells.iter().collect();
+            let [(row, Some("why"))] = cells.as_slice() else { panic!("{cells:?}") };
+            (step.step.clone(), step.cells.name(row.cell.to).to_owned(), row.observed)
+        };
+        let seen = |verdict| ("s".to_owned(), "x/c".to_owned(), Some(verdict));
+        assert_eq!(wrong(&record.tries[0]), seen(Verdict::Allowed));
+        assert_eq!(wrong(&record.tries[1]), seen(Verdict::Rejected));
+        // Of a single attempt the steps have all.
+        let mut single = Tries::default();
+        single.push(failed(Verdict::Allowed));
+        assert!(single.record(false).unwrap().tries[0].wrong.is_empty());
+    }
+
+    #[test]
     fn proof_outlives_an_attempt_that_measured_nothing() {
         for last in [Errored, Skipped] {
             assert_eq!(of(&[Failed, last], false).outcome, Failed);

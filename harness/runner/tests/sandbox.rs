@@ -355,6 +355,100 @@ fn failures_are_kept_when_asked_for(runtime: &Runtime) -> Result<()> {
     })
 }
 
+const SLOW: &str = "
+apiVersion: verdikt.dev/v1alpha1
+kind: Scenario
+metadata: {name: NAME}
+spec:
+  summary: A second policy of one pod changes nothing
+  topology:
+    namespaces:
+      x: {pods: {a: {labels: {pod: a}}, b: {labels: {pod: b}}, c: {}}}
+  steps:
+    - name: one
+      apply:
+        - apiVersion: networking.k8s.io/v1
+          kind: NetworkPolicy
+          metadata: {name: p, namespace: x}
+          spec:
+            podSelector: {matchLabels: {pod: a}}
+            ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]
+    - name: two
+      apply:
+        - apiVersion: networking.k8s.io/v1
+          kind: NetworkPolicy
+          metadata: {name: before-p, namespace: x}
+          spec: {podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress]}
+";
+
+/// The second step changes nothing, were it not for the defect, and is right until the dataplane gets to it.
+fn a_slow_dataplane_is_waited_for_where_no_cell_has_to_turn(runtime: &Runtime) -> Result<()> {
+    let scenario = |name: &str| {
+        let text = SLOW.replace("NAME", name);
+        let source = verdikt_scenario::Source { name: "slow.yaml".into(), text };
+        let (scenarios, found) = verdikt_scenario::parse(&source, &verdikt_scenario::Topologies::default());
+        // That the second step changes no cell is the point.
+        assert!(
+            found.iter().all(|of| of.code == "scenario/step-changes-nothing"),
+            "{}",
+            verdikt_scenario::render(&found, false, 100)
+        );
+        scenarios
+    };
+    runtime.block_on(async {
+        let target = start("reference+policy-delay=700ms+first-policy-only").await?;
+        for lanes in [1, 2] {
+            let scenarios = ["slow/a", "slow/b"].map(scenario).concat();
+            let options = Options { lanes, settle: Duration::from_secs(3), ..Options::default() };
+            let ran = run_all(&target, scenarios, options).await?;
+            for record in &ran.records {
+                let told = format!("{} in {lanes} lanes: {record:?}", record.name);
+                ensure!(record.outcome == ScenarioOutcome::Failed, "{told}");
+                let [one, two] = record.steps.as_slice() else { anyhow::bail!("{told}") };
+                let by = |step: &StepRecord| step.anchor.as_ref().map(|anchor| anchor.by);
+                ensure!(
+                    by(one) == Some(AnchoredBy::Cells) && by(two) == Some(AnchoredBy::SettleTime),
+                    "{told}"
+                );
+                ensure!(one.settle_ms.is_some_and(|ms| ms >= 600) && two.settle_ms.is_none(), "{told}");
+            }
+        }
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+/// Each with what it has applied, even where scenarios could share a lane or need the same ports of a node.
+fn everything_is_kept_when_asked_for(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("reference").await?;
+        let names =
+            ["basics/default-deny-ingress", "basics/default-deny-egress", "isolation/egress-to-nodes"];
+        let options = Options { keep: Keep::Always, lanes: 1, ..Options::default() };
+        let ran = run_all(&target, scenarios(&names), options).await?;
+        ensure!(ran.records.iter().all(|record| record.outcome == ScenarioOutcome::Passed));
+        let left = &ran.finished.left_behind;
+        ensure!(
+            left.len() == 3 && names.iter().all(|name| left.iter().any(|l| l.contains(name))),
+            "{left:?}"
+        );
+        let policies: Api<NetworkPolicy> = Api::all(target.cluster.client().clone());
+        let there = policies.list(&ListParams::default()).await?.items;
+        let of = |policy: &NetworkPolicy| policy.metadata.namespace.clone().unwrap_or_default();
+        let with_policies: BTreeSet<String> = there.iter().map(of).collect();
+        let lanes: BTreeSet<&str> = with_policies
+            .iter()
+            .filter_map(|namespace| namespace.strip_prefix("verdikt-")?.split('-').next())
+            .collect();
+        ensure!(lanes.len() == 3, "policies in {with_policies:?}, kept {left:?}");
+        let cleaned = target.cluster.clean(Some(&ran.finished.run.id), None, false).await?;
+        ensure!(cleaned.left.is_empty(), "{cleaned:?}");
+        nothing_is_left(&target).await?;
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
 fn fail_fast_begins_nothing_new(runtime: &Runtime) -> Result<()> {
     runtime.block_on(async {
         let target = start("flannel").await?;

@@ -231,6 +231,7 @@ mod tests {
             name: "s".into(),
             changes: Vec::new(),
             settle_ms: None,
+            anchor: None,
             cells,
             pass: 1,
             checks: Vec::new(),

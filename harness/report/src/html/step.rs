@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     escape::{NAME, SENTENCE},
-    text,
+    remarks, text,
 };
 
 /// Id of the element that shows an object; `at` is record and scenario.
@@ -62,6 +62,7 @@ fn facts(step: &StepRecord) -> String {
         Some(ms) => format!("settled in {}", text::micros(ms.saturating_mul(1000))),
         None => "did not settle".to_owned(),
     }];
+    facts.extend(remarks::anchor(step));
     facts.push(text::count(step.cells.rows.len() as u64, "cell"));
     let mut counts = CellCounts::default();
     step.cells.rows.iter().for_each(|row| counts.add(row.outcome));

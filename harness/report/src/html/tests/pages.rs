@@ -95,6 +95,7 @@ pub(super) fn large() -> Record {
         name: "default-deny".into(),
         changes: Vec::new(),
         settle_ms: None,
+        anchor: None,
         cells: Matrix { names: Arc::new(names), rows, reasons },
         pass: 1,
         checks: Vec::new(),
