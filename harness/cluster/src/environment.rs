@@ -27,6 +27,7 @@ impl Cluster {
             verdikt: env!("CARGO_PKG_VERSION").to_owned(),
             cluster: self.uid().await,
             enforcement: None,
+            pod_blocks: None,
         })
     }
 

@@ -1,22 +1,30 @@
 //! What the cells and checks of a scenario mean for it.
 
 use crate::{
+    check::{CheckRecord, Seen},
     record::StepRecord,
-    verdict::{Outcome, ScenarioOutcome},
+    scenario::Level,
+    verdict::{Expectation, Outcome, ScenarioOutcome},
 };
 
 /// How a scenario ended: failed when a cell is proved different or did not hold, else errored when one could not
-/// be measured, else skipped when none was measured.
+/// be measured, else skipped when none was measured, or nothing that was measured proves anything.
 ///
 /// A flaky cell fails its scenario: what does not hold is not as expected. `--retries` gives it another chance.
-pub fn ending(steps: &[StepRecord]) -> (ScenarioOutcome, Option<String>) {
+pub fn ending(level: Level, steps: &[StepRecord]) -> (ScenarioOutcome, Option<String>) {
     let (mut measured, mut wrong, mut unmeasured, mut skipped) = (0_usize, 0_usize, 0_usize, 0_usize);
+    // Of what was measured: what is left open, and what shows that policies are in force.
+    let (mut open, mut telling) = (0_usize, 0_usize);
     let mut first_error = None;
     let mut first_skip = None;
     for step in steps {
         for (row, reason) in step.cells.iter() {
             match row.outcome {
-                Outcome::Pass | Outcome::Deviation => measured += 1,
+                Outcome::Pass | Outcome::Deviation => {
+                    measured += 1;
+                    open += usize::from(row.expected == Expectation::Either);
+                    telling += usize::from(row.expected.is_denial());
+                }
                 Outcome::Fail | Outcome::Flaky => wrong += 1,
                 Outcome::Error => {
                     unmeasured += 1;
@@ -34,7 +42,11 @@ pub fn ending(steps: &[StepRecord]) -> (ScenarioOutcome, Option<String>) {
         }
         for check in &step.checks {
             match check.outcome {
-                Outcome::Pass | Outcome::Deviation => measured += 1,
+                Outcome::Pass | Outcome::Deviation => {
+                    measured += 1;
+                    open += usize::from(is_open(check));
+                    telling += usize::from(is_telling(check));
+                }
                 Outcome::Fail | Outcome::Flaky => wrong += 1,
                 Outcome::Error => {
                     unmeasured += 1;
@@ -58,6 +70,16 @@ pub fn ending(steps: &[StepRecord]) -> (ScenarioOutcome, Option<String>) {
             ScenarioOutcome::Errored,
             Some(format!("{unmeasured} of its cells and checks could not be measured, such as {cause}")),
         )
+    } else if measured > 0 && open == measured {
+        let why = "nothing here that the specification decides: it leaves open all of the";
+        (ScenarioOutcome::Skipped, Some(format!("{why} {measured} cells and checks that were measured")))
+    } else if level == Level::ImplementationDefined && open > 0 && telling == 0 {
+        let why = "nothing here shows that a policy is in force: all that the specification decides is allowed without \
+                   policies, too, and it leaves open";
+        (
+            ScenarioOutcome::Skipped,
+            Some(format!("{why} {open} of {measured} cells and checks that were measured")),
+        )
     } else if measured > 0 {
         (ScenarioOutcome::Passed, None)
     } else if skipped > 0 {
@@ -65,6 +87,17 @@ pub fn ending(steps: &[StepRecord]) -> (ScenarioOutcome, Option<String>) {
     } else {
         (ScenarioOutcome::Skipped, Some("no cell to probe: the IP families or --cell leave none".into()))
     }
+}
+
+/// Whether a check passes whatever it sees.
+fn is_open(check: &CheckRecord) -> bool {
+    check.expected == "either"
+}
+
+/// Whether a check that passed would not have without a policy.
+fn is_telling(check: &CheckRecord) -> bool {
+    let works = ["either", "allow", "survives"].contains(&check.expected.as_str());
+    !works || !is_open(check) && check.seen == Some(Seen::Changed)
 }
 
 #[cfg(test)]
@@ -102,6 +135,7 @@ mod tests {
             name: "s".into(),
             changes: Vec::new(),
             settle_ms: None,
+            anchor: None,
             pass: 1,
             checks: Vec::new(),
             cells,
@@ -110,12 +144,41 @@ mod tests {
 
     #[test]
     fn proof_comes_before_doubt() {
-        let of = |outcomes: &[Outcome]| ending(&[step(outcomes)]).0;
+        let of = |outcomes: &[Outcome]| ending(Level::Core, &[step(outcomes)]).0;
         assert_eq!(of(&[Outcome::Pass, Outcome::Skipped]), ScenarioOutcome::Passed);
         assert_eq!(of(&[Outcome::Pass, Outcome::Error, Outcome::Fail]), ScenarioOutcome::Failed);
         assert_eq!(of(&[Outcome::Pass, Outcome::Flaky]), ScenarioOutcome::Failed);
         assert_eq!(of(&[Outcome::Pass, Outcome::Error]), ScenarioOutcome::Errored);
         assert_eq!(of(&[Outcome::Skipped]), ScenarioOutcome::Skipped);
         assert_eq!(of(&[]), ScenarioOutcome::Skipped);
+    }
+    #[test]
+    fn what_proves_nothing_does_not_pass() {
+        use Expectation::{Allow, Deny, Either};
+        let of = |level, expected: &[Expectation]| {
+            let mut step = step(&vec![Outcome::Pass; expected.len()]);
+            for (row, expected) in step.cells.rows.iter_mut().zip(expected) {
+                row.expected = *expected;
+            }
+            ending(level, &[step])
+        };
+        for level in [Level::Core, Level::Extended, Level::ImplementationDefined] {
+            let (outcome, why) = of(level, &[Either, Either]);
+            assert_eq!(outcome, ScenarioOutcome::Skipped);
+            assert!(why.unwrap().contains("leaves open all of the 2 cells"));
+            assert_eq!(of(level, &[Either, Deny]), (ScenarioOutcome::Passed, None));
+            assert_eq!(of(level, &[Allow]), (ScenarioOutcome::Passed, None));
+        }
+        // What is allowed before and after shows no policy; beside open cells that is all there would be.
+        let (outcome, why) = of(Level::ImplementationDefined, &[Either, Allow]);
+        assert_eq!(outcome, ScenarioOutcome::Skipped);
+        assert!(why.unwrap().contains("nothing here shows that a policy is in force"));
+        assert_eq!(of(Level::Core, &[Either, Allow]).0, ScenarioOutcome::Passed);
+        let wrong = |outcome| {
+            let mut step = step(&[outcome]);
+            step.cells.rows[0].expected = Either;
+            ending(Level::Core, &[step]).0
+        };
+        assert_eq!(wrong(Outcome::Error), ScenarioOutcome::Errored);
     }
 }

@@ -48,8 +48,8 @@ pub use matrix::{Matrix, Row};
 pub use net::{Family, ParseWordError, PortProtocol, Protocol, Via};
 pub use pattern::{CellMatcher, CellPattern, ParsePatternError};
 pub use record::{
-    CellCounts, CellRecord, ChangeRecord, Dataplane, Enforced, Enforcement, Environment, Record, RunInfo,
-    SCHEMA, ScenarioCounts, ScenarioRecord, StepRecord, Summary, Try,
+    Anchor, CellCounts, CellRecord, ChangeRecord, Dataplane, Enforced, Enforcement, Environment, PodBlocks,
+    Record, RunInfo, SCHEMA, ScenarioCounts, ScenarioRecord, StepRecord, Summary, Try, WrongStep,
 };
 pub use scenario::{
     Action, Differs, Expect, ExpectRule, Level, ObjectRef, PodChange, PolicyObject, Requirement, Scenario,
@@ -63,7 +63,7 @@ pub use topology::{
     ServiceSpec, TargetPort, Topology,
 };
 pub use vars::{VariableError, substitute, substitute_value};
-pub use verdict::{Expectation, Outcome, ScenarioOutcome, SeenAs, Verdict};
+pub use verdict::{AnchoredBy, BlocksFindPods, Expectation, Outcome, ScenarioOutcome, SeenAs, Verdict};
 pub use world::{
     Endpoint, EndpointKind, NamedPort, PodFacts, PodPhase, ServiceFacts, ServicePortFacts, World,
 };

@@ -12,7 +12,7 @@ use crate::{
     net::{Family, Protocol, Via},
     scenario::{Differs, Level},
     topic::Topics,
-    verdict::{Expectation, Outcome, ScenarioOutcome, SeenAs, Verdict},
+    verdict::{AnchoredBy, BlocksFindPods, Expectation, Outcome, ScenarioOutcome, SeenAs, Verdict},
 };
 
 /// Value of [`Record::schema`].
@@ -103,6 +103,10 @@ pub struct Environment {
     /// tried.
     #[serde(default)]
     pub enforcement: Option<Enforcement>,
+    /// Whether ipBlocks match the addresses of pods, as a check before the first scenario showed; null when no scenario
+    /// turned on it, and in older records.
+    #[serde(default)]
+    pub pod_blocks: Option<PodBlocks>,
 }
 
 impl Environment {
@@ -148,6 +152,19 @@ pub enum Enforced {
     No,
     /// It could not be measured.
     Unknown,
+}
+
+/// Whether ipBlocks match the addresses of pods, which the specification leaves open (N20): scenarios of level
+/// implementation-defined hold the dataplane to what it has shown here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodBlocks {
+    /// In egress rules.
+    pub egress: BlocksFindPods,
+    /// In ingress rules.
+    pub ingress: BlocksFindPods,
+    /// What was seen, in words.
+    pub evidence: String,
 }
 
 /// What enforces policies.

@@ -76,6 +76,30 @@ words! {
     Other = "other"
 }
 
+words! {
+    /// Whether an ipBlock matches the addresses of pods, which the specification leaves open (N20).
+    BlocksFindPods, "answer", "yes, no, mixed, unknown",
+    /// It admitted every one that it should hold.
+    Yes = "yes",
+    /// It admitted none.
+    No = "no",
+    /// It admitted some: of one IP family, or on one node.
+    Mixed = "mixed",
+    /// It could not be measured.
+    Unknown = "unknown"
+}
+
+words! {
+    /// What shows that a step was in force when its matrix was taken.
+    AnchoredBy, "anchor", "cells, settle-time, none",
+    /// Its own cells: some had to be otherwise before it, and have turned.
+    Cells = "cells",
+    /// None of its cells had to turn: they held for longer than any step of its kind took on this cluster in this run.
+    SettleTime = "settle-time",
+    /// Nothing does; the reason says why.
+    None = "none"
+}
+
 impl Verdict {
     /// The glyph for it in matrices.
     pub const fn glyph(self) -> char {

@@ -35,7 +35,7 @@ mod trace;
 mod truth;
 
 pub use finds::{Finds, RuleFinds};
-pub use oracle::{Answer, Oracle};
+pub use oracle::{Answer, Habits, Oracle};
 pub use plan::{Conflict, Contradiction, Plan, plan};
 pub use statements::{STATEMENTS, Statement};
 pub use topics::topics;

@@ -31,6 +31,24 @@ pub struct Oracle<'w> {
     pub(crate) liberties: Liberties,
 }
 
+/// What a dataplane was measured to do where the specification leaves it open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// Whether an `ipBlock` in an egress rule matches the addresses of pods (N20); `None` where it is not known.
+    pub egress_blocks: Option<bool>,
+    /// The same in an ingress rule.
+    pub ingress_blocks: Option<bool>,
+}
+
+impl Habits {
+    pub(crate) const fn blocks(self, direction: Direction) -> Option<bool> {
+        match direction {
+            Direction::Egress => self.egress_blocks,
+            Direction::Ingress => self.ingress_blocks,
+        }
+    }
+}
+
 /// Judgements that are not the specification's.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Liberties {
@@ -45,6 +63,8 @@ pub(crate) struct Liberties {
     /// A source's policy sees a cluster IP, or a node and its port, of which no selector knows whose it is (N21 leaves open
     /// what it sees).
     pub(crate) sees_cluster_ips: bool,
+    /// What is open is as this dataplane was measured to do it.
+    pub(crate) habits: Habits,
 }
 
 /// An answer with its reasons.
@@ -104,6 +124,12 @@ impl<'w> Oracle<'w> {
             dns,
             liberties: Liberties::default(),
         }
+    }
+
+    /// The same, where what the specification leaves open is as a dataplane was measured to do it.
+    #[must_use]
+    pub fn held_to(self, habits: Habits) -> Self {
+        Self { liberties: Liberties { habits, ..self.liberties }, ..self }
     }
 
     /// What the specification says about a cell: allow, deny or either.

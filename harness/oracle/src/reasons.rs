@@ -197,7 +197,9 @@ impl Oracle<'_> {
         let (_, end) = ends_of(direction, connection);
         let peers = rule.peers.as_deref().unwrap_or_default();
         let a_peer_matches = peers.is_empty()
-            || peers.iter().any(|peer| self.peer(&peer.matcher, end, connection.path) != Truth::No);
+            || peers
+                .iter()
+                .any(|peer| self.peer(direction, &peer.matcher, end, connection.path) != Truth::No);
         if a_peer_matches {
             let ports = rule.ports.iter().flatten().map(|port| self.describe_port(port, &connection.to));
             return format!(" allows only {}, not {}", list(ports, 4), connection.port);

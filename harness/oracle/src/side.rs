@@ -114,7 +114,8 @@ impl Oracle<'_> {
                 && matches!(end.role, Role::Node(_))
                 && end.ip.is_some()
                 && peer.source.namespace_selector.is_some();
-            let truth = if found { Truth::Yes } else { self.peer(&peer.matcher, end, connection.path) };
+            let truth =
+                if found { Truth::Yes } else { self.peer(direction, &peer.matcher, end, connection.path) };
             if truth.beats(best) {
                 (best, place) = (truth, Some(index));
             } else {
@@ -125,7 +126,7 @@ impl Oracle<'_> {
     }
 
     /// Whether a peer matches the other end.
-    pub(crate) fn peer(&self, matcher: &Matcher, end: &End, path: Path) -> Truth {
+    pub(crate) fn peer(&self, direction: Direction, matcher: &Matcher, end: &End, path: Path) -> Truth {
         let statement = match path {
             Path::Direct => "N20",
             Path::Service | Path::ServiceAddress => "N21",
@@ -147,6 +148,15 @@ impl Oracle<'_> {
                 (Some(Holds::LeadingZeros), Role::External) => Truth::open("N20"),
                 // A block is meant for addresses outside the cluster; whether it finds pods and nodes is open.
                 (Some(Holds::HostBits), Role::Pod(_)) => open(Topic::IpBlockPods).with(open(Topic::HostBits)),
+                (Some(Holds::Yes), Role::Pod(pod))
+                    if path == Path::Direct && !self.pods.get(pod).host_network =>
+                {
+                    match self.liberties.habits.blocks(direction) {
+                        Some(true) => Truth::Yes,
+                        Some(false) => Truth::No,
+                        None => open(Topic::IpBlockPods),
+                    }
+                }
                 (Some(_) | None, Role::Pod(_)) => open(Topic::IpBlockPods),
                 (Some(_) | None, Role::Node(_)) => open(Topic::IpBlockNodes),
                 (None, Role::External) => Truth::open(statement),

@@ -69,7 +69,9 @@ pub fn merge(parts: Vec<(String, Record)>) -> Result<Merged, MergeError> {
     let lost: usize = parts.iter().map(|(name, record)| cut_short(name, record, &mut missing)).sum();
     missing.extend(absent_partitions(&parts));
     let run = joined_run(&parts);
-    let environment = Environment { enforcement: weakest(&parts), ..head.environment.clone() };
+    let blocks = parts.iter().find_map(|(_, record)| record.environment.pod_blocks.clone());
+    let environment =
+        Environment { enforcement: weakest(&parts), pod_blocks: blocks, ..head.environment.clone() };
     let known: Vec<DeviationRecord> =
         parts.iter().flat_map(|(_, record)| record.deviations.iter().cloned()).collect();
     let scenarios = joined_scenarios(parts)?;

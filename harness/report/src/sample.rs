@@ -242,6 +242,7 @@ pub(crate) fn environment() -> Environment {
         verdikt: "0.1.0".into(),
         cluster: "0b5e7a3c".into(),
         enforcement: None,
+        pod_blocks: None,
     }
 }
 

@@ -12,10 +12,14 @@ use std::{
 
 use futures::FutureExt;
 use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
-use verdikt_model::{Dataplane, Enforced, Enforcement, FRESH_LANE, Known, ScenarioOutcome, ScenarioRecord};
+use verdikt_model::{
+    Dataplane, Enforced, Enforcement, FRESH_LANE, Known, PodBlocks, ScenarioOutcome, ScenarioRecord,
+};
+use verdikt_oracle::Habits;
 
 use crate::{
-    enforcement,
+    anchor::Measured,
+    blocks, enforcement,
     facts::Facts,
     lane::Lane,
     options::{Keep, Options},
@@ -45,6 +49,8 @@ pub(crate) struct Crew {
     tell: Arc<Teller>,
     known: Arc<Known>,
     stop: Stop,
+    measured: Measured,
+    habits: Habits,
     in_flight: Semaphore,
     lanes_made: AtomicU32,
     progress: Mutex<Progress>,
@@ -88,6 +94,8 @@ impl Crew {
             tell: Arc::clone(tell),
             known,
             stop,
+            measured: Measured::default(),
+            habits: Habits::default(),
             in_flight: Semaphore::new(IN_FLIGHT),
             lanes_made: AtomicU32::new(0),
             progress: Mutex::default(),
@@ -102,6 +110,8 @@ impl Crew {
             tell: &self.tell,
             known: &self.known,
             stop: &self.stop,
+            measured: &self.measured,
+            habits: self.habits,
         }
     }
 
@@ -151,6 +161,24 @@ impl Crew {
         };
         self.tell.warn(format!("{what}: {}; dataplane found: {}; {goes_on}", seen.evidence, found.trim()));
         Some(seen)
+    }
+
+    /// Looks whether ipBlocks match the addresses of pods, and holds the dataplane to it from now on.
+    pub(crate) async fn check_blocks(&mut self) -> Option<PodBlocks> {
+        let number = self.lanes_made.fetch_add(1, Ordering::Relaxed);
+        let seen = blocks::check(&self.setting(), &self.facts, number).await;
+        match seen {
+            Ok(seen) => {
+                self.habits = blocks::habits(&seen);
+                Some(seen)
+            }
+            Err(error) => {
+                self.progress().ever_failed = true;
+                let what = "whether ipBlocks match the addresses of pods could not be measured";
+                self.tell.warn(format!("{what}: {error}"));
+                None
+            }
+        }
     }
 
     /// Works on a queue until it is empty or the run is stopped; tells whether a lane panicked. Lanes that are stopped

@@ -10,6 +10,8 @@
 //!
 //! Nothing here knows what kind of cluster it talks to, and nothing sleeps where it can look.
 
+mod anchor;
+mod blocks;
 mod changes;
 mod checks;
 mod control;

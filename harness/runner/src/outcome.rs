@@ -1,6 +1,6 @@
 //! Why each cell of a step is as it is, and what of it is worth nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use verdikt_cluster::Loss;
 use verdikt_model::{
@@ -16,12 +16,14 @@ use crate::{
 };
 
 /// Writes the reason of every cell that is not a plain pass. `written`: what an implementation-defined scenario says
-/// of cells that are not judged; it is told where it was not seen.
+/// of cells that are not judged; it is told where it was not seen. `held`: cells that the specification leaves open, and of
+/// which is expected what the dataplane does elsewhere.
 pub(crate) fn reasons(
     matrix: &mut Matrix,
     notes: &BTreeMap<u32, Note>,
     world: &World,
     written: &BTreeMap<u32, Expectation>,
+    held: &BTreeSet<u32>,
 ) {
     let mut oracle = None;
     for (index, row) in (0_u32..).zip(&mut matrix.rows) {
@@ -43,6 +45,11 @@ pub(crate) fn reasons(
         }
         match row.outcome {
             Outcome::Fail | Outcome::Flaky => {
+                if held.contains(&index) {
+                    let elsewhere = "not as the dataplane does elsewhere on this cluster, where";
+                    let does = if row.expected == Expectation::Allow { "admit" } else { "do not admit" };
+                    parts.push(format!("{elsewhere} blocks of their addresses {does} pods"));
+                }
                 let oracle = oracle.get_or_insert_with(|| Oracle::new(world));
                 let explained = oracle.explain(&row.cell).reasons;
                 if world.foreign {
@@ -208,7 +215,13 @@ mod tests {
     fn what_was_written_of_open_cells_is_told_where_it_was_not_seen() {
         let mut matrix = matrix(&[Outcome::Pass, Outcome::Pass, Outcome::Pass]);
         let written = BTreeMap::from([(0, Expectation::Deny), (1, Expectation::Allow)]);
-        reasons(&mut matrix, &BTreeMap::new(), &World::synthetic(&Topology::default()), &written);
+        reasons(
+            &mut matrix,
+            &BTreeMap::new(),
+            &World::synthetic(&Topology::default()),
+            &written,
+            &BTreeSet::new(),
+        );
         assert!(matrix.reasons[&0].contains("written down was deny"));
         assert!(!matrix.reasons.contains_key(&1) && !matrix.reasons.contains_key(&2));
     }

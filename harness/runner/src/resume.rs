@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use verdikt_model::{
-    Enforcement, Environment, Family, Record, RunInfo, Scenario, ScenarioOutcome, ScenarioRecord,
+    Enforcement, Environment, Family, PodBlocks, Record, RunInfo, Scenario, ScenarioOutcome, ScenarioRecord,
 };
 
 /// What an earlier run has proved of the scenarios that are chosen now.
@@ -51,6 +51,11 @@ impl Resumed {
     /// What the check before that run showed.
     pub(crate) const fn enforcement(&self) -> &Option<Enforcement> {
         &self.environment.enforcement
+    }
+
+    /// What a block of pods' addresses has shown, if that was tried.
+    pub(crate) const fn pod_blocks(&self) -> &Option<PodBlocks> {
+        &self.environment.pod_blocks
     }
 
     /// Ids of the runs whose results these are.
@@ -106,6 +111,7 @@ mod tests {
                 name: (*step).into(),
                 changes: Vec::new(),
                 settle_ms: None,
+                anchor: None,
                 pass: 1,
                 checks: Vec::new(),
                 cells: Matrix::default(),

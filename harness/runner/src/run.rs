@@ -6,11 +6,12 @@ use ipnet::IpNet;
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 use verdikt_cluster::{Cluster, ClusterError, Node, Scope};
 use verdikt_model::{
-    DeviationRecord, DeviationState, Environment, Event, Family, Known, RunInfo, Scenario, ScenarioOutcome,
-    Serve, Summary,
+    DeviationRecord, DeviationState, Enforced, Environment, Event, Family, Known, RunInfo, Scenario,
+    ScenarioOutcome, Serve, Summary,
 };
 
 use crate::{
+    blocks,
     crew::Crew,
     facts::Facts,
     options::Options,
@@ -116,7 +117,9 @@ pub async fn run(
     let mut environment = Environment { ip_families: facts.families.clone(), ..facts.environment.clone() };
     if let Some(resumed) = &options.resumed {
         environment.enforcement.clone_from(resumed.enforcement());
+        environment.pod_blocks.clone_from(resumed.pod_blocks());
     }
+    let blocks_asked = [&prepared.shared, &prepared.alone].into_iter().any(|of| blocks::is_asked(of));
     let check = options.check_enforcement && !(prepared.shared.is_empty() && prepared.alone.is_empty());
     let (known, ignored) = Known::new(&options.known, &environment.dataplane, options.today);
     ignored.into_iter().for_each(|why| tell.warn(why));
@@ -128,6 +131,14 @@ pub async fn run(
         tell.event(Event::Checking { what: "whether the cluster enforces NetworkPolicy".to_owned() });
         environment.enforcement = tokio::select! {
             seen = crew.check_enforcement() => seen.or(environment.enforcement),
+            () = stop.stopped() => None,
+        };
+    }
+    let enforces_nothing = environment.enforcement.as_ref().is_some_and(|seen| seen.enforced == Enforced::No);
+    if blocks_asked && !enforces_nothing && crew.no_set_up().is_none() && !stop.is_stopped() {
+        tell.event(Event::Checking { what: "whether ipBlocks match the addresses of pods".to_owned() });
+        environment.pod_blocks = tokio::select! {
+            seen = crew.check_blocks() => seen,
             () = stop.stopped() => None,
         };
     }

@@ -11,9 +11,11 @@ use verdikt_model::{
     Action, Anchor, Cell, CellMatcher, EndpointId, EndpointName, Known, Level, Matrix, Outcome, PodChange,
     Requirement, Row, Scenario, ScenarioOutcome, ScenarioRecord, Step, StepRecord, Topics, World, ending,
 };
-use verdikt_oracle::{Oracle, plan};
+use verdikt_oracle::{Habits, plan};
 
 use crate::{
+    anchor::{Measured, is_telling},
+    blocks::hold_to,
     changes::change,
     checks::{Checking, FirstCells},
     control::{NoControl, control},
@@ -34,9 +36,6 @@ use crate::{
 /// How long a scenario may still take to hand in what it has measured when the run is stopped.
 pub(crate) const HAND_IN: Duration = Duration::from_millis(700);
 
-/// Part of the settle limit for which a matrix must not change whose being right proves nothing.
-const QUIET: u32 = 6;
-
 /// What the scenarios of a run share.
 pub(crate) struct Setting<'a> {
     pub(crate) options: &'a Options,
@@ -44,6 +43,9 @@ pub(crate) struct Setting<'a> {
     pub(crate) tell: &'a Teller,
     pub(crate) known: &'a Known,
     pub(crate) stop: &'a Stop,
+    pub(crate) measured: &'a Measured,
+    /// What the dataplane is held to where the specification leaves it open.
+    pub(crate) habits: Habits,
 }
 
 impl Setting<'_> {
@@ -65,7 +67,7 @@ impl Setting<'_> {
                 () = too_late => Err(End::Interrupted),
             };
             match ended {
-                Ok(()) => (record.outcome, record.reason) = ending(&record.steps),
+                Ok(()) => (record.outcome, record.reason) = ending(scenario.level, &record.steps),
                 Err(End::Refused(why)) => {
                     (record.outcome, record.reason) = (ScenarioOutcome::Skipped, Some(why))
                 }
@@ -73,7 +75,7 @@ impl Setting<'_> {
                     (record.outcome, record.reason) = (ScenarioOutcome::Failed, Some(why))
                 }
                 Err(End::Interrupted) => {
-                    let (so_far, _) = ending(&record.steps);
+                    let (so_far, _) = ending(scenario.level, &record.steps);
                     let failed = so_far == ScenarioOutcome::Failed;
                     record.outcome = if failed { so_far } else { ScenarioOutcome::Errored };
                     record.reason = Some(interrupted(&record.steps));
@@ -81,7 +83,7 @@ impl Setting<'_> {
                 }
                 Err(End::Broken(why)) => {
                     // What the steps before it proved stays proved.
-                    let (so_far, _) = ending(&record.steps);
+                    let (so_far, _) = ending(scenario.level, &record.steps);
                     let failed = so_far == ScenarioOutcome::Failed;
                     record.outcome = if failed { so_far } else { ScenarioOutcome::Errored };
                     record.reason = Some(why);
@@ -126,7 +128,7 @@ impl Setting<'_> {
             }
             // What has failed would fail again, each time until its limit.
             if records.last().is_some_and(|last| last.pass < pass)
-                && ending(records).0 == ScenarioOutcome::Failed
+                && ending(scenario.level, records).0 == ScenarioOutcome::Failed
             {
                 break;
             }
@@ -220,7 +222,8 @@ impl Setting<'_> {
         deadline: Duration,
         accepted: Instant,
     ) -> (StepRecord, bool) {
-        let planned = plan(scenario.level, &step.expect, world, cells);
+        let mut planned = plan(scenario.level, &step.expect, world, cells);
+        let held = hold_to(self.habits, scenario.level, world, &mut planned);
         if let Some(contradiction) = planned.contradictions.first() {
             self.tell.warn(format!(
                 "{}, step {}: {} hand-written cells differ from the specification in this cluster, such as {}: {}",
@@ -297,7 +300,7 @@ impl Setting<'_> {
         let anchor = settled.held.and_then(|held| patience.anchor(step, settled.anchored, held));
         let mut notes = settled.notes;
         doubt(&mut matrix, &mut notes, world);
-        reasons(&mut matrix, &notes, world, &planned.written);
+        reasons(&mut matrix, &notes, world, &planned.written, &held);
         let servers = Servers { world, agents: &lane.agents };
         unasked(&mut matrix, |cell| servers.unasked(cell));
         let settle_ms = settled.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));

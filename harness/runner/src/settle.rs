@@ -9,7 +9,7 @@
 //!
 //! The hold sweep begins no sooner than the matrix has had time to change: as long again as it took to become right, at
 //! most a quiet time (a sixth of `--settle`), and where the step changes no definite expectation, so that being right
-//! proves nothing, a whole quiet time.
+//! proves nothing, as long as [`crate::anchor`] says.
 //!
 //! A cell that was as expected, was not in a hold sweep, and is again at the end, is flaky. One that stays wrong
 //! fails: what is proved last counts. Errors are retried within the same limit and never count as a change.

@@ -18,8 +18,8 @@ use serde_json::json;
 use tokio::{runtime::Runtime, sync::mpsc};
 use verdikt_cluster::{Cluster, Target};
 use verdikt_model::{
-    Action, CheckWord, Event, Family, Outcome, PolicyObject, Protocol, Scenario, ScenarioOutcome,
-    ScenarioRecord, Seen, StepRecord, Verdict, Via,
+    Action, AnchoredBy, BlocksFindPods, CheckWord, Event, Family, Outcome, PolicyObject, Protocol, Scenario,
+    ScenarioOutcome, ScenarioRecord, Seen, StepRecord, Verdict, Via,
 };
 use verdikt_runner::{Finished, Keep, Options, RunError, Stop, run};
 use verdikt_sandbox::{Config, Profile, Sandbox, reexec};
@@ -147,6 +147,12 @@ fn unenforced_policies_fail_with_reasons(runtime: &Runtime) -> Result<()> {
                 }
             }
         }
+        let blocks =
+            ran.finished.environment.pod_blocks.context("it was not looked whether blocks match pods")?;
+        ensure!(
+            blocks.egress == BlocksFindPods::Unknown && blocks.evidence.contains("not in force"),
+            "{blocks:?}"
+        );
         nothing_is_left(&target).await?;
         servers_that_hang_are_no_policy(&target).await.context("with servers that hang")?;
         target.sandbox.stop().await;
@@ -289,7 +295,10 @@ fn an_interrupt_cleans_up_in_time(runtime: &Runtime) -> Result<()> {
             let mut records = Vec::new();
             while let Some(event) = inbox.recv().await {
                 match event {
-                    Event::Progress { name, what } if what.starts_with(phase) && stopped.is_none() => {
+                    // Checks before the first scenario are not in the record.
+                    Event::Progress { name, what }
+                        if what.starts_with(phase) && stopped.is_none() && name != "ipBlock check" =>
+                    {
                         let step = what.split(':').next().unwrap_or_default().to_owned();
                         let first = first_steps.entry(name.clone()).or_insert_with(|| step.clone());
                         if phase != "step" || *first != step {
@@ -335,7 +344,7 @@ fn an_interrupt_cleans_up_in_time(runtime: &Runtime) -> Result<()> {
 
 fn failures_are_kept_when_asked_for(runtime: &Runtime) -> Result<()> {
     runtime.block_on(async {
-        let target = start("flannel").await?;
+        let target = start("reference+forgets-egress").await?;
         let options = Options {
             settle: Duration::from_millis(300),
             keep: Keep::OnFailure,

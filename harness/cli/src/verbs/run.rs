@@ -133,7 +133,11 @@ fn judge(finished: Result<Finished, RunError>, args: &Run, refused: bool) -> Out
     if scenarios.total() > scenarios.skipped {
         return Ok(code);
     }
-    Err(nothing_measured(scenarios.skipped, !args.cells.is_empty()))
+    let open = finished.summary.cells.pass + finished.summary.checks.pass;
+    Err(match open {
+        0 => nothing_measured(scenarios.skipped, !args.cells.is_empty()),
+        _ => nothing_proved(open),
+    })
 }
 
 /// The results of an earlier run; the scenarios that they prove are not run again.
@@ -150,6 +154,15 @@ fn resumed(args: &mut Run, scenarios: &mut Vec<Scenario>) -> Result<Option<Resum
     }
     args.reports.record.get_or_insert_with(|| path.clone());
     Ok(Some(resumed))
+}
+
+/// Neither does one in which whatever was measured would have been as expected in any case.
+fn nothing_proved(open: u64) -> Failure {
+    let message = format!(
+        "nothing was proved: of {open} cells and checks that were measured none shows that a policy is in force; the \
+         reasons are above, and what was seen is in the record"
+    );
+    Failure { code: ExitCode::Inconclusive, message }
 }
 
 /// A run without a single measured cell proves nothing, and must not look like success.

@@ -125,7 +125,7 @@ impl Known {
         if scenario.outcome != ScenarioOutcome::Failed {
             return;
         }
-        let (outcome, reason) = ending(&scenario.steps);
+        let (outcome, reason) = ending(scenario.level, &scenario.steps);
         scenario.outcome = match (&scenario.reason, outcome) {
             (_, ScenarioOutcome::Failed) => ScenarioOutcome::Failed,
             // It has not gone to its end: nothing more is proved, and not all was measured.
@@ -236,7 +236,7 @@ mod tests {
             pass: 1,
             checks: Vec::new(),
         };
-        let (outcome, reason) = ending(std::slice::from_ref(&step));
+        let (outcome, reason) = ending(Level::Core, std::slice::from_ref(&step));
         ScenarioRecord {
             name: name.into(),
             level: Level::Core,

@@ -59,6 +59,13 @@ pub(super) fn pair(reference: &Record, other: &Record) -> Paired {
     paired
 }
 
+/// Whether nothing of a scenario was measured, on purpose. One of which all is open is skipped as a proof, and compared.
+fn is_left_out(scenario: &ScenarioRecord) -> bool {
+    let has_cells =
+        || scenario.steps.iter().any(|step| step.cells.rows.iter().any(|row| measured(row).is_some()));
+    scenario.outcome == ScenarioOutcome::Skipped && !has_cells()
+}
+
 /// Whether a run ended before all that it was to measure.
 fn is_cut_short(record: &Record) -> bool {
     record.run.planned as usize > record.scenarios.len()
@@ -68,7 +75,7 @@ fn is_cut_short(record: &Record) -> bool {
 impl Paired {
     fn absent(&mut self, scenario: &ScenarioRecord, side: WhichSide, cut_short: bool) {
         // What was left out on the one side is not missed on the other.
-        if scenario.outcome != ScenarioOutcome::Skipped {
+        if !is_left_out(scenario) {
             let why = if cut_short { "the run was cut short" } else { "not in the record" }.to_owned();
             let error = cut_short;
             self.missing.push(Missing { scenario: scenario.name.clone(), side, why, cells: 0, error });
@@ -76,8 +83,7 @@ impl Paired {
     }
 
     fn scenario(&mut self, one: &ScenarioRecord, two: &ScenarioRecord) {
-        let left_out = |scenario: &ScenarioRecord| scenario.outcome == ScenarioOutcome::Skipped;
-        let side = match (left_out(one), left_out(two)) {
+        let side = match (is_left_out(one), is_left_out(two)) {
             (false, false) => None,
             (true, false) => Some((WhichSide::Reference, one)),
             (false, true) => Some((WhichSide::Other, two)),
