@@ -1,15 +1,18 @@
 //! Signs of life: silence and refusals count only where the servers that should have answered say that they live.
 //!
 //! ```text
-//! probe ──► answered ─────────────────────────────────────────────► observation
-//!      └──► silent, refused ──► its pod's servers are asked ──► yes ──► observation
-//!             (once for all of a pod's cells that wait)    └──► no ───► error
+//!             D/2                       D
+//! probe ──────┬─────────────────────────┬──► answered ────────────────────────────► observation
+//!             └─ not answered yet:      └──► silent, refused ──► they lived ──────► observation
+//!                its pod's servers are asked                └──► no sign of life ─► error
 //! ```
 //!
 //! A server that hangs drops everything, as far as a client can see, and its kernel goes on to take connections. So the
 //! question goes past the network under test: the runner asks the agent in the server's pod, the agent asks the servers over
-//! their Unix socket, and the loop that answers it is the one that answers probes. It is asked after the probe was begun, only
-//! when a denial is about to be believed, and once for all cells of a pod that wait at that moment.
+//! their Unix socket, and the loop that answers it is the one that answers probes. It is asked in the middle of the time in which
+//! the probe waits, and must be answered within a third of it: servers that were stopped for all of that time cannot be in
+//! time then, and had they been for less, they would have answered the probe. One question serves all cells of a pod that are
+//! not answered at that moment; nobody is asked where everything answers.
 //!
 //! Hosts that `--external` names and the cluster's DNS are not pods of the run: nobody can be asked there. Their silence
 //! counts as before, and the record says so.
@@ -20,7 +23,10 @@ use std::{
     sync::Arc,
 };
 
-use futures::{FutureExt, StreamExt, stream};
+use futures::{
+    FutureExt, StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use tokio::{
     sync::mpsc,
     time::{Duration, Instant, sleep_until},
@@ -34,8 +40,10 @@ use crate::{
     target::transport,
 };
 
-/// How long denials wait for others of the same pod.
+/// How long denials wait for others of the same pod, where nobody was asked while they waited for an answer: refusals.
 const GATHER: Duration = Duration::from_millis(10);
+/// Part of a probe's deadline within which servers have to answer.
+const IN_TIME: u32 = 3;
 /// Most pods that are asked at once.
 const ASKED_AT_ONCE: usize = 256;
 
@@ -125,14 +133,17 @@ pub(crate) struct Signs<'a, W> {
 }
 
 impl<'a, W: Witness + Sync> Signs<'a, W> {
-    /// Asks all servers behind these cells; they may take so long as a probe may.
+    /// Asks all servers behind these cells; they may take so long as `patience`.
     pub(crate) async fn of(
         witness: &'a W,
         cells: impl IntoIterator<Item = &Cell>,
         patience: Duration,
     ) -> Self {
-        let to: BTreeSet<EndpointId> =
-            cells.into_iter().filter(|cell| has_servers(cell)).map(|cell| cell.to).collect();
+        let to = cells.into_iter().filter(|cell| has_servers(cell)).map(|cell| cell.to).collect();
+        Self::of_endpoints(witness, to, patience).await
+    }
+
+    async fn of_endpoints(witness: &'a W, to: BTreeSet<EndpointId>, patience: Duration) -> Self {
         let behind: BTreeMap<_, _> = to.into_iter().map(|to| (to, witness.behind(to))).collect();
         let ids: BTreeSet<EndpointId> = behind.values().flatten().copied().collect();
         let ask = |id| async move { (id, witness.servers(id, patience).await) };
@@ -191,32 +202,72 @@ impl<P: Prober + Sync, W: Witness + Sync> Prober for Vouched<P, W> {
             .fuse()
         );
         let mut sweeps = true;
-        // Denials that wait, since when, and those whose servers are being asked.
-        let mut waiting: Vec<(u32, Observation)> = Vec::new();
+        let mut open = Open::new(which.iter().map(|index| &cells[*index as usize]));
+        let mut next = Instant::now() + deadline / 2;
+        let mut rounds: Vec<Round<'_, W>> = Vec::new();
+        // Denials that wait for a round (an index), and those for which nobody has been asked, since when.
+        let mut waiting: Vec<(usize, u32, Observation)> = Vec::new();
+        let mut unasked: Vec<(u32, Observation)> = Vec::new();
         let mut since = Instant::now();
-        let mut asking = stream::FuturesUnordered::new();
+        let mut asking = FuturesUnordered::new();
+        let ask = |round: usize, to: BTreeSet<EndpointId>| async move {
+            (round, Signs::of_endpoints(&self.witness, to, deadline / IN_TIME).await)
+        };
         loop {
-            if !sweeps && told.is_empty() && waiting.is_empty() && asking.is_empty() {
+            if !sweeps && told.is_empty() && waiting.is_empty() && unasked.is_empty() {
                 return;
             }
             tokio::select! {
                 biased;
                 Some((index, observation)) = told.recv() => {
-                    if is_denial(observation.verdict) && has_servers(&cells[index as usize]) {
-                        if waiting.is_empty() {
-                            since = Instant::now();
-                        }
-                        waiting.push((index, observation));
-                    } else {
+                    let cell = &cells[index as usize];
+                    open.ended(cell);
+                    if !(is_denial(observation.verdict) && has_servers(cell)) {
                         sink(index, observation);
+                        continue;
+                    }
+                    let now = Instant::now();
+                    // A refusal comes at once: nobody has been asked since its probe was begun.
+                    let covers = |round: &Round<'_, W>| round.covers(cell, now, deadline);
+                    let silent = observation.verdict == Verdict::Dropped;
+                    match rounds.iter().rposition(covers).filter(|_| silent) {
+                        Some(round) => match &rounds[round].signs {
+                            Some(signs) => sink(index, signs.vouched(cell, observation)),
+                            None => waiting.push((round, index, observation)),
+                        },
+                        None => {
+                            if unasked.is_empty() {
+                                since = now;
+                            }
+                            unasked.push((index, observation));
+                        }
                     }
                 }
-                Some(vouched) = asking.next(), if !asking.is_empty() => {
-                    let vouched: Vec<(u32, Observation)> = vouched;
-                    vouched.into_iter().for_each(|(index, observation)| sink(index, observation));
+                Some(ended) = asking.next(), if !asking.is_empty() => {
+                    let (round, signs): (usize, Signs<'_, W>) = ended;
+                    let (answered, others): (Vec<_>, Vec<_>) =
+                        std::mem::take(&mut waiting).into_iter().partition(|(of, ..)| *of == round);
+                    waiting = others;
+                    for (_, index, observation) in answered {
+                        sink(index, signs.vouched(&cells[index as usize], observation));
+                    }
+                    rounds[round].signs = Some(signs);
                 }
-                () = sleep_until(since + GATHER), if !waiting.is_empty() && asking.is_empty() => {
-                    asking.push(self.vouch(cells, std::mem::take(&mut waiting), deadline));
+                () = sleep_until(since + GATHER), if !unasked.is_empty() => {
+                    let round = rounds.len();
+                    let of = |(index, _): &(u32, Observation)| cells[*index as usize].to;
+                    let to: BTreeSet<EndpointId> = unasked.iter().map(of).collect();
+                    rounds.push(Round::new(to.clone()));
+                    asking.push(ask(round, to));
+                    waiting.extend(unasked.drain(..).map(|(index, observation)| (round, index, observation)));
+                }
+                () = sleep_until(next), if sweeps && !open.is_empty() => {
+                    let to = open.endpoints();
+                    rounds.push(Round::new(to.clone()));
+                    asking.push(ask(rounds.len() - 1, to));
+                    // Often enough that one falls into the middle of whatever a probe waits, whenever it began; and not at
+                    // the end of those that have begun at first.
+                    next = Instant::now() + deadline * 3 / 5;
                 }
                 () = &mut sweeping, if sweeps => sweeps = false,
             }
@@ -224,21 +275,61 @@ impl<P: Prober + Sync, W: Witness + Sync> Prober for Vouched<P, W> {
     }
 }
 
-impl<P: Sync, W: Witness + Sync> Vouched<P, W> {
-    /// These denials, each as it is or, without a sign of life, as an error.
-    async fn vouch(
-        &self,
-        cells: &[Cell],
-        denials: Vec<(u32, Observation)>,
-        deadline: Duration,
-    ) -> Vec<(u32, Observation)> {
-        let of = denials.iter().map(|(index, _)| &cells[*index as usize]);
-        let signs = Signs::of(&self.witness, of, deadline).await;
-        let vouched = |(index, observation): (u32, Observation)| {
-            let doubt = signs.doubt(&cells[index as usize], &observation.verdict.to_string());
-            (index, doubt.map_or(observation, Observation::error))
-        };
-        denials.into_iter().map(vouched).collect()
+/// Servers that were asked together.
+struct Round<'a, W> {
+    asked: Instant,
+    to: BTreeSet<EndpointId>,
+    signs: Option<Signs<'a, W>>,
+}
+
+impl<W> Round<'_, W> {
+    fn new(to: BTreeSet<EndpointId>) -> Self {
+        Self { asked: Instant::now(), to, signs: None }
+    }
+
+    /// Whether its question was asked while a probe of this cell waited that has ended just now in silence: it had
+    /// begun a deadline ago, or earlier. What is left of its time must be more than servers have for their answer.
+    fn covers(&self, cell: &Cell, now: Instant, deadline: Duration) -> bool {
+        let ago = now.saturating_duration_since(self.asked);
+        self.to.contains(&cell.to) && ago < deadline && ago > deadline / IN_TIME
+    }
+}
+
+/// Cells of a sweep that have not been answered yet, by where they go.
+struct Open(BTreeMap<EndpointId, usize>);
+
+impl Open {
+    fn new<'c>(cells: impl Iterator<Item = &'c Cell>) -> Self {
+        let mut open = BTreeMap::new();
+        for cell in cells.filter(|cell| has_servers(cell)) {
+            *open.entry(cell.to).or_default() += 1;
+        }
+        Self(open)
+    }
+
+    fn ended(&mut self, cell: &Cell) {
+        if let Some(count) = self.0.get_mut(&cell.to).filter(|_| has_servers(cell)) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(&cell.to);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn endpoints(&self) -> BTreeSet<EndpointId> {
+        self.0.keys().copied().collect()
+    }
+}
+
+impl<W: Witness + Sync> Signs<'_, W> {
+    /// A denial as it is or, without a sign of life, as an error.
+    fn vouched(&self, cell: &Cell, observation: Observation) -> Observation {
+        let doubt = self.doubt(cell, observation.verdict.as_str());
+        doubt.map_or(observation, Observation::error)
     }
 }
 
@@ -253,11 +344,10 @@ mod tests {
 
     use tokio::time::sleep;
     use verdikt_model::Family;
-    use verdikt_protocol::Transport;
 
     use super::*;
 
-    /// Every cell to endpoint 0 is answered, and every other one is silent or, over SCTP, refused, each a millisecond after the one before.
+    /// Every cell to endpoint 0 is answered, every SCTP cell refused, and the others are silent.
     struct Denying;
 
     impl Prober for Denying {
@@ -265,24 +355,29 @@ mod tests {
             &self,
             cells: &[Cell],
             which: &[u32],
-            _deadline: Duration,
+            deadline: Duration,
             sink: &mut (dyn FnMut(u32, Observation) + Send),
         ) {
+            let seen = |verdict| Observation { verdict, rtt_us: 0, detail: None, seen_as: None };
+            let mut silent = Vec::new();
             for index in which {
-                let verdict = match cells[*index as usize] {
-                    Cell { to: EndpointId(0), .. } => Verdict::Allowed,
-                    Cell { protocol: Protocol::Sctp, .. } => Verdict::Rejected,
-                    _ => Verdict::Dropped,
-                };
-                sink(*index, Observation { verdict, rtt_us: 0, detail: None, seen_as: None });
-                sleep(Duration::from_millis(1)).await;
+                match cells[*index as usize] {
+                    Cell { to: EndpointId(0), .. } => sink(*index, seen(Verdict::Allowed)),
+                    Cell { protocol: Protocol::Sctp, .. } => sink(*index, seen(Verdict::Rejected)),
+                    _ => silent.push(*index),
+                }
             }
+            sleep(deadline).await;
+            silent.into_iter().for_each(|index| sink(index, seen(Verdict::Dropped)));
         }
     }
 
-    /// Endpoint 1 lives and listens on 80/tcp, 2 hangs, nobody can be asked about 3, and behind 4 are 1 and 2.
-    #[derive(Default)]
-    struct Asked(Mutex<Vec<u16>>);
+    /// Endpoint 1 lives and listens on 80/tcp, 2 hangs, nobody can be asked about 3, behind 4 are 1 and 2, and 5 hangs for as
+    /// long as the probes wait.
+    struct Asked {
+        began: Instant,
+        by: Mutex<Vec<u16>>,
+    }
 
     impl Witness for Asked {
         fn behind(&self, to: EndpointId) -> Vec<EndpointId> {
@@ -294,8 +389,8 @@ mod tests {
         }
 
         async fn servers(&self, id: EndpointId, patience: Duration) -> Result<Serving, String> {
-            self.0.lock().unwrap().push(id.0);
-            if id.0 == 2 {
+            self.by.lock().unwrap().push(id.0);
+            if id.0 == 2 || id.0 == 5 && self.began.elapsed() < DEADLINE {
                 sleep(patience).await;
                 return Err("the servers do not answer".into());
             }
@@ -307,35 +402,43 @@ mod tests {
         }
     }
 
+    const DEADLINE: Duration = Duration::from_millis(300);
+
     fn cell(to: u16, protocol: Protocol) -> Cell {
         let via = if to == 4 { Via::ClusterIp } else { Via::PodIp };
         Cell { from: EndpointId(9), to: EndpointId(to), via, family: Family::Ipv4, protocol, port: 80 }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn denials_count_only_with_a_sign_of_life_and_each_pod_is_asked_once() {
+    async fn denials_count_only_with_a_sign_of_life_and_each_pod_is_asked_once_while_its_cells_wait() {
         let tcp = |to| cell(to, Protocol::Tcp);
-        let cells: Vec<Cell> =
-            [tcp(0), tcp(1), tcp(2), tcp(3), tcp(4), tcp(1), cell(2, Protocol::Udp), cell(1, Protocol::Sctp)]
-                .into();
-        let vouched = Vouched { prober: Denying, witness: Asked::default() };
+        let other = [cell(2, Protocol::Udp), cell(1, Protocol::Sctp)];
+        let cells = [&[0, 1, 2, 3, 4, 1, 5].map(tcp)[..], &other].concat();
+        let witness = Asked { began: Instant::now(), by: Mutex::default() };
+        let vouched = Vouched { prober: Denying, witness };
         let mut seen = vec![None; cells.len()];
         let mut sink = |index: u32, observation: Observation| {
             assert!(seen[index as usize].replace(observation).is_none(), "{index} twice");
         };
-        let which: Vec<u32> = (0..8).collect();
-        vouched.sweep(&cells, &which, Duration::from_millis(300), &mut sink).await;
+        let which: Vec<u32> = (0..9).collect();
+        vouched.sweep(&cells, &which, DEADLINE, &mut sink).await;
+        assert_eq!(vouched.witness.began.elapsed(), DEADLINE, "nobody waits for an answer that is there");
         let seen: Vec<Observation> = seen.into_iter().map(Option::unwrap).collect();
         let verdicts: Vec<Verdict> = seen.iter().map(|seen| seen.verdict).collect();
         use Verdict::{Allowed, Dropped, Error};
-        assert_eq!(verdicts, [Allowed, Dropped, Error, Dropped, Error, Dropped, Error, Error]);
-        let hangs = "dropped, which proves nothing: the servers of x/2 gave no sign of life within 300 ms (the servers do not answer)";
-        assert_eq!([2, 4, 6].map(|n: usize| seen[n].detail.as_deref()), [Some(hangs); 3]);
+        assert_eq!(verdicts, [Allowed, Dropped, Error, Dropped, Error, Dropped, Error, Error, Error]);
+        let hangs = |pod| {
+            format!(
+                "dropped, which proves nothing: the servers of x/{pod} gave no sign of life within 100 ms (the servers do not answer)"
+            )
+        };
+        let detail = |n: usize| seen[n].detail.as_deref().unwrap_or_default();
+        assert_eq!([2, 4, 6, 7].map(detail), [hangs(2), hangs(2), hangs(5), hangs(2)]);
         let deaf = "rejected, which proves nothing: the servers of x/1 do not listen on 80/sctp";
-        assert_eq!(seen[7].detail.as_deref(), Some(deaf));
-        let mut asked = vouched.witness.0.into_inner().unwrap();
+        assert_eq!(detail(8), deaf);
+        let mut asked = vouched.witness.by.into_inner().unwrap();
         asked.sort_unstable();
-        assert_eq!(asked, [1, 2], "who answers is not asked, and nobody twice");
-        assert!(Serving::default().listens(Transport::Icmp, 0));
+        // Who refuses is asked at once, and who is silent once for all of its cells.
+        assert_eq!(asked, [1, 1, 2, 5]);
     }
 }

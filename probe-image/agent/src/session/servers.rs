@@ -100,8 +100,13 @@ impl Servers {
             }
             while let Some(end) = self.input.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
-                let Some(Open { request, expired, .. }) = self.open.pop_front() else { return false };
+                let Some(Open { request, until, expired }) = self.open.pop_front() else { return false };
                 if expired {
+                    continue;
+                }
+                // Nobody knows whether they were late, or this process.
+                if until.is_some_and(|until| until < Instant::now()) {
+                    replies.push(failure(&request, "they answered too late".into()));
                     continue;
                 }
                 let reply = serde_json::from_slice(&line);
