@@ -7,8 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::{Api, api::ListParams};
+use k8s_openapi::api::{core::v1::Namespace, networking::v1::NetworkPolicy};
+use kube::{
+    Api,
+    api::{ListParams, PostParams},
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::{
     sys::signal::{Signal, kill},
@@ -48,6 +51,10 @@ fn main() -> ExitCode {
         ),
         trial("external_hosts_and_nodes_take_part", external_hosts_and_nodes_take_part),
         trial("pods_that_come_and_go_are_what_the_oracle_takes_them_for", pods_that_come_and_go),
+        trial(
+            "a_refusal_before_the_first_policy_is_a_difference",
+            a_refusal_before_the_first_policy_is_a_difference,
+        ),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -529,6 +536,50 @@ fn families_and_cells_can_be_chosen(runtime: &Runtime) -> Result<()> {
         target.sandbox.stop().await;
         Ok(())
     })
+}
+
+/// Somebody else's policy is in force that verdikt knows nothing of: to it the cluster refuses connections by itself.
+fn a_refusal_before_the_first_policy_is_a_difference(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
+        let target = start("reference+rejects").await?;
+        let foreign = tokio::spawn(deny_all(target.cluster.client().clone(), "refused-"));
+        let options = Options {
+            positive_control: Duration::from_secs(3),
+            namespace_prefix: "refused".into(),
+            check_enforcement: false,
+            ..Options::default()
+        };
+        let ran = run_all(&target, scenarios(&["basics/default-deny-ingress"]), options).await?;
+        foreign.abort();
+        let record = ran.records.first().context("no record")?;
+        let reason = record.reason.clone().unwrap_or_default();
+        ensure!(record.outcome == ScenarioOutcome::Failed && record.steps.is_empty(), "{record:?}");
+        ensure!(reason.starts_with("refused before the first policy, by the cluster itself"), "{reason}");
+        ensure!(reason.contains("80/tcp over ipv4 is rejected (connection refused (RST))"), "{reason}");
+        ensure!(ran.finished.summary.scenarios.failed == 1, "{:?}", ran.finished.summary);
+        nothing_is_left(&target).await?;
+        target.sandbox.stop().await;
+        Ok(())
+    })
+}
+
+/// Denies all ingress in every namespace that begins so, as soon as it is there.
+async fn deny_all(client: kube::Client, prefix: &str) -> Result<()> {
+    let policy: NetworkPolicy = serde_json::from_value(json!({
+        "metadata": {"name": "foreign"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }))?;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    loop {
+        for namespace in namespaces.list(&ListParams::default()).await? {
+            let name = namespace.metadata.name.unwrap_or_default();
+            if name.starts_with(prefix) {
+                let api: Api<NetworkPolicy> = Api::namespaced(client.clone(), &name);
+                // It may be there already, or the namespace be going.
+                let _ = api.create(&PostParams::default(), &policy).await;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn external_hosts_and_nodes_take_part(runtime: &Runtime) -> Result<()> {
