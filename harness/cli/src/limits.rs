@@ -14,12 +14,16 @@ pub(crate) const SANDBOX: (usize, usize) = (20, 72);
 pub(crate) fn demand((threads, files): (usize, usize)) -> Result<(), Failure> {
     let threads = threads + thread::available_parallelism().map_or(1, usize::from);
     try_files(files).map_err(|error| {
-        Failure::setup(format!("too few files may be open, verdikt needs {files} more: {error}"))
-            .help("raise the limit (`ulimit -n 65536`, or fs.file-max)")
+        Failure::setup(format!(
+            "too few files may be open, verdikt needs {files} besides those open: {error}"
+        ))
+        .help("raise the limit (`ulimit -n 65536`, or fs.file-max)")
     })?;
     try_threads(threads).map_err(|error| {
-        Failure::setup(format!("too few threads may be started, verdikt needs {threads} more: {error}"))
-            .help("raise the limit (`ulimit -u`, or the pids limit of the container)")
+        Failure::setup(format!(
+            "too few threads may be started, verdikt needs {threads} besides those running: {error}"
+        ))
+        .help("raise the limit (`ulimit -u`, or the pids limit of the container)")
     })
 }
 

@@ -95,6 +95,36 @@ fn no_folder_for_temporary_files() {
 }
 
 #[test]
+fn a_full_folder_for_temporary_files() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("full")).unwrap();
+    // The first has no room for what pods need, the second none for logs, which a verdict does not need.
+    for (blocks, code) in [(1, 3), (2, 0)] {
+        let mount = format!("mount -t tmpfs -o nr_blocks={blocks},mode=1777 none full");
+        let script = format!("{mount} || exit 77; export TMPDIR=$PWD/full; exec \"$@\"");
+        let output = Command::new("unshare")
+            .args(["--map-root-user", "--mount", "bash", "-c", &script, "bash"])
+            .arg(env!("CARGO_BIN_EXE_verdikt"))
+            .args(["run", "-f", "s.yaml"])
+            .current_dir(folder.path())
+            .output();
+        let Ok(output) = output else {
+            eprintln!("left out: there is no unshare");
+            return;
+        };
+        let said = said(output);
+        if said.code == 77 || said.stderr.starts_with("unshare:") {
+            eprintln!("left out: {}", said.stderr);
+            return;
+        }
+        match code {
+            3 => is_told(&said, &["run"], "set TMPDIR to a folder"),
+            _ => assert_eq!(said.code, code, "{}\n{}", said.stdout, said.stderr),
+        }
+    }
+}
+
+#[test]
 fn no_certificates() {
     let folder = folder();
     let path = folder.path().join("s.yaml");

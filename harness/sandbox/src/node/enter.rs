@@ -65,7 +65,9 @@ pub(crate) fn enter(parent: Pid, release: impl FnOnce()) -> Result<Role, Obstacl
         | CloneFlags::CLONE_NEWUTS;
     unshare(spaces).map_err(|errno| match errno {
         Errno::EPERM => Obstacle::user_namespaces("network, mount and PID namespaces are refused", errno),
-        other => Obstacle::new(&super::errors::doing("make namespaces", other.into())),
+        other => {
+            Obstacle::new(&super::errors::doing_namespaces("make network, mount and PID namespaces", other))
+        }
     })?;
 
     let alive = pipe2(OFlag::O_CLOEXEC).map_err(|errno| Obstacle::new(&errno.into()))?;

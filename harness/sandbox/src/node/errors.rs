@@ -37,6 +37,16 @@ pub(crate) fn doing(what: impl fmt::Display, error: io::Error) -> io::Error {
     }
 }
 
+/// The same for namespaces: what the kernel says of their limit is meant for disks.
+pub(crate) fn doing_namespaces(what: &str, errno: Errno) -> io::Error {
+    match errno {
+        Errno::ENOSPC | Errno::EUSERS => {
+            with_code(errno as i32, format!("{what}: there are as many as this user may have"))
+        }
+        other => doing(what, other.into()),
+    }
+}
+
 /// The system's error code behind an error.
 pub(crate) fn code_of(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or_else(|| error.get_ref()?.downcast_ref::<Coded>().map(|coded| coded.code))
@@ -175,6 +185,9 @@ mod tests {
         let full = io::Error::from_raw_os_error(Errno::ENOSPC as i32);
         assert!(Obstacle::new(&full).mend.contains("max_net_namespaces"));
         assert!(Obstacle::file(&full).mend.contains("TMPDIR") && explained_file(&full).contains("TMPDIR"));
+        let namespaces = doing_namespaces("make one", Errno::ENOSPC);
+        assert_eq!(namespaces.to_string(), "make one: there are as many as this user may have");
+        assert_eq!(Obstacle::new(&namespaces).cause, Cause::Limits);
         let files = io::Error::from_raw_os_error(Errno::EMFILE as i32);
         assert!(Obstacle::file(&files).mend.contains("ulimit -n") && explained(&files).contains("ulimit -n"));
     }

@@ -8,7 +8,7 @@ use std::{
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::errors::doing;
+use super::errors::{doing, doing_namespaces};
 
 /// A network namespace, kept alive by this descriptor.
 #[derive(Debug)]
@@ -24,7 +24,8 @@ impl NetNs {
 
     /// Makes a namespace and moves the calling thread into it.
     pub(crate) fn make() -> io::Result<Self> {
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|e| doing("make a network namespace", e.into()))?;
+        unshare(CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| doing_namespaces("make a network namespace", errno))?;
         Self::current()
     }
 
