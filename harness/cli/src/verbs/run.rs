@@ -162,7 +162,7 @@ fn nothing_proved(open: u64) -> Failure {
         "nothing was proved: of {open} cells and checks that were measured none shows that a policy is in force; the \
          reasons are above, and what was seen is in the record"
     );
-    Failure { code: ExitCode::Inconclusive, message }
+    Failure::new(ExitCode::Inconclusive, message)
 }
 
 /// A run without a single measured cell proves nothing, and must not look like success.
