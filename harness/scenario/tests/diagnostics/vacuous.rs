@@ -121,6 +121,18 @@ fn what_comes_later_and_what_is_elsewhere_counts() {
     assert_eq!(codes(&text).len(), 1);
 }
 
+/// The expectation is not borne out, and why is told beside it.
+#[test]
+fn a_policy_that_finds_nobody_is_told_beside_what_follows() {
+    let text = policy(
+        "{podSelector: {matchLabels: {app: dbb}}, policyTypes: [Ingress]}",
+        "      expect: {deny: [\"shop/api -> shop/db\"]}\n",
+    );
+    let (scenarios, diagnostics) = findings(&text);
+    let told: Vec<&str> = diagnostics.iter().map(|d| d.code).collect();
+    assert_eq!((scenarios, told), (0, vec!["scenario/policy-without-pods", "scenario/against-oracle"]));
+}
+
 #[test]
 fn a_scenario_can_say_that_it_is_meant() {
     let text = policy(&format!("{{{DB}, ingress: [{{}}]}}"), "");
