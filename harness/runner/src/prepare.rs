@@ -156,6 +156,7 @@ pub(crate) fn external_serve<'a>(topologies: impl IntoIterator<Item = &'a Topolo
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use verdikt_model::{ExtraEndpoint, PortProtocol, Protocol};
 
     use super::*;
 
@@ -176,5 +177,18 @@ mod tests {
             unlisted_kind([role].iter(), &[]).as_deref(),
             Some("RoleBinding.rbac.authorization.k8s.io")
         );
+    }
+
+    #[test]
+    fn the_external_host_listens_on_whatever_any_scenario_wants() {
+        let host = |serve| Topology {
+            endpoints: [(EndpointName::External(1), ExtraEndpoint { serve })].into(),
+            ..Topology::default()
+        };
+        let tcp = PortProtocol { port: 80, protocol: Protocol::Tcp };
+        let plain = host(Serve { ports: [tcp].into(), ..Serve::default() });
+        let http = host(Serve { http: [8080].into(), ..Serve::default() });
+        let all = external_serve([&plain, &http]);
+        assert_eq!((all.ports, all.http), ([tcp].into(), [8080].into()));
     }
 }

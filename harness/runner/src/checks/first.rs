@@ -162,3 +162,61 @@ impl Checking<'_> {
         Ok(cells.iter().zip(&report.tasks).map(reading).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use verdikt_cluster::Names;
+    use verdikt_model::{
+        Check, Expect, Family, Level, NamespaceSpec, PodSpec, PortProtocol, Protocol, Serve, Topology, World,
+    };
+
+    use super::*;
+    use crate::{
+        live::{Gaps, Hosts},
+        target::Targets,
+    };
+
+    /// Where a pod will be is not known before it is there: another that starts beside it would dial nobody, or itself.
+    #[tokio::test]
+    async fn pods_of_one_step_do_not_try_each_other() {
+        let serve =
+            Serve { ports: [PortProtocol { port: 80, protocol: Protocol::Tcp }].into(), ..Serve::default() };
+        let pod = |late| PodSpec { serve: serve.clone(), late, ..PodSpec::default() };
+        let pods = [("a", false), ("l", true), ("m", true)].map(|(name, late)| (name.to_owned(), pod(late)));
+        let namespace = NamespaceSpec { pods: pods.into(), ..NamespaceSpec::default() };
+        let topology = Topology { namespaces: [("x".to_owned(), namespace)].into(), ..Topology::default() };
+        let start =
+            |pod: &str| Action::Pod { namespace: "x".into(), pod: pod.into(), change: PodChange::Start };
+        let step = Step {
+            name: "one".into(),
+            actions: vec![start("l"), start("m")],
+            checks: vec![Check {
+                kind: CheckKind::First,
+                pattern: "x/* -> x/*".parse().unwrap(),
+                expect: CheckExpect::Derived,
+            }],
+            expect: Expect { derived: true, rules: Vec::new() },
+        };
+        let mut world = World::synthetic(&topology);
+        step.actions.iter().for_each(|action| world.apply(action).unwrap());
+        let (names, hosts, gaps) = (Names::default(), Hosts::default(), Gaps::default());
+        let checking = Checking {
+            level: Level::Core,
+            world: &world,
+            agents: &[],
+            targets: Targets::new(&world, &names, &hosts, "cluster.local"),
+            families: &[Family::Ipv4],
+            gaps: &gaps,
+            only: &[],
+            deadline: LOOK,
+            limit: Instant::now(),
+        };
+        let [a, l, m] = ["a", "l", "m"].map(|pod| world.find(&EndpointName::pod("x", pod)).unwrap());
+        let cells = checking.first_cells(&step);
+        assert_eq!(cells.keys().copied().collect::<Vec<_>>(), [l, m]);
+        for of in cells.values() {
+            assert_eq!(of.own.iter().map(|(_, cell)| cell.to).collect::<Vec<_>>(), [a]);
+            assert_eq!(of.toward.keys().copied().collect::<Vec<_>>(), [a]);
+        }
+    }
+}
