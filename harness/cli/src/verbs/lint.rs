@@ -47,6 +47,7 @@ pub(super) fn lint(args: &Lint, ui: &Ui) -> Outcome {
                 .collect();
             let all = json!({
                 "scenarios": loaded.scenarios.len(), "knownDeviations": loaded.known.len(), "diagnostics": list,
+                "unreadable": loaded.unreadable.iter().map(ToString::to_string).collect::<Vec<_>>(),
             });
             terminal::print(&(json_text(&all) + "\n"));
         }
