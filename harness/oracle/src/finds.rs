@@ -58,6 +58,14 @@ impl Finds {
         }
     }
 
+    /// Whether every part finds somebody.
+    pub fn is_complete(&self) -> bool {
+        let all = |rules: &[RuleFinds]| {
+            rules.iter().all(|rule| !rule.peers.contains(&false) && !rule.ports.contains(&false))
+        };
+        self.subjects && all(&self.ingress) && all(&self.egress)
+    }
+
     /// Adds what was found in another world.
     pub fn or(&mut self, other: &Self) {
         self.subjects |= other.subjects;
