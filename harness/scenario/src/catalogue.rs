@@ -14,8 +14,7 @@ include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 
 /// The scenarios that verdikt brings along. Their source is `catalogue:PATH`.
 ///
-/// The diagnostics are those that `lint` of the same files would give, but for the warning of objects that act on the
-/// whole cluster: here that is meant, and such scenarios run only where the user allows it. A released catalogue has none.
+/// The diagnostics are those that `lint` of the same files would give. A released catalogue has none.
 pub fn catalogue() -> Loaded {
     read(None)
 }
@@ -26,9 +25,7 @@ pub fn catalogue_against(definitions: &Definitions) -> Loaded {
 }
 
 fn read(definitions: Option<&Definitions>) -> Loaded {
-    let mut loaded = read_all(&sources(""), Topologies::default(), definitions);
-    loaded.diagnostics.retain(|diagnostic| diagnostic.code != "scenario/cluster-scoped");
-    loaded
+    read_all(&sources(""), Topologies::default(), definitions)
 }
 
 /// The shared topologies of the catalogue.

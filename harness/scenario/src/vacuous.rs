@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// What can be meant, without `scenario/`: `spec.meant` of a scenario names it.
-pub(crate) const MEANT: [&str; 5] = [
+pub(crate) const MEANT: [&str; 6] = [
+    "cluster-scoped",
     "policy-without-pods",
     "peer-without-anybody",
     "policy-port-not-served",

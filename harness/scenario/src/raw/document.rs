@@ -73,7 +73,7 @@ raw_struct! {
         /// Dataplanes that are known to behave otherwise, or in one of several ways that are open.
         #[schemars(default)]
         differs: Vec<RawDiffers> = "differs",
-        /// Warnings of policies that decide nothing which are meant here, such as step-changes-nothing.
+        /// Warnings of which the cause is meant here, such as step-changes-nothing.
         #[schemars(default)]
         meant: Vec<At<String>> = "meant",
         /// What the cluster must have; otherwise the scenario is skipped with the reason.
