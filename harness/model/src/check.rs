@@ -33,7 +33,8 @@ pub enum CheckKind {
     },
     /// What a pod that the step starts reaches from its first instruction on.
     First,
-    /// From the API's answer to the step's last change until the cell is as expected, tried every millisecond.
+    /// From the API's answer to the step's last change until the cell is as expected, tried every millisecond; or, where
+    /// [`CheckExpect::Closed`] is expected, whether anything got through meanwhile.
     Sample,
     /// Bytes there and back on one connection.
     Transfer {
@@ -87,7 +88,7 @@ pub enum CheckExpect {
     Survives,
     /// The held connection is cut.
     Cut,
-    /// Nothing gets through from the first moment on.
+    /// Nothing gets through: from the first moment of a pod on, or at any moment of a step.
     Closed,
     /// It works, now or in the end.
     Allow,
@@ -134,7 +135,7 @@ impl CheckExpect {
                     return Err(ParseWordError {
                         word: word.to_owned(),
                         what: "expectation of a check",
-                        expected: "survives, cut (hold); closed, allow (first); allow, deny (transfer, http); an HTTP \
+                        expected: "survives, cut (hold); closed, allow (first); closed (sample); allow, deny (transfer, http); an HTTP \
                                    status (http); derived, either",
                     });
                 }
@@ -174,7 +175,7 @@ words! {
     Closed = "closed",
     /// It worked from some moment on; `timeUs` says from when.
     Opened = "opened",
-    /// It worked at first and then no more; `timeUs` says for how long.
+    /// It worked for a time and then no more; `timeUs` says for how long.
     Window = "window",
     /// The cell became as expected; `timeUs` says how long after the API's answer.
     Changed = "changed",

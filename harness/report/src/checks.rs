@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use verdikt_model::{CheckRecord, CheckWord, Outcome, ScenarioRecord, Seen, StepRecord};
+use verdikt_model::{CheckExpect, CheckRecord, CheckWord, Outcome, ScenarioRecord, Seen, StepRecord};
 
 use crate::{
     escape::{NAME, SENTENCE, cut},
@@ -26,7 +26,9 @@ pub(crate) fn sentence(check: &CheckRecord) -> String {
     }
     match check.kind {
         // It is a figure; the matrix tells whether the cell is as expected.
-        CheckWord::Sample => write!(text, ": {}", seen(check)),
+        CheckWord::Sample if check.expected == CheckExpect::Either.to_string() => {
+            write!(text, ": {}", seen(check))
+        }
         _ => write!(text, ": expected {}, {}", cut(&check.expected, NAME), seen(check)),
     }
     .expect("writing to a string does not fail");
@@ -42,8 +44,10 @@ fn seen(check: &CheckRecord) -> String {
         None => "not measured".to_owned(),
         Some(Seen::Survived) => "survived".to_owned(),
         Some(Seen::Cut) => format!("cut after{after}"),
+        Some(Seen::Closed) if check.kind == CheckWord::Sample => "closed at every moment".to_owned(),
         Some(Seen::Closed) => "closed from the first moment on".to_owned(),
         Some(Seen::Opened) => format!("open from{after} on"),
+        Some(Seen::Window) if check.kind == CheckWord::Sample => format!("open for{after}"),
         Some(Seen::Window) => format!("open until{after}"),
         Some(Seen::Changed) => format!("in force after{after}"),
         Some(Seen::Complete) => format!("complete after{after}"),
@@ -107,7 +111,9 @@ fn figure(step: &str, kind: CheckWord, (seen, moved): (Seen, bool), mut times: V
         Seen::Survived if moved => format!("{step}: {held} moved to another server and went on"),
         Seen::Survived => format!("{step}: {held} survived"),
         Seen::Cut => format!("{step}: {held} cut after {spread}"),
+        Seen::Closed if kind == CheckWord::Sample => format!("{step}: {held} closed at every moment"),
         Seen::Closed => format!("{step}: {held} closed from the first moment on"),
+        Seen::Window if kind == CheckWord::Sample => format!("{step}: {held} open in between, for {spread}"),
         Seen::Opened => format!("{step}: {held} open from {spread} on"),
         Seen::Window => format!("{step}: {held} open at first, until {spread}"),
         _ => format!("{step}: in force after {spread}, {}", text::count(n, "sample")),
@@ -153,6 +159,10 @@ mod tests {
     fn a_check_is_one_sentence_without_control_characters() {
         let mut one = check(CheckWord::Hold, Seen::Cut, Some(35_240));
         assert_eq!(sentence(&one), "hold x/a -> y/b:80/tcp over ipv4: expected survives, cut after 35.2 ms");
+        let shut = |seen, us| CheckRecord { expected: "closed".into(), ..check(CheckWord::Sample, seen, us) };
+        let text = sentence(&shut(Seen::Window, Some(12_300)));
+        assert_eq!(text, "sample x/a -> y/b:80/tcp over ipv4: expected closed, open for 12.3 ms");
+        assert!(sentence(&shut(Seen::Closed, None)).ends_with("expected closed, closed at every moment"));
         one.what = Some("GET /\u{1b}[31m".into());
         assert!(!sentence(&one).contains('\u{1b}'));
     }

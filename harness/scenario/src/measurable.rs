@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use verdikt_model::{
-    Action, Cell, CellMatcher, Check, CheckKind, CheckScope, EndpointId, EndpointKind, EndpointName, Expect,
-    ExpectRule, Expectation, Family, Level, PodChange, Step, World, check_cells,
+    Action, Cell, CellMatcher, Check, CheckExpect, CheckKind, CheckScope, EndpointId, EndpointKind,
+    EndpointName, Expect, ExpectRule, Expectation, Family, Level, PodChange, Step, World, check_cells,
 };
 use verdikt_oracle::plan;
 
@@ -74,6 +74,7 @@ impl Moment<'_> {
             .iter()
             .find_map(|cell| self.out_of_scope(check, cell, span))
             .or_else(|| self.too_early(check, &cells, span))
+            .or_else(|| self.open_at_an_end(check, &cells, span))
             .or_else(|| self.unchanged(check, &cells, span))
     }
 
@@ -146,9 +147,32 @@ impl Moment<'_> {
         has(cell.from) && has(cell.to) && answers
     }
 
+    /// What must be closed at every moment of a step is denied before it and after it.
+    fn open_at_an_end(&self, check: &Check, cells: &[Cell], span: Span) -> Option<Finding> {
+        if check.kind != CheckKind::Sample || check.expect != CheckExpect::Closed || self.before.foreign {
+            return None;
+        }
+        let before = self.rules_before.map(|rules| expectations(self.level, rules, self.before, cells));
+        let after = expectations(self.level, &self.step.expect.rules, self.after, cells);
+        for (words, when) in [(before.as_ref(), "before"), (Some(&after), "after")] {
+            let open = |cell: &Cell| words?.get(cell).copied().filter(|word| !word.is_denial());
+            if let Some((cell, word)) = cells.iter().find_map(|cell| Some((cell, open(cell)?))) {
+                let message = format!(
+                    "{} must be closed at every moment of the step, but {when} it {word} is expected",
+                    name(cell, self.after)
+                );
+                return Some(
+                    Finding::error("scenario/unmeasurable-check", span, message)
+                        .help("apply what denies it in an earlier step, or make the pattern narrower"),
+                );
+            }
+        }
+        None
+    }
+
     /// A sample times the change of a cell to what is expected of it.
     fn unchanged(&self, check: &Check, cells: &[Cell], span: Span) -> Option<Finding> {
-        if check.kind != CheckKind::Sample || self.before.foreign {
+        if check.kind != CheckKind::Sample || check.expect == CheckExpect::Closed || self.before.foreign {
             return None;
         }
         let now = expectations(self.level, &self.step.expect.rules, self.after, cells);

@@ -81,7 +81,6 @@ fn mistakes_are_told_with_their_place_and_what_to_write() {
         ("observed: dropped", "observed: droped", "known/unknown-verdict", 10, "did you mean `dropped`?"),
         ("observed: dropped", "observed: error", "known/unknown-verdict", 10, "never a known deviation"),
         ("checks: [first]", "checks: [frist]", "known/unknown-check", 16, "did you mean `first`?"),
-        ("checks: [first]", "checks: [sample]", "known/unknown-check", 16, "kinds: hold, first"),
         ("2026-12-31", "2026-02-30", "known/invalid-date", 14, "2026-12-31"),
         ("2026-12-31", "31.12.2026", "known/invalid-date", 14, "2026-12-31"),
         ("\"<1.19\"", "\"1.18.3\"", "known/invalid-versions", 13, "=1.18.3"),

@@ -210,7 +210,8 @@ impl Paired {
         };
         let (there_shown, here_shown) = (shown(there, one), shown(here, two));
         // How long a change takes is told as a time, and whether it comes at all by its cell.
-        if one.kind == CheckWord::Sample || there_shown.seen == here_shown.seen {
+        let is_figure = one.kind == CheckWord::Sample && [there, here].contains(&Seen::Changed);
+        if is_figure || there_shown.seen == here_shown.seen {
             return;
         }
         let cell = (one.from.as_str(), one.to.as_str(), one.via, one.port, one.protocol, one.family);

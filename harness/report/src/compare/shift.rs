@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use verdikt_model::{Record, Seen, StepRecord, Verdict};
+use verdikt_model::{CheckWord, Record, Seen, StepRecord, Verdict};
 
 use super::comparison::{Shift, Spread};
 
@@ -31,7 +31,8 @@ pub(super) fn shifts(reference: &Record, other: &Record) -> Vec<Shift> {
             cut.filter_map(|check| check.time_us).collect()
         }),
         of("a new pod is open", |step| {
-            let open = step.checks.iter().filter(|check| check.seen == Some(Seen::Window));
+            let of_pod = step.checks.iter().filter(|check| check.kind == CheckWord::First);
+            let open = of_pod.filter(|check| check.seen == Some(Seen::Window));
             open.filter_map(|check| check.time_us).collect()
         }),
         of("round trip of an allowed probe", |step| {

@@ -53,7 +53,7 @@ pub(super) const fn of_check(kind: CheckWord) -> &'static str {
     match kind {
         CheckWord::Hold => "connections held across the change",
         CheckWord::First => "first moments of a new pod",
-        CheckWord::Sample => "time until the change is in force",
+        CheckWord::Sample => "what is seen while the change comes into force",
         CheckWord::Transfer => "transfers",
         CheckWord::Http => "HTTP requests",
     }

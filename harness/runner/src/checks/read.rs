@@ -157,6 +157,33 @@ pub(super) fn sample(report: &TaskReport, want_allowed: bool, at: impl Fn(u64) -
     }
 }
 
+/// Whether a cell that must be closed throughout was; how long it was open is told by the source's own clock alone.
+pub(super) fn closed(report: &TaskReport, at: impl Fn(u64) -> i64) -> Reading {
+    let mut open = report.runs.iter().filter(|run| allowed(run));
+    let Some(opened) = open.next() else {
+        let failed = report.runs.iter().find(|run| run.verdict == ProbeVerdict::Error);
+        return match failed {
+            None if report.runs.is_empty() => Reading::error("nothing was tried"),
+            None => Reading::new(Seen::Closed, None),
+            // What was not measured may have been open.
+            Some(run) => Reading::error(run.detail.clone().unwrap_or_default()),
+        };
+    };
+    let last = open.next_back().unwrap_or(opened);
+    let count: u32 = report.runs.iter().filter(|run| allowed(run)).map(|run| run.count).sum();
+    let tried: u32 = report.runs.iter().map(|run| run.count).sum();
+    let when = at(opened.first_us) / 1000;
+    let side = if when < 0 { "before" } else { "after" };
+    let detail = format!(
+        "{count} of {tried} attempts got through, the first {} ms {side} the API's answer to the last change",
+        when.abs()
+    );
+    let still = report.runs.last().is_some_and(allowed);
+    let seen = if still { Seen::Opened } else { Seen::Window };
+    let us = if still { at(opened.first_us) } else { (last.last_us - opened.first_us) as i64 };
+    Reading::new(seen, Some(us)).because(Some(detail))
+}
+
 /// A pod's first moments, in its own clock.
 pub(super) fn first(report: &TaskReport) -> Reading {
     let since = |us: u64| i64::try_from(us.saturating_sub(report.began_us)).ok();
@@ -297,6 +324,33 @@ mod tests {
         assert_eq!(sample(&report(&[Allowed]), true, at).seen, None);
         // A refusal is a denial, too.
         assert_eq!(sample(&report(&[Allowed, Rejected]), false, at).seen, Some(Seen::Changed));
+    }
+
+    #[test]
+    fn what_must_be_closed_throughout_is_so_only_when_every_attempt_was_measured() {
+        let of = |verdicts: &[ProbeVerdict]| closed(&report(verdicts), at);
+        assert_eq!(of(&[Dropped, Rejected, Dropped]).seen, Some(Seen::Closed));
+        let window = of(&[Dropped, Allowed, Dropped, Allowed, Dropped]);
+        assert_eq!((window.seen, window.us), (Some(Seen::Window), Some(299_000)));
+        let detail = window.detail.clone().unwrap();
+        assert_eq!(
+            detail,
+            "200 of 500 attempts got through, the first 50 ms after the API's answer to the last change"
+        );
+        assert_eq!(judge(CheckExpect::Closed, &window), Outcome::Fail);
+        assert_eq!(
+            of(&[Allowed, Dropped]).detail.unwrap().split(", ").last(),
+            Some("the first 50 ms before the API's answer to the last change")
+        );
+        let opened = of(&[Dropped, Allowed]);
+        assert_eq!((opened.seen, opened.us), (Some(Seen::Opened), Some(50_000)));
+        assert_eq!(of(&[Dropped, ProbeVerdict::Error, Dropped]).seen, Some(Seen::Error));
+        assert_eq!(
+            of(&[ProbeVerdict::Error, Allowed, Dropped]).seen,
+            Some(Seen::Window),
+            "open it was, whatever else"
+        );
+        assert_eq!(of(&[]).seen, Some(Seen::Error));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 use verdikt_cluster::{Clock, GroupReport, Watch};
-use verdikt_model::{Cell, Check, CheckKind, Expectation, Protocol, Seen, World};
+use verdikt_model::{Cell, Check, CheckExpect, CheckKind, Expectation, Protocol, Seen, World};
 use verdikt_protocol::{MAX_TASKS, ProbeVerdict, Task, TaskReport, Work};
 
 use super::{
@@ -127,6 +127,8 @@ impl Checking<'_> {
             CheckKind::Hold { for_ms } => {
                 sleep_until(settled + Duration::from_millis(for_ms.into())).await;
             }
+            // Every attempt that was begun until then counts, whatever the last ones show.
+            _ if check.expect == CheckExpect::Closed => sleep(PATIENCE).await,
             _ => self.decided(&going.watch, &cells, expectations).await,
         }
         let Going { watch, mut early } = going;
@@ -162,6 +164,7 @@ impl Checking<'_> {
                     let meant = Meant { before: &before, after: &after, name: &name };
                     read::moved(read::hold(report, last.now_us(), at), report, &meant, at)
                 }
+                _ if check.expect == CheckExpect::Closed => read::closed(report, at),
                 _ => match expectations.of(&cell) {
                     Expectation::Either => Reading {
                         detail: Some("the specification leaves open what becomes of it".into()),
@@ -170,13 +173,14 @@ impl Checking<'_> {
                     expected => read::sample(report, !expected.is_denial(), at),
                 },
             };
-            let reading = if read::is_denied(report) {
+            // What got through in between is proof, whatever its end rests on.
+            let reading = if read::is_denied(report) && reading.seen != Some(Seen::Window) {
                 reading.unless(|seen| signs.doubt(&cell, seen))
             } else {
                 reading
             };
             let error = u64::try_from(clock.error.as_micros()).unwrap_or(u64::MAX);
-            let within = reading.us.map(|_| error);
+            let within = reading.us.filter(|_| reading.seen != Some(Seen::Window)).map(|_| error);
             all.push((index, cell, reading, within));
         }
         all

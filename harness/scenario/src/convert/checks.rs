@@ -163,6 +163,7 @@ fn stated(word: CheckWord, at: &At<String>, findings: &mut Findings) -> Option<C
         (_, Either)
             | (CheckWord::Hold, Survives | Cut)
             | (CheckWord::First, Closed | Allow | Derived)
+            | (CheckWord::Sample, Closed)
             | (CheckWord::Transfer, Allow | Deny | Derived)
             | (CheckWord::Http, Allow | Deny | Status(_))
     );
@@ -176,7 +177,7 @@ fn stated(word: CheckWord, at: &At<String>, findings: &mut Findings) -> Option<C
             .help(match word {
                 CheckWord::Hold => "expected one of survives, cut, either",
                 CheckWord::First => "expected one of closed, allow, derived, either",
-                CheckWord::Sample => "it is recorded; leave `expect` out",
+                CheckWord::Sample => "expected one of closed, either; without `expect` it is recorded",
                 CheckWord::Transfer => "expected one of allow, deny, derived, either",
                 CheckWord::Http => "expected a status, allow, deny or either",
             }),

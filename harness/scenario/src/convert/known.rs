@@ -146,8 +146,7 @@ fn observed(text: &At<String>) -> Result<Verdict, Finding> {
 }
 
 fn check(text: &At<String>, findings: &mut Findings) -> Option<CheckWord> {
-    // A sample is a figure: it is never wrong.
-    let kinds = CheckWord::ALL.iter().copied().filter(|kind| *kind != CheckWord::Sample);
+    let kinds = CheckWord::ALL.iter().copied();
     let found = kinds.clone().find(|kind| kind.as_str() == text.value);
     if found.is_none() {
         findings.push(

@@ -177,7 +177,7 @@ raw_struct! {
         hold: Option<At<String>> = "hold",
         /// From a pod that the step starts, from its first instruction: closed, allow, either or derived (default).
         first: Option<At<String>> = "first",
-        /// How long it takes until the cell is as expected; recorded.
+        /// How long it takes until the cell is as expected: recorded; or `closed`: nothing gets through at any moment of the step.
         sample: Option<At<String>> = "sample",
         /// Bytes there and back on one connection: allow, deny, either or derived (default).
         transfer: Option<At<String>> = "transfer",

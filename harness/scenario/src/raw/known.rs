@@ -65,7 +65,7 @@ raw_struct! {
         /// default all.
         #[schemars(default)]
         cells: Vec<At<String>> = "cells",
-        /// Kinds of checks: hold, first, transfer, http.
+        /// Kinds of checks: hold, first, sample, transfer, http.
         #[schemars(default)]
         checks: Vec<At<String>> = "checks",
         /// What is observed in place of what should be: allowed, dropped or rejected; by default any of them.

@@ -384,6 +384,11 @@ fn what_a_check_measures() {
     check("check-without-cells", "{hold: \"x/b -> x/c\"}", &["scenario/pattern-without-cells"]);
     check("check-word", "{hold: \"x/b -> x/a\", expect: survive}", &["scenario/unknown-word"]);
     check("check-other-word", "{hold: \"x/b -> x/a\", expect: closed}", &["scenario/unknown-word"]);
+    check(
+        "closed-before-it-is",
+        "{sample: \"x/b -> x/a\", expect: closed}",
+        &["scenario/unmeasurable-check"],
+    );
     check("check-too-long", "{hold: \"x/b -> x/a\", forMs: 600001}", &["scenario/wrong-type"]);
     check("http-without-expectation", "{http: \"x/b -> x/a\"}", &["scenario/missing-field"]);
     check("http-without-server", "{http: \"x/b -> x/a\", expect: 200}", &["scenario/pattern-without-cells"]);
