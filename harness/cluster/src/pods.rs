@@ -135,7 +135,10 @@ impl ProbePod<'_> {
             },
             spec: Some(PodSpec {
                 init_containers: (self.sidecar != Serve::default()).then(|| {
-                    let sidecar = container(SIDECAR, &self.sidecar, command(&self.sidecar, 0, &[]));
+                    let mut command = command(&self.sidecar, 0, &[]);
+                    // It has the pod's identity, too, and is asked for signs of life beside the main container.
+                    command.push("--sidecar".to_owned());
+                    let sidecar = container(SIDECAR, &self.sidecar, command);
                     vec![Container { restart_policy: Some("Always".into()), ..sidecar }]
                 }),
                 containers: vec![container(

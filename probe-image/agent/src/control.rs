@@ -20,14 +20,31 @@ use nix::{
 /// Longest name of an abstract socket.
 const LONGEST_NAME: usize = 107;
 
+/// Which servers of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// Those of its main container.
+    Main,
+    /// Those of its sidecar, which have the same identity.
+    Sidecar,
+}
+
+impl Of {
+    pub(crate) const ALL: [Self; 2] = [Self::Main, Self::Sidecar];
+}
+
 /// The address of the servers with this identity. In the network namespace of a node there may be several.
-pub(crate) fn address(identity: &str) -> io::Result<SocketAddr> {
-    let mut name = format!("verdikt-serve/{identity}");
+pub(crate) fn address(identity: &str, of: Of) -> io::Result<SocketAddr> {
+    let prefix = match of {
+        Of::Main => "verdikt-serve",
+        Of::Sidecar => "verdikt-sidecar",
+    };
+    let mut name = format!("{prefix}/{identity}");
     if name.len() > LONGEST_NAME {
         // Agents and servers are one binary, so they hash alike.
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
-        name = format!("verdikt-serve/#{:016x}", hasher.finish());
+        name = format!("{prefix}/#{:016x}", hasher.finish());
     }
     SocketAddr::from_abstract_name(name)
 }
@@ -44,10 +61,12 @@ mod tests {
 
     #[test]
     fn every_identity_has_an_address_of_its_own() {
-        let name = |identity: &str| address(identity).unwrap().as_abstract_name().unwrap().to_vec();
+        let name = |identity: &str| address(identity, Of::Main).unwrap().as_abstract_name().unwrap().to_vec();
         assert_eq!(name("x/a"), b"verdikt-serve/x/a");
         let long = "x".repeat(300);
         assert_ne!(name(&long), name(&(long.clone() + "y")));
         assert_eq!(name(&long), name(&long));
+        let sidecar = address("x/a", Of::Sidecar).unwrap();
+        assert_ne!(sidecar.as_abstract_name().unwrap(), name("x/a"));
     }
 }

@@ -41,12 +41,13 @@ verdikt-probe: servers and probes of verdikt
 
 usage:
   verdikt-probe serve [--tcp PORTS] [--udp PORTS] [--sctp PORTS] [--http PORTS] [--identity NAME]
-                      [--first TARGETS] [--linger 20s]
+                      [--first TARGETS] [--linger 20s] [--sidecar]
       answer on these ports (comma-separated) with this pod's identity;
       the identity is by default $VERDIKT_IDENTITY, else the host name
       --first: before anything else, begin to try these every millisecond, for at most a minute;
       a target is [IDENTITY=]10.0.0.1:80/tcp or [fd00::1]:80/udp, several are separated by commas
       --linger: go on for so long after SIGTERM, then end
+      --sidecar: beside the pod's other servers, whose agents ask both
   verdikt-probe agent
       probe what requests on stdin ask for (JSON lines), results on stdout
   verdikt-probe connect HOST:PORT [--protocol tcp|udp|sctp|icmp] [--deadline 1s] [--expect NAME]

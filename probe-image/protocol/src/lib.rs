@@ -219,6 +219,15 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// The ports of these and of those.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.tcp.extend(other.tcp);
+        self.udp.extend(other.udp);
+        self.sctp.extend(other.sctp);
+        self
+    }
+
     /// Whether there is a listener for this transport and port.
     pub fn listens(&self, transport: Transport, port: u16) -> bool {
         match transport {

@@ -39,9 +39,14 @@ struct Agent {
 
 impl Control {
     /// Listens for agents; `first` and `serving` are what they may ask for.
-    pub(super) fn new(identity: &str, first: Option<First>, serving: Serving) -> Result<Self, String> {
+    pub(super) fn new(
+        identity: &str,
+        of: control::Of,
+        first: Option<First>,
+        serving: Serving,
+    ) -> Result<Self, String> {
         let listen = || {
-            let listener = UnixListener::bind_addr(&control::address(identity)?)?;
+            let listener = UnixListener::bind_addr(&control::address(identity, of)?)?;
             listener.set_nonblocking(true)?;
             Ok(listener)
         };

@@ -28,7 +28,9 @@ use self::{control::Control, first::First};
 use crate::{
     Failure,
     arguments::{Arguments, duration, ports, unknown, usage},
-    complain, system,
+    complain,
+    control::Of,
+    system,
 };
 
 /// What the command line asks for.
@@ -41,6 +43,7 @@ struct Options {
     identity: Option<String>,
     first: Vec<Task>,
     linger: Option<Duration>,
+    sidecar: bool,
 }
 
 /// Runs the verb in a process that began at `began`.
@@ -77,7 +80,8 @@ pub(crate) fn run(args: Arguments, began: u64) -> Result<u8, Failure> {
         udp: wanted.udp.clone(),
         sctp: wanted.sctp.clone(),
     };
-    match Control::new(&identity, first, serving) {
+    let of = if wanted.sidecar { Of::Sidecar } else { Of::Main };
+    match Control::new(&identity, of, first, serving) {
         Ok(control) => server.add_control(control)?,
         Err(why) => complain(&format!("warning: {why}; agents cannot ask these servers for anything")),
     }
@@ -95,6 +99,7 @@ fn options(mut args: Arguments) -> Result<Options, Failure> {
             "--http" => wanted.http = ports("--http", &args.value("--http")?)?,
             "--identity" => wanted.identity = Some(args.value("--identity")?),
             "--first" => first::add_targets(&mut wanted.first, &args.value("--first")?)?,
+            "--sidecar" => wanted.sidecar = true,
             "--linger" => wanted.linger = Some(duration("--linger", &args.value("--linger")?)?),
             other => return Err(unknown("serve", other)),
         }

@@ -12,12 +12,13 @@ mod output;
 mod servers;
 
 use std::{
+    collections::BTreeMap,
     io,
     time::{Duration, Instant},
 };
 
 use nix::sys::epoll::EpollFlags;
-use verdikt_protocol::{FIRST_GROUP, MAX_BATCH, Reply, Request, VERSION};
+use verdikt_protocol::{FIRST_GROUP, MAX_BATCH, Reply, Request, Serving, VERSION};
 
 use self::{
     batches::Batches,
@@ -28,6 +29,7 @@ use self::{
 use crate::{
     Failure,
     arguments::{Arguments, unknown},
+    control::Of,
     engine::{EXTERNAL, Engine, Job},
     serve, system, talk,
     watch::Watch,
@@ -37,7 +39,7 @@ use crate::{
 const STDIN: u64 = EXTERNAL;
 const STDOUT: u64 = EXTERNAL + 1;
 const WATCH: u64 = EXTERNAL + 2;
-const SERVERS: u64 = EXTERNAL + 3;
+const SERVERS: [u64; 2] = [EXTERNAL + 3, EXTERNAL + 4];
 
 /// Descriptors that are kept for everything that is neither a probe nor a task.
 const RESERVED_DESCRIPTORS: usize = 64;
@@ -65,7 +67,8 @@ pub(crate) fn run(mut args: Arguments) -> Result<u8, Failure> {
     let mut session = Session {
         engine,
         watch,
-        servers: None,
+        servers: [None, None],
+        joined: BTreeMap::new(),
         input: Input::new(),
         output: Output::new(),
         batches: Batches::new(),
@@ -80,7 +83,10 @@ pub(crate) fn run(mut args: Arguments) -> Result<u8, Failure> {
 struct Session {
     engine: Engine,
     watch: Watch,
-    servers: Option<Servers>,
+    /// Of the main container, and of the sidecar.
+    servers: [Option<Servers>; 2],
+    /// Questions whether servers live that both have been asked, with the first answer, once it is there.
+    joined: BTreeMap<u64, Option<Result<Serving, String>>>,
     input: Input,
     output: Output,
     batches: Batches,
@@ -99,7 +105,7 @@ impl Session {
             let limit = if self.input.is_always_ready() && self.has_room() && self.end.is_none() {
                 Some(Instant::now())
             } else {
-                let servers = self.servers.as_ref().and_then(Servers::due);
+                let servers = self.servers.iter().flatten().filter_map(Servers::due).min();
                 self.batches.flush_at().into_iter().chain(self.end).chain(servers).min()
             };
             // Whatever arrived before this moment is heard in this turn.
@@ -108,11 +114,12 @@ impl Session {
             if ready.iter().any(|(key, _)| *key == WATCH) {
                 self.watch.turn();
             }
-            if ready.iter().any(|(key, _)| *key == SERVERS) {
-                self.hear_servers();
-            }
-            for reply in self.servers.iter_mut().flat_map(|servers| servers.expire(looked)) {
-                self.output.say(&reply);
+            for of in Of::ALL {
+                if ready.iter().any(|(key, _)| *key == SERVERS[of as usize]) {
+                    self.hear_servers(of);
+                }
+                let late = self.servers[of as usize].as_mut().map(|servers| servers.expire(looked));
+                late.into_iter().flatten().for_each(|reply| self.pass_on(reply));
             }
             let readable = ready.iter().any(|(key, _)| *key == STDIN) || self.input.is_always_ready();
             if readable && self.end.is_none() && self.has_room() && !self.read()? {
@@ -136,7 +143,7 @@ impl Session {
     fn is_done(&self) -> bool {
         self.batches.is_empty()
             && self.output.is_empty()
-            && self.servers.as_ref().is_none_or(Servers::is_idle)
+            && self.servers.iter().flatten().all(Servers::is_idle)
     }
 
     fn has_room(&self) -> bool {
@@ -194,12 +201,19 @@ impl Session {
             Request::Begin { group: FIRST_GROUP, .. } => {
                 return Err(format!("group {FIRST_GROUP} is that of the pod's servers"));
             }
-            Request::Look { group: FIRST_GROUP }
-            | Request::End { group: FIRST_GROUP }
-            | Request::Finish
-            | Request::Alive { .. } => {
-                if let Err(why) = self.ask_servers(&request) {
+            Request::Look { group: FIRST_GROUP } | Request::End { group: FIRST_GROUP } | Request::Finish => {
+                if let Err(why) = self.ask_servers(Of::Main, &request) {
                     self.output.say(&servers::failure(&request, why));
+                }
+            }
+            Request::Alive { question, .. } => {
+                // A pod without a sidecar has nobody to be asked there. One whose sidecar has ended has nobody either, and
+                // then nobody says of its ports that he listens there.
+                if self.ask_servers(Of::Sidecar, &request).is_ok() {
+                    self.joined.insert(question, None);
+                }
+                if let Err(why) = self.ask_servers(Of::Main, &request) {
+                    self.pass_on(servers::failure(&request, why));
                 }
             }
             Request::Begin { group, tasks } => self.watch.begin(group, tasks)?,
@@ -231,12 +245,12 @@ impl Session {
         Ok(true)
     }
 
-    fn ask_servers(&mut self, request: &Request) -> Result<(), String> {
-        let servers = match &mut self.servers {
+    fn ask_servers(&mut self, of: Of, request: &Request) -> Result<(), String> {
+        let servers = match &mut self.servers[of as usize] {
             Some(servers) => servers,
             none => {
-                let servers = Servers::connect()?;
-                let watched = self.engine.watch(&servers, EpollFlags::EPOLLIN, SERVERS);
+                let servers = Servers::connect(of)?;
+                let watched = self.engine.watch(&servers, EpollFlags::EPOLLIN, SERVERS[of as usize]);
                 watched.map_err(|e| format!("the servers cannot be waited for: {e}"))?;
                 none.insert(servers)
             }
@@ -244,23 +258,37 @@ impl Session {
         let asked = servers.ask(request.clone());
         if asked.is_err() {
             // They have gone, perhaps not without having answered what was asked before.
-            self.hear_servers();
+            self.hear_servers(of);
         }
         asked
     }
 
     /// Passes on what the pod's servers have answered; those that have gone can be looked for again.
-    fn hear_servers(&mut self) {
-        let Some(servers) = &mut self.servers else { return };
+    fn hear_servers(&mut self, of: Of) {
+        let servers = &mut self.servers[of as usize];
+        let Some(open) = servers else { return };
         let mut replies = Vec::new();
-        if !servers.read(&mut replies)
-            && let Some(servers) = self.servers.take()
+        if !open.read(&mut replies)
+            && let Some(gone) = servers.take()
         {
-            replies.extend(servers.failures());
+            replies.extend(gone.failures());
         }
-        for reply in &replies {
-            self.output.say(reply);
-        }
+        replies.into_iter().for_each(|reply| self.pass_on(reply));
+    }
+
+    /// Says what servers have answered. Where the sidecar's were asked as well, what both say is one answer: all of their
+    /// ports, or why one of them does not answer.
+    fn pass_on(&mut self, reply: Reply) {
+        let Reply::Alive { question, servers } = reply else { return self.output.say(&reply) };
+        let servers = match self.joined.remove(&question) {
+            None => servers,
+            Some(None) => {
+                self.joined.insert(question, Some(servers));
+                return;
+            }
+            Some(Some(other)) => other.and_then(|other| servers.map(|servers| other.and(servers))),
+        };
+        self.output.say(&Reply::Alive { question, servers });
     }
 
     /// Writes what stdout takes now, and has it waited for when it does not take all.

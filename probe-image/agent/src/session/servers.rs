@@ -32,10 +32,10 @@ struct Open {
 
 impl Servers {
     /// Connects to them; an error says why that is not possible.
-    pub(super) fn connect() -> Result<Self, String> {
+    pub(super) fn connect(of: control::Of) -> Result<Self, String> {
         let identity = serve::own_identity();
         let connect = || {
-            let stream = UnixStream::connect_addr(&control::address(&identity)?)?;
+            let stream = UnixStream::connect_addr(&control::address(&identity, of)?)?;
             stream.set_nonblocking(true)?;
             Ok(stream)
         };

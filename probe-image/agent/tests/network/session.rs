@@ -69,8 +69,21 @@ fn servers_that_hang_are_told_from_servers_that_live(_: &Lab) {
     server.resume();
     // Its answers to the questions before are for nobody.
     assert_eq!(alive(10_000), Ok(serving));
+    // A sidecar has the pod's identity, too: both must live, and the ports of both are the pod's, whoever was first.
+    let sidecar = Server::start(&["--tcp", "90", "--sidecar"]);
+    let both = Serving { tcp: vec![90, 80, 8080], udp: vec![81, 82], sctp: Vec::new() };
+    let sorted = |mut serving: Serving| {
+        serving.tcp.sort_unstable();
+        serving
+    };
+    assert_eq!(alive(10_000).map(sorted), Ok(sorted(both)));
+    sidecar.stop();
+    assert_eq!(alive(20), Err("the servers do not answer".into()));
+    sidecar.resume();
+    assert!(alive(10_000).is_ok_and(|serving| serving.tcp.contains(&90)));
     assert_eq!(server.end().0, Some(0));
     assert!(alive(2000).is_err());
+    assert_eq!(sidecar.end().0, Some(0));
 }
 
 fn bad_lines_are_refused_and_do_no_harm(_: &Lab) {
