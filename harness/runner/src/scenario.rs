@@ -105,7 +105,7 @@ impl Setting<'_> {
         let names =
             Arc::new(world.endpoints.iter().map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>());
         let mut cells = self.relevant(scenario, &lane.world, &lane.cells);
-        let mut control = {
+        let control = {
             let can_be_measured = |cell: &Cell| lane.gaps.reason(&world, cell).is_none();
             let measurable: Cow<'_, [Cell]> = if cells.iter().all(can_be_measured) {
                 Cow::Borrowed(&cells)
@@ -117,8 +117,16 @@ impl Setting<'_> {
             let deadlines = of_control(self.options.deadline);
             let control = control(&prober, &world, &measurable, self.options.positive_control, deadlines);
             self.stop.unless(control).await.ok_or(End::Interrupted)?
-        }
-        .inspect_err(|_| lane.give_up())?;
+        };
+        let control = match control {
+            // A pod that has died is refused, too: its node answers in its place, or whoever has its address now.
+            Err(NoControl::Refused(why)) => Err(match lane.lost().await.into_iter().next() {
+                Some((id, loss)) => NoControl::Broken(format!("{} {loss}; it was {why}", world.name(id))),
+                None => NoControl::Refused(why),
+            }),
+            other => other,
+        };
+        let mut control = control.inspect_err(|_| lane.give_up())?;
         let deadline = deadline(self.options.deadline, &mut control.rtts_us);
         let passes: Vec<(u16, &Step)> =
             (1..=scenario.repeat).flat_map(|pass| std::iter::repeat(pass).zip(&scenario.steps)).collect();

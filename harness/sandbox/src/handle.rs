@@ -123,6 +123,10 @@ impl NodeHandle {
                         None => return,
                     },
                     Ok(None) => break process.epitaph().await,
+                    // It went with messages unread. Its own last words say why.
+                    Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                        break process.epitaph().await;
+                    }
                     Err(error) => break format!("its messages cannot be read: {error}"),
                 }
             };
