@@ -103,6 +103,9 @@ fn check_named(path: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use verdikt_mutation::{edits, mutate};
+
     use super::*;
 
     const TEXT: &str = "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://h:1', certificate-authority: CA}}]\n\
@@ -129,6 +132,21 @@ mod tests {
         let token = large.path().to_str().unwrap();
         let said = why(&TEXT.replace("TOKEN", token).replace(", certificate-authority: CA", "")).await;
         assert!(said.contains(&format!("it names {token}, which is larger than 1 MiB")), "{said}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_mutated_one_is_read_or_refused_in_words(edits in edits()) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), mutate(TEXT, &edits)).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            if let Err(error) = runtime.block_on(from_context("a", Some(&file.path().to_owned()))) {
+                let is_one = matches!(error, ClusterError::Kubeconfig { .. } | ClusterError::UnknownContext { .. });
+                prop_assert!(is_one, "{}", error);
+            }
+        }
     }
 
     #[tokio::test]
