@@ -63,10 +63,14 @@ fn mistakes_in_the_command_line() {
         2,
         &["agent.sh", "no ELF executable", "crt-static"],
     );
-    let dynamic = agent(Path::new(env!("CARGO_BIN_EXE_verdikt")));
+    // An unoptimised verdikt would be too large; a shell is linked dynamically, too.
+    let dynamic = agent(&Path::new("/bin/sh").canonicalize().unwrap());
     if cfg!(target_arch = "x86_64") {
         refused(&run(&["image", "save", "--agent", &dynamic]), 2, &["dynamically"]);
     }
+    let large = folder.path().join("large");
+    std::fs::File::create(&large).unwrap().set_len(65 << 20).unwrap();
+    refused(&run(&["image", "save", "--agent", &agent(&large)]), 2, &["larger than 64 MiB"]);
     refused(&run(&["image", "list", "--agent", "amd64=/nonexistent/a"]), 2, &["/nonexistent/a"]);
     refused(&run(&["image", "save", "--agent", "riscv=x"]), 2, &["amd64 and arm64"]);
     refused(&run(&["image", "save", "-t", "r.example.org/UPPER"]), 2, &["UPPER"]);
