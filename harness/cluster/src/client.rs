@@ -235,7 +235,7 @@ async fn client(target: &Target) -> Result<(Client, String, String), ClusterErro
         ),
         Target::Sandbox { url, token } => (from_url(url, token)?, "sandbox".to_owned()),
     };
-    if !asks_for_roots(&config) {
+    if config.root_cert.is_none() && !needs_roots(&config) {
         // Without this, kube looks for the machine's certificates whatever the address is, and fails where there
         // are none, as in an empty container.
         config.root_cert = Some(Vec::new());
@@ -249,12 +249,9 @@ async fn client(target: &Target) -> Result<(Client, String, String), ClusterErro
     Ok((client, url, name))
 }
 
-/// Whether the machine's own certificates decide about a connection: nobody has named others, and there is one to be
-/// judged.
-fn asks_for_roots(config: &Config) -> bool {
-    config.root_cert.is_none()
-        && config.cluster_url.scheme_str() != Some("http")
-        && !config.accept_invalid_certs
+/// Whether there is a certificate to be judged.
+fn needs_roots(config: &Config) -> bool {
+    config.cluster_url.scheme_str() != Some("http") && !config.accept_invalid_certs
 }
 
 /// An address without what is secret in it: a user's name and password, and the sandbox's token.
@@ -372,6 +369,31 @@ mod tests {
         let error = version(&url, OTHER).await.unwrap_err();
         assert!(matches!(error, ClusterError::Tls { .. }), "{error}");
         assert_eq!(met.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn the_authority_that_a_kubeconfig_names_is_the_one_that_counts() {
+        let connect = async |ca: &[u8]| {
+            let (url, _) = behind_a_balancer(0);
+            let ca_file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(ca_file.path(), ca).unwrap();
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let ca = ca_file.path().display();
+            std::fs::write(
+                file.path(),
+                format!(
+                    "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: '{url}', certificate-authority: {ca}}}}}]\n\
+                     users: [{{name: u, user: {{token: t}}}}]\ncontexts: [{{name: a, context: {{cluster: c, user: u}}}}]\n"
+                ),
+            )
+            .unwrap();
+            let target = Target::Context { name: "a".into(), kubeconfig: Some(file.path().into()) };
+            let (client, ..) = client(&target).await?;
+            let cluster = Cluster::from_client(client, &url, "test");
+            cluster.call("ask", || cluster.client.apiserver_version()).await.map(|info| info.git_version)
+        };
+        assert_eq!(connect(SERVER).await.unwrap(), "v1.33.0");
+        assert!(matches!(connect(OTHER).await, Err(ClusterError::Tls { .. })));
     }
 
     fn reset() -> kube::Error {
