@@ -85,11 +85,11 @@ async fn answer(
     if parts.method == Method::GET
         && let Some(answer) = discovery::respond(&segments, &parts.headers)
     {
-        return keep(answer?, place).await;
+        return keep(answer?, place, cluster).await;
     }
     let target = Target::parse(&segments).ok_or_else(ApiError::no_such_path)?;
     let body = read(body).await?;
-    keep(rest::respond(cluster, &target, &mut parts, body).await?, place).await
+    keep(rest::respond(cluster, &target, &mut parts, body).await?, place, cluster).await
 }
 
 async fn read(body: Body) -> Result<Bytes, ApiError> {
@@ -100,14 +100,19 @@ async fn read(body: Body) -> Result<Bytes, ApiError> {
 }
 
 /// Counts a request until its answer has been read.
-async fn keep(response: Response<Body>, place: OwnedSemaphorePermit) -> Result<Response<Body>, ApiError> {
+async fn keep(
+    response: Response<Body>,
+    place: OwnedSemaphorePermit,
+    cluster: &Cluster,
+) -> Result<Response<Body>, ApiError> {
     if response.extensions().get::<Endless>().is_some() {
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await;
     let bytes = bytes.map_err(|error| ApiError::internal(error.to_string()))?;
-    Ok(Response::from_parts(parts, held::held(bytes, place)))
+    let room = cluster.limits.answer(bytes.len())?;
+    Ok(Response::from_parts(parts, held::held(bytes, [place, room])))
 }
 
 /// Compares without telling by its time how much is equal.

@@ -16,12 +16,12 @@ const PIECE: usize = 16 << 10;
 /// A whole answer, given out in pieces, so that it is not over before most of it is read.
 struct Held {
     rest: Bytes,
-    _place: OwnedSemaphorePermit,
+    _places: [OwnedSemaphorePermit; 2],
 }
 
-/// A body that keeps a place until it has been read.
-pub(super) fn held(bytes: Bytes, place: OwnedSemaphorePermit) -> Body {
-    Body::new(Held { rest: bytes, _place: place })
+/// A body that keeps its places until it has been read.
+pub(super) fn held(bytes: Bytes, places: [OwnedSemaphorePermit; 2]) -> Body {
+    Body::new(Held { rest: bytes, _places: places })
 }
 
 impl HttpBody for Held {
