@@ -34,17 +34,32 @@ impl Chosen {
 /// The chosen scenarios. Every mistake in a chosen file is shown; an error in one stops everything, because a
 /// run that silently lacks a scenario looks like success.
 pub(crate) fn choose(choice: &Choice, ui: &Ui) -> Result<Vec<Scenario>, Failure> {
-    let Chosen { scenarios, bad } = look(choice, ui, "nothing was run")?;
+    let Chosen { scenarios, bad } = look(choice, ui, NOTHING_RUN)?;
     bad.map_or(Ok(scenarios), Err)
 }
 
 /// The chosen scenarios of the files that are good, for verbs that look at each by itself. Every mistake is shown.
 pub(crate) fn choose_good(choice: &Choice, ui: &Ui) -> Result<Chosen, Failure> {
-    look(choice, ui, "their scenarios are left out")
+    let consequence = Consequence {
+        without_files: "their scenarios are left out",
+        with_warnings: "their scenarios are here all the same",
+    };
+    look(choice, ui, consequence)
 }
 
-/// `consequence`: what becomes of bad files.
-fn look(choice: &Choice, ui: &Ui, consequence: &str) -> Result<Chosen, Failure> {
+/// What becomes of bad files.
+#[derive(Clone, Copy)]
+struct Consequence {
+    /// Of those with errors.
+    without_files: &'static str,
+    /// Where there are only warnings, which count because of --strict.
+    with_warnings: &'static str,
+}
+
+const NOTHING_RUN: Consequence =
+    Consequence { without_files: "nothing was run", with_warnings: "nothing was run" };
+
+fn look(choice: &Choice, ui: &Ui, consequence: Consequence) -> Result<Chosen, Failure> {
     let (paths, names) = paths_and_names(choice);
     let loaded = load(&paths)?;
     show(&loaded, ui);
@@ -87,7 +102,7 @@ fn look(choice: &Choice, ui: &Ui, consequence: &str) -> Result<Chosen, Failure> 
 }
 
 /// The files of which something is wrong, as a failure. `strict`: warnings count, too.
-fn bad_files(loaded: &Loaded, strict: bool, consequence: &str) -> Option<Failure> {
+fn bad_files(loaded: &Loaded, strict: bool, consequence: Consequence) -> Option<Failure> {
     let counts = |d: &&Diagnostic| strict || d.severity == Severity::Error;
     let bad: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(counts).collect();
     let mut files: Vec<&str> = bad.iter().map(|d| d.file.as_str()).collect();
@@ -113,7 +128,8 @@ fn bad_files(loaded: &Loaded, strict: bool, consequence: &str) -> Option<Failure
     if unreadable > 0 {
         what.push(format!("{unreadable} file(s) could not be read"));
     }
-    what.push(consequence.to_owned());
+    let lost = unreadable > 0 || bad.iter().any(|d| d.severity == Severity::Error);
+    what.push(if lost { consequence.without_files } else { consequence.with_warnings }.to_owned());
     Some(Failure::usage(what.join("; ")))
 }
 
@@ -143,7 +159,7 @@ pub(crate) fn known_deviations(paths: &[PathBuf], ui: &Ui) -> Result<Vec<KnownDe
             load(std::slice::from_ref(path))?
         };
         show(&loaded, ui);
-        if let Some(bad) = bad_files(&loaded, false, "nothing was run") {
+        if let Some(bad) = bad_files(&loaded, false, NOTHING_RUN) {
             return Err(bad);
         }
         let shown = path.display();

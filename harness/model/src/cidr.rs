@@ -1,6 +1,6 @@
 //! Blocks of addresses as text: what an API server takes and not every reader understands alike.
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// Whether a number in an IPv4 CIDR has a zero in front: `198.051.100.000/24`. API servers take it with a warning; readers
 /// take it as decimal, as octal, or not at all (<https://pkg.go.dev/k8s.io/utils/net#ParseCIDRSloppy>). Groups of IPv6
@@ -26,10 +26,26 @@ fn octal(cidr: &str) -> Option<String> {
     padded.then(|| format!("{address}/{}", read(bits)))
 }
 
-/// What a CIDR may mean: the usual reading first; with leading zeros also the octal one. Empty for what is no CIDR.
+/// Whether readers are known to take a CIDR in different ways: for leading zeros, or because it is an IPv6 form of IPv4
+/// addresses (`::ffff:198.51.100.0/120`), which some match with these addresses and some with none.
+pub fn is_doubtful(cidr: &str) -> bool {
+    has_leading_zeros(cidr) || cidr.parse().is_ok_and(|net| mapped(&net).is_some())
+}
+
+/// The IPv4 block that an IPv6 form of one stands for.
+fn mapped(net: &IpNet) -> Option<IpNet> {
+    let IpNet::V6(v6) = net else { return None };
+    let bits = v6.prefix_len().checked_sub(96)?;
+    Some(Ipv4Net::new(v6.addr().to_ipv4_mapped()?, bits).ok()?.into())
+}
+
+/// What a CIDR may mean: the usual reading first; with leading zeros also the octal one, and of an IPv6 form of IPv4
+/// addresses also these. Empty for what is no CIDR.
 pub fn readings(cidr: &str) -> Vec<IpNet> {
-    let other = octal(cidr).and_then(|text| text.parse().ok());
-    let mut found: Vec<IpNet> = cidr.parse().ok().into_iter().chain(other).collect();
+    let usual: Option<IpNet> = cidr.parse().ok();
+    let octal = octal(cidr).and_then(|text| text.parse().ok());
+    let mapped = usual.as_ref().and_then(mapped);
+    let mut found: Vec<IpNet> = usual.into_iter().chain(octal).chain(mapped).collect();
     found.dedup();
     found
 }
@@ -51,6 +67,13 @@ mod tests {
         for cidr in ["198.051.100.000/24", "010.0.0.0/8", "198.089.100.0/24", "10.0.0.00/8"] {
             assert!(has_leading_zeros(cidr), "{cidr}");
         }
+    }
+
+    #[test]
+    fn ipv6_forms_of_ipv4_blocks_have_two_readings() {
+        assert_eq!(read("::ffff:198.51.100.0/120"), "::ffff:198.51.100.0/120 or 198.51.100.0/24");
+        assert_eq!(read("::ffff:0:0/96"), "::ffff:0.0.0.0/96 or 0.0.0.0/0");
+        assert!(is_doubtful("::ffff:0:0/96") && !is_doubtful("::/0") && !is_doubtful("2001:db8::/96"));
     }
 
     #[test]

@@ -15,8 +15,9 @@ pub(crate) enum Holds {
     Yes,
     /// A CIDR written with host bits (`192.168.1.1/24`) decides it, and the API does not say how to read one.
     HostBits,
-    /// A CIDR written with leading zeros (`198.051.100.0/24`) decides it, which readers take for decimal, octal or nothing.
-    LeadingZeros,
+    /// A CIDR decides it that is written in a way which readers take differently: with leading zeros (`198.051.100.0/24`), or
+    /// as an IPv6 form of IPv4 addresses.
+    Doubtful,
 }
 
 /// A CIDR, or one of the readings of one.
@@ -37,10 +38,10 @@ pub(crate) struct Block {
 impl Block {
     pub(crate) fn parse(block: &IPBlock) -> Self {
         let nets = |text: &String| {
-            let zeros = cidr::has_leading_zeros(text);
+            let doubtful = cidr::is_doubtful(text);
             let net = move |net: IpNet| {
-                let holds = match (zeros, net.network() == net.addr()) {
-                    (true, _) => Holds::LeadingZeros,
+                let holds = match (doubtful, net.network() == net.addr()) {
+                    (true, _) => Holds::Doubtful,
                     (false, true) => Holds::Yes,
                     (false, false) => Holds::HostBits,
                 };
@@ -113,10 +114,12 @@ mod tests {
     #[test]
     fn n20_leading_zeros_are_open_in_every_reading() {
         for ip in ["198.51.100.7", "198.41.100.7"] {
-            assert_eq!(holds("198.051.100.000/24", &[], ip), Holds::LeadingZeros, "{ip}");
-            assert_eq!(holds("198.0.0.0/8", &["198.051.100.000/24"], ip), Holds::LeadingZeros, "{ip}");
+            assert_eq!(holds("198.051.100.000/24", &[], ip), Holds::Doubtful, "{ip}");
+            assert_eq!(holds("198.0.0.0/8", &["198.051.100.000/24"], ip), Holds::Doubtful, "{ip}");
         }
         assert_eq!(holds("198.051.100.000/24", &[], "198.52.100.7"), Holds::No);
+        assert_eq!(holds("::ffff:198.51.100.0/120", &[], "198.51.100.7"), Holds::Doubtful);
+        assert_eq!(holds("::ffff:198.51.100.0/120", &[], "198.51.101.7"), Holds::No);
         assert_eq!(holds("198.0.0.0/8", &["198.051.100.000/24"], "198.52.100.7"), Holds::Yes);
         assert_eq!(holds("198.0.0.0/8", &["198.051.100.000/24", "198.51.0.0/16"], "198.51.100.7"), Holds::No);
     }

@@ -13,8 +13,10 @@ use crate::{
     truth::{Open, Truth},
 };
 
-/// How many policies, rules of each, and peers of each rule a denial speaks of.
+/// How many policies, and rules of each, a denial speaks of.
 const MOST: usize = 3;
+/// How many peers of a rule: the one that was meant is among them, and nobody knows which.
+const MOST_PEERS: usize = 8;
 
 impl Oracle<'_> {
     /// The reasons of both sides of a connection.
@@ -123,8 +125,8 @@ impl Oracle<'_> {
                 let matcher =
                     place.peer.and_then(|index| rule.peers.as_ref()?.get(index)).map(|peer| &peer.matcher);
                 let written = match (matcher, end.ip) {
-                    (Some(Matcher::Block(block)), Some(ip)) if block.holds(ip) == Holds::LeadingZeros => {
-                        "leading zeros"
+                    (Some(Matcher::Block(block)), Some(ip)) if block.holds(ip) == Holds::Doubtful => {
+                        "leading zeros or as an IPv6 form of IPv4 addresses"
                     }
                     _ => "host bits",
                 };
@@ -206,14 +208,14 @@ impl Oracle<'_> {
         }
         let mut order: Vec<usize> = (0..peers.len()).collect();
         order.sort_by_key(|index| std::cmp::Reverse(self.nearness(policy, &peers[*index], end)));
-        let told = order.iter().take(MOST).map(|index| {
+        let told = order.iter().take(MOST_PEERS).map(|index| {
             let peer = &peers[*index];
             let allows = describe_peer(policy.namespace, peer.source);
             format!(" peer {index} allows {allows}, {}", self.peer_missed(policy, peer, end))
         });
         let mut text = told.collect::<Vec<_>>().join(";");
-        if peers.len() > MOST {
-            let _ = match peers.len() - MOST {
+        if peers.len() > MOST_PEERS {
+            let _ = match peers.len() - MOST_PEERS {
                 1 => write!(text, "; 1 more peer does not match"),
                 more => write!(text, "; {more} more peers do not match"),
             };

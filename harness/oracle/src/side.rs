@@ -145,7 +145,7 @@ impl Oracle<'_> {
                 (Some(Holds::No), _) => Truth::No,
                 (Some(Holds::Yes), Role::External) => Truth::Yes,
                 (Some(Holds::HostBits), Role::External) => Truth::open_on("N20", Topic::HostBits),
-                (Some(Holds::LeadingZeros), Role::External) => Truth::open("N20"),
+                (Some(Holds::Doubtful), Role::External) => Truth::open("N20"),
                 // A block is meant for addresses outside the cluster; whether it finds pods and nodes is open.
                 (Some(Holds::HostBits), Role::Pod(_)) => open(Topic::IpBlockPods).with(open(Topic::HostBits)),
                 (Some(Holds::Yes), Role::Pod(pod))

@@ -67,7 +67,7 @@ pub enum NodeError {
         source: io::Error,
     },
     /// Namespaces, links or the dataplane could not be set up.
-    #[error("the sandbox cannot be set up: {why}\n  help: {mend}")]
+    #[error("the sandbox cannot be set up: {why}; {mend}")]
     Setup {
         /// Class of the obstacle.
         cause: Cause,

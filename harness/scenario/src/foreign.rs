@@ -79,7 +79,7 @@ pub(crate) fn of_plain_text(text: &str) -> Option<Foreign> {
     {
         return Some(Foreign::new(
             "XML or HTML, such as a report of a run",
-            "give the scenario file; reports are drawn from a record, with `verdikt report RECORD`",
+            "give the scenario file; reports are drawn from a record, with `verdikt report RECORD --format html`",
         ));
     }
     let mut lines = start.lines().filter(|line| !line.trim().is_empty());
@@ -104,7 +104,7 @@ pub(crate) fn of_no_kind(document: &Node) -> Foreign {
     if text_of(document, "schema").is_some_and(|schema| schema.starts_with("verdikt.dev/record/")) {
         return Foreign::new(
             "the record of a run",
-            "`verdikt report RECORD` draws it, `verdikt compare` and `verdikt run --resume` take it",
+            "`verdikt report RECORD --format html` draws it, `verdikt compare` and `verdikt run --resume` take it",
         );
     }
     if has("$schema") {

@@ -184,11 +184,21 @@ fn where_one_side_enforces_nothing_that_is_the_difference() {
         "x/a" => Expectation::Deny,
         _ => Expectation::Either,
     };
-    let calico = record("calico", |f, t| (some(f, t), Verdict::Dropped), |_, _| BLOCK);
-    let flannel = record("flannel", |f, t| (some(f, t), Verdict::Allowed), |_, _| BLOCK);
+    let topics = |from: &str, _: &str| if from == "x/a" { Topics::NONE } else { BLOCK };
+    let calico = record("calico", |f, t| (some(f, t), Verdict::Dropped), topics);
+    let flannel = record("flannel", |f, t| (some(f, t), Verdict::Allowed), topics);
     let comparison = of(&calico, &flannel);
     assert!(comparison.patterns.iter().all(|p| p.topic == Some(Topic::Enforcement)), "{comparison:#?}");
     assert!(comparison.regresses());
+    // Where something else explains every one of them, it may enforce all the same.
+    let named = |_: &str, _: &str| Topics::of(Topic::NamedPorts);
+    let deny = |seen| move |_: &str, _: &str| (Expectation::Deny, seen);
+    let comparison =
+        of(&record("a", deny(Verdict::Dropped), named), &record("weave", deny(Verdict::Allowed), named));
+    assert_eq!(
+        (comparison.other.enforces_nothing, comparison.patterns[0].topic),
+        (None, Some(Topic::NamedPorts))
+    );
 }
 
 #[test]
