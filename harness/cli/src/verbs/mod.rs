@@ -17,8 +17,10 @@ mod run;
 mod sandbox;
 mod schema;
 
+use std::ffi::OsString;
+
 use clap::{CommandFactory, Parser};
-use verdikt_model::ExitCode;
+use verdikt_model::{ExitCode, is_harmful};
 
 use crate::{
     args::{Cli, Verb},
@@ -32,12 +34,30 @@ use crate::{
 
 /// Reads the command line, does what it says, and ends with its exit code.
 pub(crate) fn main() -> std::process::ExitCode {
+    // clap repeats their values as they are.
+    if let Some(failure) = harmful_variable(std::env::vars_os()) {
+        return terminal::finish(Err(failure)).into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return terminal::usage(error).into(),
     };
     let ui = Ui::new(&cli.global);
     terminal::finish(dispatch(cli.verb, ui)).into()
+}
+
+/// A variable of verdikt's with a value that would act on a terminal, line breaks included: no option means such a thing.
+fn harmful_variable(variables: impl Iterator<Item = (OsString, OsString)>) -> Option<Failure> {
+    let harmful = |text: &OsString| text.to_string_lossy().chars().any(is_harmful);
+    let mut ours = variables.filter(|(name, _)| name.to_string_lossy().starts_with("VERDIKT_"));
+    let (name, _) = ours.find(|(_, value)| harmful(value))?;
+    let name = name.to_string_lossy();
+    Some(
+        Failure::usage(format!(
+            "the environment variable {name} has a line break or a control character in its value"
+        ))
+        .help("set it without, or unset it"),
+    )
 }
 
 fn dispatch(verb: Verb, ui: Ui) -> Outcome {
@@ -89,4 +109,21 @@ fn drive(mut runtime: tokio::runtime::Builder, verb: impl Future<Output = Outcom
     // Whatever still runs (a stuck DNS lookup, say) must not hold up the end of the process.
     runtime.shutdown_background();
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_variable_acts_on_a_terminal() {
+        let of = |name: &str, value: &str| harmful_variable([(name.into(), value.into())].into_iter());
+        for value in ["x\n     Summary forged", "\u{1b}[2J", "\u{202e}x"] {
+            let failure = of("VERDIKT_SANDBOX", value).unwrap();
+            assert_eq!(failure.code, ExitCode::Usage);
+            assert!(failure.message.contains("VERDIKT_SANDBOX") && !failure.message.contains("forged"));
+            assert!(of("PATH", value).is_none());
+        }
+        assert!(of("VERDIKT_SANDBOX", "flannel").is_none());
+    }
 }
