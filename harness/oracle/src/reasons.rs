@@ -151,9 +151,12 @@ impl Oracle<'_> {
     fn note_denial(&self, direction: Direction, connection: &Connection, truth: Truth, trace: &mut Trace) {
         let (subject, _) = ends_of(direction, connection);
         let Role::Pod(pod) = subject.role else { return };
-        let policies = self.isolating(direction, pod);
+        // What missed by a port only is what was meant, most likely.
+        let is_near = |rule: &Rule<'_>| self.a_peer_matches(direction, rule, connection);
+        let mut policies: Vec<&Policy<'_>> =
+            self.isolating(direction, pod).iter().map(|policy| &self.policies[*policy as usize]).collect();
+        policies.sort_by_key(|policy| !policy.rules(direction).unwrap_or_default().iter().any(is_near));
         for policy in policies.iter().take(MOST) {
-            let policy = &self.policies[*policy as usize];
             trace.add(truth, || {
                 let word = direction.word();
                 let mut text = format!(
@@ -167,23 +170,25 @@ impl Oracle<'_> {
                     let statement = if direction == Direction::Ingress { "N10" } else { "N8" };
                     let _ = write!(text, " and has no {word} rule ({statement})");
                 }
-                for (index, rule) in rules.iter().take(MOST).enumerate() {
+                let mut nearest: Vec<(usize, &Rule<'_>)> = rules.iter().enumerate().collect();
+                nearest.sort_by_key(|(_, rule)| !is_near(rule));
+                for (index, rule) in nearest.into_iter().take(MOST) {
                     let _ =
                         write!(text, "; rule {index}{}", self.missed(direction, connection, policy, rule));
                 }
                 if rules.len() > MOST {
-                    let _ = write!(text, "; {} more rules do not match", rules.len() - MOST);
+                    let _ = match rules.len() - MOST {
+                        1 => write!(text, "; 1 more rule does not match"),
+                        more => write!(text, "; {more} more rules do not match"),
+                    };
                 }
                 text
             });
         }
         if policies.len() > MOST {
-            trace.add(truth, || {
-                format!(
-                    "{} more policies isolate {} and do not allow it",
-                    policies.len() - MOST,
-                    self.who(subject)
-                )
+            trace.add(truth, || match policies.len() - MOST {
+                1 => format!("1 more policy isolates {} and does not allow it", self.who(subject)),
+                more => format!("{more} more policies isolate {} and do not allow it", self.who(subject)),
             });
         }
     }
@@ -198,11 +203,7 @@ impl Oracle<'_> {
     ) -> String {
         let (_, end) = ends_of(direction, connection);
         let peers = rule.peers.as_deref().unwrap_or_default();
-        let a_peer_matches = peers.is_empty()
-            || peers
-                .iter()
-                .any(|peer| self.peer(direction, &peer.matcher, end, connection.path) != Truth::No);
-        if a_peer_matches {
+        if self.a_peer_matches(direction, rule, connection) {
             let ports = rule.ports.iter().flatten().map(|port| self.describe_port(port, &connection.to));
             return format!(" allows only {}, not {}", list(ports, 4), connection.port);
         }
@@ -221,6 +222,13 @@ impl Oracle<'_> {
             };
         }
         text
+    }
+
+    /// Whether a rule's peers include the other end.
+    fn a_peer_matches(&self, direction: Direction, rule: &Rule<'_>, connection: &Connection) -> bool {
+        let (_, end) = ends_of(direction, connection);
+        let matches = |matcher: &Matcher| self.peer(direction, matcher, end, connection.path) != Truth::No;
+        rule.peers.as_ref().is_none_or(|peers| peers.iter().any(|peer| matches(&peer.matcher)))
     }
 
     /// How near a peer came: 1 when only the pod's own labels missed.

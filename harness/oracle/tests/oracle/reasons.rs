@@ -123,6 +123,17 @@ fn every_peer_says_why_it_missed_the_nearest_first() {
 }
 
 #[test]
+fn a_rule_that_misses_by_its_port_only_is_named_before_others() {
+    let other = |app: &str| json!({"from": [{"podSelector": {"matchLabels": {"app": app}}}]});
+    let near = json!({"from": [{"podSelector": {}}], "ports": [{"port": 81}]});
+    let rules = [other("q1"), other("q2"), other("q3"), near];
+    let world = world(&[("x/p", json!({"podSelector": {}, "ingress": rules}))]);
+    let reason = explain(&world, "x/b -> x/a:80/tcp").reasons.remove(0);
+    assert!(reason.contains("for ingress; rule 3 allows only 81/tcp, not 80/tcp; rule 0 peer 0"), "{reason}");
+    assert!(reason.ends_with("; 1 more rule does not match"), "{reason}");
+}
+
+#[test]
 fn blocks_are_named_with_the_address() {
     let world = world(&[(
         "x/p",
