@@ -4,8 +4,10 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
+use tempfile::TempDir;
 use verdikt_model::{ExitCode, Record};
 use verdikt_report::{
     CompareOptions, Comparison, compare as hold_against, compare_human, compare_json, compare_markdown,
@@ -21,16 +23,41 @@ use crate::{
     ui::Ui,
 };
 
-pub(super) fn compare(args: &Compare, ui: &Ui) -> Outcome {
+pub(super) fn compare(args: &Compare, ui: &Ui, scratch: &Scratch) -> Outcome {
     match (&args.trend, &args.reference) {
         (Some(folder), _) => trend(folder, args.output),
-        (None, Some(reference)) => against(reference, args, ui),
+        (None, Some(reference)) => against(reference, args, ui, scratch),
         (None, None) => unreachable!("clap asks for one of them"),
     }
 }
 
+/// Where records lie that nobody wants to keep. The verb's end removes it; so does an interrupt, which leaves the thread
+/// of the verb where it is.
+#[derive(Clone, Default)]
+pub(super) struct Scratch(Arc<Mutex<Option<TempDir>>>);
+
+impl Scratch {
+    fn folder(&self) -> Result<PathBuf, Failure> {
+        // Records say much of a cluster; they are for nobody else.
+        let owner_only = fs::Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new()
+            .prefix("verdikt-compare-")
+            .permissions(owner_only)
+            .tempdir()
+            .map_err(|e| Failure::setup(format!("cannot make a temporary folder: {e}")))?;
+        let path = folder.path().to_owned();
+        *self.0.lock().expect("no holder panics") = Some(folder);
+        Ok(path)
+    }
+
+    /// Removes the folder, if there is one.
+    pub(super) fn remove(&self) {
+        drop(self.0.lock().expect("no holder panics").take());
+    }
+}
+
 /// The others against the reference.
-fn against(reference: &Compared, args: &Compare, ui: &Ui) -> Outcome {
+fn against(reference: &Compared, args: &Compare, ui: &Ui, scratch: &Scratch) -> Outcome {
     let is_live = |side: &&Compared| !matches!(side, Compared::File(_));
     if std::iter::once(reference).chain(&args.others).find(is_live).is_none() {
         let what = match (args.run_args.is_empty(), &args.keep_records) {
@@ -43,23 +70,13 @@ fn against(reference: &Compared, args: &Compare, ui: &Ui) -> Outcome {
                 .help("sandbox:PROFILE or context:NAME is run now"));
         }
     }
-    let scratch;
     let folder: PathBuf = match &args.keep_records {
         Some(folder) => {
             fs::create_dir_all(folder)
                 .map_err(|e| Failure::usage(format!("cannot make {}: {e}", folder.display())))?;
             folder.clone()
         }
-        None => {
-            // Records say much of a cluster; they are for nobody else.
-            let owner_only = fs::Permissions::from_mode(0o700);
-            scratch = tempfile::Builder::new()
-                .prefix("verdikt-compare-")
-                .permissions(owner_only)
-                .tempdir()
-                .map_err(|e| Failure::setup(format!("cannot make a temporary folder: {e}")))?;
-            scratch.path().to_owned()
-        }
+        None => scratch.folder()?,
     };
     let mut records = Vec::new();
     for (number, side) in std::iter::once(reference).chain(&args.others).enumerate() {

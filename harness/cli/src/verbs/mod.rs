@@ -65,7 +65,13 @@ fn dispatch(verb: Verb, ui: Ui) -> Outcome {
         Verb::Run(args) => block_on(run::run(*args, ui)),
         Verb::Merge(args) => plain(move || merge::merge(&args, &ui)),
         Verb::Report(args) => plain(move || report::report(&args)),
-        Verb::Compare(args) => plain(move || compare::compare(&args, &ui)),
+        Verb::Compare(args) => {
+            let scratch = compare::Scratch::default();
+            let of_verb = scratch.clone();
+            let outcome = plain(move || compare::compare(&args, &ui, &of_verb));
+            scratch.remove();
+            outcome
+        }
         Verb::List(args) => plain(move || list::list(&args, &ui)),
         Verb::Lint(args) => plain(move || lint::lint(&args, &ui)),
         Verb::Expect(args) => plain(move || expect::expect(&args, &ui)),

@@ -112,3 +112,33 @@ fn what_cannot_be_compared_is_told() {
     assert_eq!(empty.code, 4, "{}", empty.stderr);
     assert!(empty.stderr.contains("nothing was compared"), "{}", empty.stderr);
 }
+
+#[test]
+fn an_interrupt_leaves_no_records_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = || {
+        let names = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("verdikt-compare-")).count()
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let wait = |done: &dyn Fn() -> bool| {
+        while !done() {
+            assert!(std::time::Instant::now() < until, "it takes too long");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    let mut compare = std::process::Command::new(env!("CARGO_BIN_EXE_verdikt"))
+        .args(["compare", "sandbox:reference", "sandbox:flannel", "--", "-q", "basics/"])
+        .env("TMPDIR", folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait(&|| ours() == 1);
+    let pid = nix::unistd::Pid::from_raw(compare.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(compare.wait().unwrap().code(), Some(130));
+    assert_eq!(ours(), 0);
+    // What was run for it ends, too, and takes its own folder with it.
+    wait(&|| folder.path().read_dir().unwrap().next().is_none());
+}
