@@ -103,7 +103,14 @@ async fn up(profile: &Profile, ui: &Ui) -> Outcome {
         }
         let said = || {
             let text = fs::read_to_string(&log_path).unwrap_or_default();
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+            let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            if lines.is_empty() {
+                let log = log_path.display();
+                return format!(
+                    "it left no word in {log}; is that disk full? set TMPDIR to a folder on another one"
+                );
+            }
+            lines.join("; ")
         };
         if let Some(Ok(Some(status))) = starting.0.as_mut().map(Child::try_wait) {
             return Err(Failure::setup(format!("the sandbox ended at its start ({status}): {}", said())));

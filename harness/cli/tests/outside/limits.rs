@@ -99,13 +99,14 @@ fn a_full_folder_for_temporary_files() {
     let folder = folder();
     std::fs::create_dir(folder.path().join("full")).unwrap();
     // The first has no room for what pods need, the second none for logs, which a verdict does not need.
-    for (blocks, code) in [(1, 3), (2, 0)] {
+    let (run, up) = (&["run", "-f", "s.yaml"][..], &["sandbox", "up"][..]);
+    for (blocks, args, code) in [(1, run, 3), (2, run, 0), (1, up, 3)] {
         let mount = format!("mount -t tmpfs -o nr_blocks={blocks},mode=1777 none full");
         let script = format!("{mount} || exit 77; export TMPDIR=$PWD/full; exec \"$@\"");
         let output = Command::new("unshare")
             .args(["--map-root-user", "--mount", "bash", "-c", &script, "bash"])
             .arg(env!("CARGO_BIN_EXE_verdikt"))
-            .args(["run", "-f", "s.yaml"])
+            .args(args)
             .current_dir(folder.path())
             .output();
         let Ok(output) = output else {
@@ -118,7 +119,7 @@ fn a_full_folder_for_temporary_files() {
             return;
         }
         match code {
-            3 => is_told(&said, &["run"], "set TMPDIR to a folder"),
+            3 => is_told(&said, args, "set TMPDIR to a folder"),
             _ => assert_eq!(said.code, code, "{}\n{}", said.stdout, said.stderr),
         }
     }
